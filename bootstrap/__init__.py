@@ -1,0 +1,1 @@
+"""The bootstrap server: certificate authority, accounts, enrolment and introduction of peers."""

@@ -1,0 +1,1 @@
+"""Floor 4: command line, configuration, and the composition of a node."""

@@ -1,0 +1,1 @@
+"""Floor 3: instant messages between people (RFC 3428)."""

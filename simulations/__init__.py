@@ -1,0 +1,1 @@
+"""Simulations of many nodes with the production cores (floor 4)."""
