@@ -1,0 +1,37 @@
+"""The contract that every core keeps: bytes and time in, datagrams and events out.
+
+A core is synchronous and exact. It never reads a clock, never opens a socket and never draws randomness of its own, so that
+the same object runs on a real socket (`p2psip.net.driver`) and by the thousand on a virtual clock (`simulations`).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+Address = tuple[str, int]
+"""An IP address as text (IPv6 without brackets) and a port."""
+
+E_co = TypeVar("E_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """One datagram that the core wants sent."""
+
+    data: bytes
+    destination: Address
+
+
+class Core(Protocol[E_co]):
+    """What a driver needs of a core. After every input, drain `poll_output` until it gives None."""
+
+    def receive(self, data: bytes, source: Address, now: float) -> None:
+        """Take one datagram. `now` is in steady seconds."""
+
+    def handle_timeout(self, now: float) -> None:
+        """Do all that is due at `now`."""
+
+    def poll_timeout(self) -> float | None:
+        """The next deadline in steady seconds, or None when nothing is planned."""
+
+    def poll_output(self) -> Transmit | E_co | None:
+        """The next datagram or event, or None when all is drained."""

@@ -1,0 +1,89 @@
+"""Keys and names: the X25519 node key that names a node, and the Ed25519 key that signs for a device.
+
+Sources: RFC 7748 (X25519), RFC 8032 (Ed25519). Node-ID = first 160 bits of SHA-256 of the node key.
+"""
+
+import hashlib
+from functools import cached_property
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from p2psip.base.chance import Chance
+from p2psip.base.errors import LocalError, RemoteError
+
+KEY_BYTES = 32
+NODE_ID_BYTES = 20
+SIGNATURE_BYTES = 64
+
+
+def node_id_of(node_key: bytes) -> bytes:
+    """The Node-ID (20 bytes) of a public node key (32 bytes)."""
+    return hashlib.sha256(node_key).digest()[:NODE_ID_BYTES]
+
+
+class NodeKey:
+    """The X25519 key pair of a node; its public half is the node's identity in every frame."""
+
+    def __init__(self, private: bytes) -> None:
+        if len(private) != KEY_BYTES:
+            raise LocalError(f"a node key has {KEY_BYTES} bytes, not {len(private)}")
+        self.private = private
+        self._key = X25519PrivateKey.from_private_bytes(private)
+        self.public: bytes = self._key.public_key().public_bytes_raw()
+        self.node_id: bytes = node_id_of(self.public)
+
+    @classmethod
+    def generate(cls, chance: Chance) -> "NodeKey":
+        """A new key from `chance`."""
+        return cls(chance.bytes(KEY_BYTES))
+
+    @classmethod
+    def from_private(cls, private: bytes) -> "NodeKey":
+        """The key pair of these 32 private bytes."""
+        return cls(private)
+
+    def exchange(self, peer_public: bytes) -> bytes:
+        """The 32-byte shared secret with `peer_public`; RemoteError(400) for a key of low order or wrong length."""
+        try:
+            return self._key.exchange(X25519PublicKey.from_public_bytes(peer_public))
+        except ValueError as error:
+            raise RemoteError("a node key that is not a usable X25519 key") from error
+
+
+class SigningKey:
+    """The Ed25519 key pair of a device, or of an overlay's certificate authority."""
+
+    def __init__(self, private: bytes) -> None:
+        if len(private) != KEY_BYTES:
+            raise LocalError(f"a signing key has {KEY_BYTES} bytes, not {len(private)}")
+        self.private = private
+        self.public: bytes = self.cryptography_key.public_key().public_bytes_raw()
+
+    @classmethod
+    def generate(cls, chance: Chance) -> "SigningKey":
+        """A new key from `chance`."""
+        return cls(chance.bytes(KEY_BYTES))
+
+    @classmethod
+    def from_private(cls, private: bytes) -> "SigningKey":
+        """The key pair of these 32 private bytes."""
+        return cls(private)
+
+    @cached_property
+    def cryptography_key(self) -> Ed25519PrivateKey:
+        """The same key for the X.509 builders of `cryptography`."""
+        return Ed25519PrivateKey.from_private_bytes(self.private)
+
+    def sign(self, data: bytes) -> bytes:
+        """The 64-byte signature of `data`."""
+        return self.cryptography_key.sign(data)
+
+
+def verify_signature(public: bytes, signature: bytes, data: bytes) -> None:
+    """Return if `signature` is by the Ed25519 key `public` over `data`; else RemoteError(403)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
+    except (InvalidSignature, ValueError) as error:
+        raise RemoteError("a signature that does not match", status=403) from error
