@@ -1,7 +1,8 @@
 """X.509 certificates (Ed25519) of an overlay: its authority, and the devices that it enrols.
 
-A device certificate binds the addresses of a person and the Node-ID of a node as subject alternative names of the URI kind
-(RFC 5280 §4.2.1.6; the idea is RELOAD's, RFC 6940 §11.3): `sip:alice@home.example` and `reload://<node-id hex>@home.example/`.
+A device certificate binds the addresses of a person and the Node-ID of a node as subject alternative names of the URI
+kind (RFC 5280 §4.2.1.6; the idea is RELOAD's, RFC 6940 §11.3): `sip:alice@home.example` and
+`reload://<node-id hex>@home.example/`.
 """
 
 import datetime
@@ -21,6 +22,17 @@ CERTIFICATE_BYTES_MAX = 2_048
 ADDRESSES_MAX = 8
 AUTHORITY_LIFETIME_SECONDS = 20 * 365 * 86_400
 CLOCK_SKEW_SECONDS = 300
+
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    IndexError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,7 @@ def read_certificate_request(der: bytes) -> tuple[bytes, bytes]:
         if not isinstance(key, Ed25519PublicKey) or not request.is_signature_valid:
             raise RemoteError("a certificate request must carry an Ed25519 key and be signed by it")
         _addresses, node_id = _read_names(request.extensions)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         raise RemoteError("a certificate request that cannot be read") from error
     return key.public_bytes_raw(), node_id
 
@@ -133,7 +145,7 @@ def verify_device(der: bytes, ca_der: bytes, unix: float) -> DeviceCertificate:
         not_after = int(certificate.not_valid_after_utc.timestamp())
     except InvalidSignature as error:
         raise RemoteError("a certificate that another authority signed", status=403) from error
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         raise RemoteError("a certificate that cannot be read, or of another overlay", status=403) from error
     if basic.ca or not isinstance(key, Ed25519PublicKey) or not addresses:
         raise RemoteError("a certificate that is not a device's", status=403)

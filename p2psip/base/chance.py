@@ -1,4 +1,4 @@
-"""The only place that draws randomness. A `Chance` is handed from parent to child, so that one seed fixes a whole run."""
+"""The only place that draws randomness. A `Chance` is handed from parent to child, so that one seed fixes a run."""
 
 import hashlib
 import random

@@ -16,7 +16,7 @@ _DOMAIN = b"p2psip overlay configuration v1\0"
 
 @dataclass(frozen=True, slots=True)
 class OverlayConfiguration:
-    """What all nodes of one overlay agree upon. `issued` is in unix seconds; a higher `sequence` replaces a lower one."""
+    """What all nodes of one overlay agree upon. `issued` is in unix seconds; the highest `sequence` counts."""
 
     overlay: str
     sequence: int

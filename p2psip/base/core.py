@@ -1,7 +1,7 @@
 """The contract that every core keeps: bytes and time in, datagrams and events out.
 
-A core is synchronous and exact. It never reads a clock, never opens a socket and never draws randomness of its own, so that
-the same object runs on a real socket (`p2psip.net.driver`) and by the thousand on a virtual clock (`simulations`).
+A core is synchronous and exact. It never reads a clock, never opens a socket and never draws randomness of its own, so
+that the same object runs on a real socket (`p2psip.net.driver`) and by the thousand on a virtual clock (`simulations`).
 """
 
 from dataclasses import dataclass

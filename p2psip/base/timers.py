@@ -10,7 +10,7 @@ _COMPACT_AT = 64
 
 
 class Timers(Generic[K]):
-    """Deadlines by name. `set` and `stop` cost O(log n); a stopped entry leaves the heap lazily, within a bound of two to one."""
+    """Deadlines by name. `set` costs O(log n); a stopped entry leaves the heap lazily, within a bound of two to one."""
 
     __slots__ = ("_deadlines", "_heap", "_sequence")
 

@@ -1,0 +1,153 @@
+"""The node's one UDP port: overlay frames, STUN, DTLS, SRTP and TURN channels, told apart by the first byte (RFC 7983).
+
+One socket per address family, all with the same number. A task per socket waits until it is readable, then drains it with
+non-blocking calls; receivers are plain functions in a table of 256 entries, so that a packet never costs an `await`.
+"""
+
+import errno
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from p2psip.base.core import Address
+from p2psip.base.errors import LocalError
+
+Receiver = Callable[[bytes, Address], None]
+
+DATAGRAM_BYTES_MAX = 2_048
+BATCH_DATAGRAMS_MAX = 128
+SOCKET_BUFFER_BYTES = 4 << 20
+BIND_ATTEMPTS_MAX = 16
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class PortCounters:
+    """What the port has seen since it was bound."""
+
+    received: int = 0
+    unroutable: int = 0
+    send_dropped: int = 0
+    failed: int = 0
+
+
+class NodePort:
+    """Sockets of one port number, a first-byte table of receivers, and a non-blocking `send`."""
+
+    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+        self._sockets = list(sockets)
+        self._by_family = {sock.family: sock for sock in self._sockets}
+        self._v4 = self._by_family.get(socket.AF_INET)
+        self._v6 = self._by_family.get(socket.AF_INET6)
+        self._table: list[Receiver] = [self._unroutable] * 256
+        self._batch_hooks: list[Callable[[], None]] = []
+        self.counters = PortCounters()
+        self.local: tuple[Address, ...] = tuple(sock.getsockname()[:2] for sock in self._sockets)
+
+    @classmethod
+    def bind(cls, hosts: Sequence[str], port: int) -> "NodePort":
+        """Bind `port` (0: any free one, the same for all) on each of `hosts`; OSError words say which one failed."""
+        for _attempt in range(BIND_ATTEMPTS_MAX if port == 0 else 1):
+            sockets: list[socket.socket] = []
+            try:
+                for host in hosts:
+                    number = port or (sockets[0].getsockname()[1] if sockets else 0)
+                    sockets.append(open_udp((host, number)))
+                return cls(sockets)
+            except OSError as error:
+                for sock in sockets:
+                    sock.close()
+                if error.errno != errno.EADDRINUSE or port != 0:
+                    raise
+        raise LocalError("no UDP port number is free on all of the wanted addresses")
+
+    @property
+    def number(self) -> int:
+        """The port number."""
+        return int(self.local[0][1])
+
+    def route(self, first: int, last: int, receiver: Receiver) -> None:
+        """Give datagrams whose first byte is in [first, last] to `receiver(data, source)`."""
+        self._table[first : last + 1] = [receiver] * (last - first + 1)
+
+    def on_batch_end(self, hook: Callable[[], None]) -> None:
+        """Call `hook` after each drained batch of datagrams (to flush what they have caused)."""
+        self._batch_hooks.append(hook)
+
+    def send(self, data: bytes, destination: Address) -> None:
+        """Send one datagram without waiting; what the kernel does not take is dropped and counted, as UDP may."""
+        sock = self._v6 if ":" in destination[0] else self._v4
+        try:
+            if sock is None:
+                self.counters.send_dropped += 1
+            else:
+                sock.sendto(data, destination)
+        except (OSError, OverflowError):
+            self.counters.send_dropped += 1
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Receive until cancelled; closes the sockets at the end."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for sock in self._sockets:
+                    nursery.start_soon(self._drain_forever, sock)
+                task_status.started()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for sock in self._sockets:
+            sock.close()
+
+    async def _drain_forever(self, sock: socket.socket) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(sock)
+            self._drain(sock)
+            for hook in self._batch_hooks:
+                hook()
+            await trio.lowlevel.checkpoint()
+
+    def _drain(self, sock: socket.socket) -> None:
+        table, receive = self._table, sock.recvfrom
+        for _ in range(BATCH_DATAGRAMS_MAX):
+            try:
+                data, source = receive(DATAGRAM_BYTES_MAX)
+            except BlockingIOError:
+                return
+            except OSError:  # an ICMP error of an earlier send; the socket itself is well
+                continue
+            if data:
+                self.counters.received += 1
+                self._deliver(table[data[0]], data, source if len(source) == 2 else source[:2])
+
+    def _deliver(self, receiver: Receiver, data: bytes, source: Address) -> None:
+        try:
+            receiver(data, source)
+        except Exception:  # the driver loop is one of the two places that catch everything
+            self.counters.failed += 1
+            _log.exception("a datagram of %d bytes from %s made its receiver fail", len(data), source)
+
+    def _unroutable(self, _data: bytes, _source: Address) -> None:
+        self.counters.unroutable += 1
+
+
+def open_udp(address: Address) -> socket.socket:
+    """A bound, non-blocking UDP socket with large buffers; IPv6 sockets take IPv6 only."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot use UDP {address[0]} port {address[1]}: {error.strerror}") from error
+    return sock
