@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import trio
 
@@ -43,7 +43,7 @@ class Driver(Generic[E]):
             if isinstance(output, Transmit):
                 self._send(output.data, output.destination)
             else:
-                self._on_event(cast(E, output))
+                self._on_event(output)
         self._plan()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -1,6 +1,6 @@
 """The node's one UDP port: overlay frames, STUN, DTLS, SRTP and TURN channels, told apart by the first byte (RFC 7983).
 
-One socket per address family, all with the same number. A task per socket waits until it is readable, then drains it with
+One socket per address family, all with the same number. A task per socket waits until it is readable, then drains it by
 non-blocking calls; receivers are plain functions in a table of 256 entries, so that a packet never costs an `await`.
 """
 
