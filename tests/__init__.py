@@ -1,0 +1,1 @@
+"""Tests: a file per source file, and suites against real programs under tests/interop."""
