@@ -1,0 +1,76 @@
+"""Who belongs to the overlay: device certificates checked against the authority and the signed configuration.
+
+The check of a certificate costs some 200 µs, so that its result is remembered; revocation, ban and validity period are
+looked at every time. Source of the idea: RELOAD, RFC 6940 §11.3 (enrolment) and §13.2.
+"""
+
+from collections import OrderedDict
+
+from p2psip.base.certificates import DeviceCertificate, verify_device
+from p2psip.base.configuration import OverlayConfiguration, verify_configuration
+from p2psip.base.errors import RemoteError
+
+CERTIFICATES_MAX = 4_096
+
+
+class Membership:
+    """The overlay's authority and its newest configuration. `configuration` is the signed form."""
+
+    def __init__(self, ca_der: bytes, configuration: bytes) -> None:
+        self.ca_der = ca_der
+        self._configuration = verify_configuration(configuration, ca_der)
+        self._signed = configuration
+        self._checked: OrderedDict[bytes, DeviceCertificate] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many certificates are remembered as good (at most CERTIFICATES_MAX)."""
+        return len(self._checked)
+
+    @property
+    def overlay(self) -> str:
+        """The overlay's name."""
+        return self._configuration.overlay
+
+    @property
+    def configuration(self) -> OverlayConfiguration:
+        """The newest configuration."""
+        return self._configuration
+
+    @property
+    def signed_configuration(self) -> bytes:
+        """The newest configuration in the form that the authority signed, to be handed to others."""
+        return self._signed
+
+    def check(self, der: bytes, unix: float) -> DeviceCertificate:
+        """The certificate if of this overlay, valid at `unix` and neither revoked nor banned; else RemoteError(403)."""
+        certificate = self._checked.get(der)
+        if certificate is None:
+            certificate = self._verify(der, unix)
+        else:
+            self._checked.move_to_end(der)
+        if unix > certificate.not_after:
+            del self._checked[der]
+            raise RemoteError("a certificate outside its validity period", status=403)
+        if certificate.serial in self._configuration.revoked_serials:
+            raise RemoteError("a certificate that was revoked", status=403)
+        if certificate.node_id in self._configuration.banned_node_ids:
+            raise RemoteError("a node that is banned from this overlay", status=403)
+        return certificate
+
+    def update(self, configuration: bytes) -> bool:
+        """Take a signed configuration if it is newer; tell whether it was. RemoteError if the authority did not sign."""
+        if configuration == self._signed:
+            return False
+        newer = verify_configuration(configuration, self.ca_der)
+        if newer.sequence <= self._configuration.sequence:
+            return False
+        self._configuration = newer
+        self._signed = configuration
+        return True
+
+    def _verify(self, der: bytes, unix: float) -> DeviceCertificate:
+        certificate = verify_device(der, self.ca_der, unix)
+        self._checked[der] = certificate
+        if len(self._checked) > CERTIFICATES_MAX:
+            self._checked.popitem(last=False)
+        return certificate

@@ -1,0 +1,141 @@
+"""What a node holds for others: verified records, one entry per (kind, key, Node-ID), within named bounds.
+
+Whoever calls `put` has verified the record (`overlay.records.RecordVerifier`). An entry is replaced only by a higher
+sequence of the same author. After a withdrawal, or a record with an earlier expiry, the sequence is remembered until
+everything said before has expired, so that nobody can bring it back. Holders never refresh a record.
+"""
+
+import hashlib
+import heapq
+import hmac
+from dataclasses import dataclass
+
+from overlay.records import KINDS, Record
+from p2psip.base.certificates import DeviceCertificate
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
+
+RECORDS_MAX = 20_000
+RECORDS_PER_AUTHOR_MAX = 64
+TOKEN_BYTES = 12
+TOKEN_WINDOW_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    record: Record
+    node_id: bytes
+    remembered_until: int
+
+
+_Place = tuple[str, bytes]
+
+
+class RecordStore:
+    """The records of one node."""
+
+    def __init__(self) -> None:
+        self._places: dict[_Place, dict[bytes, _Entry]] = {}
+        self._per_author: dict[bytes, int] = {}
+        self._expiries: list[tuple[int, int, _Place, bytes]] = []
+        self._count = 0
+        self._serial = 0
+
+    def __len__(self) -> int:
+        """How many entries are held, withdrawals included (at most RECORDS_MAX)."""
+        return self._count
+
+    def put(self, record: Record, author: DeviceCertificate, unix: float) -> bool:
+        """Hold a verified record; False if exactly this one is held already. RemoteError if it must be refused."""
+        self.expire(unix)
+        place = (record.kind, record.key)
+        held = self._places.get(place, {}).get(author.node_id)
+        if held is None:
+            self._check_quota(place, author.node_id)
+            self._insert(place, _Entry(record, author.node_id, record.expiry))
+            return True
+        if record.sequence <= held.record.sequence:
+            if record == held.record:
+                return False
+            raise RemoteError(
+                f"a record with sequence {record.sequence} after {held.record.sequence} was stored", status=409
+            )
+        held.record = record
+        if record.expiry > held.remembered_until:
+            held.remembered_until = record.expiry
+            self._schedule(place, held)
+        return True
+
+    def get(self, kind: str, key: bytes, unix: float) -> list[Record]:
+        """The valid records at a key, withdrawals included, in the order of their authors' Node-IDs."""
+        entries = self._places.get((kind, key), {})
+        return [entries[node_id].record for node_id in sorted(entries) if entries[node_id].record.expiry > unix]
+
+    def records(self, unix: float) -> list[Record]:
+        """All valid records, for handing over to closer newcomers."""
+        entries = (entry for place in self._places.values() for entry in place.values())
+        return [entry.record for entry in entries if entry.record.expiry > unix]
+
+    def expire(self, unix: float) -> None:
+        """Drop what is over."""
+        while self._expiries and self._expiries[0][0] <= unix:
+            until, _serial, place, node_id = heapq.heappop(self._expiries)
+            entry = self._places.get(place, {}).get(node_id)
+            if entry is not None and entry.remembered_until == until:
+                self._remove(place, entry)
+
+    def next_expiry(self) -> int | None:
+        """When `expire` has something to do next (unix seconds)."""
+        return self._expiries[0][0] if self._expiries else None
+
+    def _check_quota(self, place: _Place, node_id: bytes) -> None:
+        if self._count >= RECORDS_MAX:
+            raise RemoteError("this node holds as many records as it can", status=507)
+        if len(self._places.get(place, {})) >= KINDS[place[0]].entries_per_key_max:
+            raise RemoteError("this key holds as many records as it can", status=507)
+        if self._per_author.get(node_id, 0) >= RECORDS_PER_AUTHOR_MAX:
+            raise RemoteError("this author has stored as many records here as it may", status=507)
+
+    def _insert(self, place: _Place, entry: _Entry) -> None:
+        self._places.setdefault(place, {})[entry.node_id] = entry
+        self._per_author[entry.node_id] = self._per_author.get(entry.node_id, 0) + 1
+        self._count += 1
+        self._schedule(place, entry)
+
+    def _remove(self, place: _Place, entry: _Entry) -> None:
+        entries = self._places[place]
+        del entries[entry.node_id]
+        if not entries:
+            del self._places[place]
+        self._per_author[entry.node_id] -= 1
+        if not self._per_author[entry.node_id]:
+            del self._per_author[entry.node_id]
+        self._count -= 1
+
+    def _schedule(self, place: _Place, entry: _Entry) -> None:
+        self._serial += 1
+        heapq.heappush(self._expiries, (entry.remembered_until, self._serial, place, entry.node_id))
+
+
+class WriteTokens:
+    """Stateless proof that an asker receives at the address it asks from: given with an answer, shown with a store."""
+
+    def __init__(self, chance: Chance) -> None:
+        self._secret = chance.bytes(32)
+
+    def issue(self, node_id: bytes, address: Address, now: float) -> bytes:
+        """The token of this asker (TOKEN_BYTES), good for TOKEN_WINDOW_SECONDS to twice as long."""
+        return self._token(node_id, address, int(now // TOKEN_WINDOW_SECONDS))
+
+    def check(self, token: bytes, node_id: bytes, address: Address, now: float) -> None:
+        """RemoteError(401) unless the token was issued to this asker lately."""
+        window = int(now // TOKEN_WINDOW_SECONDS)
+        for number in (window, window - 1):
+            if hmac.compare_digest(token, self._token(node_id, address, number)):
+                return
+        raise RemoteError("a write token that is wrong or too old", status=401)
+
+    def _token(self, node_id: bytes, address: Address, window: int) -> bytes:
+        asker = f"{window}|{address[1]}|{address[0]}|".encode() + node_id
+        return hmac.digest(self._secret, asker, hashlib.sha256)[:TOKEN_BYTES]
