@@ -16,7 +16,7 @@ PHONES_MAX = 64
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS membership (
     only INTEGER PRIMARY KEY CHECK (only = 1),
-    overlay TEXT NOT NULL, node_key BLOB NOT NULL, signing_key BLOB NOT NULL,
+    overlay TEXT NOT NULL, addresses TEXT NOT NULL, node_key BLOB NOT NULL, signing_key BLOB NOT NULL,
     ca BLOB NOT NULL, certificate BLOB NOT NULL, configuration BLOB NOT NULL, invite TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS introducers (
@@ -37,6 +37,7 @@ class Membership:
     """What enrolment gave: private keys (32 bytes), certificates as DER, the signed configuration, the invite link."""
 
     overlay: str
+    addresses: tuple[str, ...]
     node_key: bytes
     signing_key: bytes
     ca_der: bytes
@@ -79,9 +80,9 @@ class State:
     def membership(self) -> Membership | None:
         """What enrolment gave, or None before it."""
         row = self._database.execute(
-            "SELECT overlay, node_key, signing_key, ca, certificate, configuration, invite FROM membership"
+            "SELECT overlay, addresses, node_key, signing_key, ca, certificate, configuration, invite FROM membership"
         ).fetchone()
-        return Membership(*row) if row else None
+        return Membership(row[0], tuple(row[1].split()), *row[2:]) if row else None
 
     def require_membership(self) -> Membership:
         """What enrolment gave; StateError with the way out before it."""
@@ -94,6 +95,7 @@ class State:
         """Store or replace what enrolment gave."""
         values = (
             membership.overlay,
+            " ".join(membership.addresses),
             membership.node_key,
             membership.signing_key,
             membership.ca_der,
@@ -101,7 +103,7 @@ class State:
             membership.configuration,
             membership.invite,
         )
-        self._write("INSERT OR REPLACE INTO membership VALUES (1, ?, ?, ?, ?, ?, ?, ?)", values)
+        self._write("INSERT OR REPLACE INTO membership VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def introducers(self) -> list[tuple[bytes, tuple[str, int]]]:
         """The peers that enrolment named: (node key, address)."""

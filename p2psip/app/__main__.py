@@ -1,0 +1,32 @@
+"""The top of the program: every error of ours becomes one sentence and an exit code."""
+
+import sys
+
+import trio
+
+from p2psip.app.cli import app
+from p2psip.base.errors import P2psipError
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except* P2psipError as group:
+        print(f"p2psip: {_first(group)}", file=sys.stderr)
+        sys.exit(1)
+    except* (OSError, trio.BrokenResourceError) as group:
+        print(f"p2psip: {_first(group)}", file=sys.stderr)
+        sys.exit(1)
+    except* KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+if __name__ == "__main__":
+    main()

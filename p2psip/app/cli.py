@@ -1,0 +1,240 @@
+"""The command line: arguments and help texts only; what a command does lives in the module that it names."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import trio
+import typer
+
+from p2psip.app.control import ask
+from p2psip.app.demo import run_demo
+from p2psip.app.hosting import host_overlay, make_invite_link, revoke_device
+from p2psip.app.joining import join_overlay
+from p2psip.app.logs import set_up_logging
+from p2psip.app.node import run_node
+from p2psip.app.phones import add_phone
+from p2psip.app.quickcall import call_once, message_once
+from p2psip.app.settings import home_folder, load_settings
+from p2psip.app.show import Printer
+from p2psip.app.state import State
+from p2psip.app.views import show_call, show_lookup, show_new_phone, show_phones, show_status
+from p2psip.base.chance import Chance
+from p2psip.net.clock import Clock
+
+app = typer.Typer(
+    name="p2psip",
+    help="Telephony without a registrar: ordinary SIP phones, a peer-to-peer directory, encrypted calls.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+phone_app = typer.Typer(help="The phones that may register with this node.", no_args_is_help=True)
+app.add_typer(phone_app, name="phone")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every command shares: the node's folder, the way of printing, the logging that was asked for."""
+
+    home: Path
+    printer: Printer
+    log: dict[str, Any]
+
+
+def _context(context: typer.Context) -> Context:
+    found = context.obj
+    assert isinstance(found, Context)
+    return found
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    home: Annotated[
+        Path | None, typer.Option(envvar="P2PSIP_HOME", help="Folder of this node's state and settings.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines, for machines.")] = False,
+) -> None:
+    """Options that stand before the command."""
+    log = {"level": log_level, "json_lines": log_json or None}
+    context.obj = Context(home_folder(home), Printer(as_json=as_json), log)
+
+
+@app.command()
+def bootstrap(
+    context: typer.Context,
+    overlay: Annotated[str, typer.Argument(help="Name of the overlay, for example home.example.")],
+    host: Annotated[str, typer.Option(help="Address that newcomers can reach.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port (enrolment) and UDP port (overlay).")] = 4500,
+) -> None:
+    """Create an overlay (on the first start) and serve its newcomers."""
+    shared = _context(context)
+    settings = load_settings(shared.home, {"log": shared.log})
+    set_up_logging(settings.log.level, json_lines=settings.log.json_lines)
+    trio.run(host_overlay, shared.home, overlay, host, port, shared.printer)
+
+
+@app.command()
+def invite(
+    context: typer.Context,
+    hours: Annotated[float, typer.Option(help="How long the one-time token holds.")] = 72.0,
+    no_token: Annotated[bool, typer.Option("--no-token", help="A link for people who have a password.")] = False,
+) -> None:
+    """Print an invite link and its QR code (in the folder of the bootstrap server)."""
+    shared = _context(context)
+    link = make_invite_link(shared.home, None if no_token else hours * 3600, int(time.time()))
+    shared.printer.answer({"link": link}, lambda: print(link))
+    shared.printer.qr(link)
+
+
+@app.command()
+def revoke(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="Person whose devices are shut out.")]
+) -> None:
+    """Revoke all certificates of a person (in the folder of the bootstrap server)."""
+    shared = _context(context)
+    serials = revoke_device(shared.home, name, int(time.time()))
+    shared.printer.answer({"revoked": serials}, lambda: print(f"{len(serials)} certificate(s) of {name} revoked"))
+
+
+@app.command()
+def join(
+    context: typer.Context,
+    link: Annotated[str, typer.Argument(help="The invite link, p2psip://…")],
+    name: Annotated[str, typer.Option(help="Your name in the overlay, for example alice.")],
+    password: Annotated[
+        str | None, typer.Option(envvar="P2PSIP_PASSWORD", help="Password of the account, where there is one.")
+    ] = None,
+) -> None:
+    """Enrol this machine in an overlay."""
+    shared = _context(context)
+    joined = trio.run(partial(join_overlay, shared.home, link, name, password, clock=Clock(), chance=Chance.system()))
+    words = f"Welcome. You are {' and '.join(f'sip:{address}' for address in joined.addresses)}. Now run `p2psip up`."
+    shared.printer.answer(joined.as_json(), lambda: print(words))
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    overlay_host: Annotated[
+        list[str] | None, typer.Option(help="Address of the overlay's UDP port (repeatable).")
+    ] = None,
+    overlay_port: Annotated[int | None, typer.Option(help="The node's one UDP port; 0 for any.")] = None,
+    sip_host: Annotated[str | None, typer.Option(help="Where phones register; loopback unless said.")] = None,
+    sip_port: Annotated[int | None, typer.Option(help="UDP and TCP port for phones; 0 for any.")] = None,
+) -> None:
+    """Start this machine's node, and print what to type into a phone."""
+    shared = _context(context)
+    changes = {
+        "overlay": {"hosts": tuple(overlay_host) if overlay_host else None, "port": overlay_port},
+        "sip": {"host": sip_host, "port": sip_port},
+        "log": shared.log,
+    }
+    settings = load_settings(shared.home, changes)
+    set_up_logging(settings.log.level, json_lines=settings.log.json_lines)
+    trio.run(run_node, shared.home, settings, shared.printer)
+
+
+@phone_app.command("add")
+def phone_add(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="User name of the phone; made up when left out.")] = None,
+    algorithm: Annotated[str, typer.Option(help="Digest: MD5 (every phone) or SHA-256 (recent ones).")] = "MD5",
+) -> None:
+    """Make an account for a phone and print what to type into it."""
+    shared = _context(context)
+    if algorithm not in ("MD5", "SHA-256"):
+        raise typer.BadParameter("the algorithm is MD5 or SHA-256")
+    settings = load_settings(shared.home)
+    state = State(shared.home)
+    address = _own_address(state)
+    new = add_phone(state, address, name, algorithm, int(time.time()), Chance.system())
+    state.close()
+    show_new_phone(shared.printer, new, (settings.sip.host, settings.sip.port))
+
+
+@phone_app.command("list")
+def phone_list(context: typer.Context) -> None:
+    """Show the accounts of phones."""
+    shared = _context(context)
+    state = State(shared.home)
+    show_phones(shared.printer, state.phones())
+    state.close()
+
+
+@phone_app.command("remove")
+def phone_remove(context: typer.Context, name: Annotated[str, typer.Argument(help="User name of the phone.")]) -> None:
+    """Forget the account of a phone."""
+    shared = _context(context)
+    state = State(shared.home)
+    state.remove_phone(name)
+    state.close()
+    shared.printer.answer({"removed": name}, lambda: print(f"{name} can no longer register"))
+
+
+@app.command()
+def status(context: typer.Context) -> None:
+    """Show the running node: phones, peers, calls."""
+    shared = _context(context)
+    show_status(shared.printer, trio.run(ask, shared.home, "status"))
+
+
+@app.command()
+def lookup(context: typer.Context, target: Annotated[str, typer.Argument(help="sip:name@overlay or a name.")]) -> None:
+    """Find a person in the overlay and show how."""
+    shared = _context(context)
+    found = trio.run(partial(ask, shared.home, "lookup", target=target))
+    show_lookup(shared.printer, found)
+    if not found["registrations"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def call(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="sip:name@overlay, a name or a number.")],
+    play: Annotated[Path | None, typer.Option(help="WAV file to speak (8 kHz mono).")] = None,
+    record: Annotated[Path | None, typer.Option(help="WAV file for what is heard.")] = None,
+    seconds: Annotated[float, typer.Option(help="Hang up after this time; 0: after the file.")] = 0.0,
+) -> None:
+    """Call somebody through the running node."""
+    shared = _context(context)
+    report = trio.run(partial(call_once, shared.home, target, play=play, record=record, seconds=seconds))
+    show_call(shared.printer, report)
+    if report["status"] >= 300:
+        raise typer.Exit(1)
+
+
+@app.command()
+def message(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="sip:name@overlay, a name or a number.")],
+    text: Annotated[str, typer.Argument(help="What to say.")],
+) -> None:
+    """Send a text message through the running node."""
+    shared = _context(context)
+    report = trio.run(partial(message_once, shared.home, target, text))
+    shared.printer.answer(report, lambda: print(f"{report['status']} {report['reason']}"))
+    if report["status"] >= 300:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option(help="Where recordings and logs are left.")] = Path("demo-output"),
+) -> None:
+    """A bootstrap server, three nodes and two phones on this machine call one another."""
+    shared = _context(context)
+    if not trio.run(run_demo, folder, shared.printer):
+        raise typer.Exit(1)
+
+
+def _own_address(state: State) -> str:
+    membership = state.require_membership()
+    return membership.addresses[0]

@@ -1,0 +1,48 @@
+"""How answers are printed: as JSON when asked for, else as short text and tables for a person."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import segno
+from rich.console import Console
+from rich.table import Table
+
+
+class Printer:
+    """Prints each answer in one of two ways; both show the same facts."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False, soft_wrap=True)
+
+    def answer(self, value: Any, for_a_person: Callable[[], None]) -> None:
+        """`value` as one JSON line, or whatever `for_a_person` prints."""
+        if self.as_json:
+            print(json.dumps(value, ensure_ascii=False), flush=True)
+        else:
+            for_a_person()
+
+    def text(self, words: str) -> None:
+        """One line (rich markup) for a person; nothing with `--json`."""
+        if not self.as_json:
+            self.console.print(words)
+
+    def facts(self, title: str, facts: Mapping[str, Any]) -> None:
+        """Names and values in two columns."""
+        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+        for name, value in facts.items():
+            table.add_row(f"[bold]{name}[/]", str(value))
+        self.console.print(table)
+
+    def rows(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table with headings."""
+        table = Table(*headings, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*(str(cell) for cell in row))
+        self.console.print(table)
+
+    def qr(self, content: str) -> None:
+        """A QR code made of half-block characters; nothing with `--json` or where output is no terminal."""
+        if not self.as_json and self.console.is_terminal:
+            segno.make(content, error="l").terminal(compact=True)

@@ -1,0 +1,101 @@
+"""What the answers of the commands look like to a person."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from p2psip.app.phones import NewPhone
+from p2psip.app.show import Printer
+from p2psip.app.state import Phone
+
+
+def show_new_phone(printer: Printer, new: NewPhone, server: tuple[str, int]) -> None:
+    """What to type into a phone, as text and as a QR code."""
+    phone, (host, port) = new.phone, server
+    domain = phone.address.partition("@")[2]
+    facts = {
+        "name": phone.name,
+        "address": phone.address,
+        "domain": domain,
+        "password": new.password,
+        "server": f"{host}:{port}",
+        "transport": "UDP or TCP",
+        "algorithm": phone.algorithm,
+    }
+    titles = {
+        "User name": phone.name,
+        "Password": f"{new.password}   (shown only now)",
+        "Domain / realm": domain,
+        "Proxy / server": f"{host}:{port}",
+        "Transport": "UDP or TCP",
+        "You are": f"sip:{phone.address}",
+    }
+    printer.answer(facts, lambda: printer.facts("Type this into the phone:", titles))
+    printer.qr(f"sip:{phone.name}:{new.password}@{host}:{port};domain={domain}")
+
+
+def show_phones(printer: Printer, phones: Sequence[Phone]) -> None:
+    """All accounts of phones; no secrets."""
+    facts = [{"name": p.name, "address": p.address, "algorithm": p.algorithm, "added": p.added} for p in phones]
+    rows = [(p.name, p.address, p.algorithm) for p in phones]
+    printer.answer(facts, lambda: printer.rows("Phones", ("user name", "rings for", "digest"), rows))
+
+
+def show_status(printer: Printer, status: Mapping[str, Any]) -> None:
+    """The running node at a glance."""
+
+    def for_a_person() -> None:
+        printer.facts("Node", status["node"])
+        printer.facts("Overlay", status["overlay"])
+        phones = [(p["address"], p["contact"], p["flow"], f"{p['expires_seconds']:.0f} s") for p in status["phones"]]
+        printer.rows("Registered phones", ("person", "contact", "over", "expires in"), phones)
+        calls = [(c["caller"], c["callee"], c["state"], f"{c['seconds']:.0f} s") for c in status["calls"]]
+        printer.rows("Calls", ("from", "to", "state", "for"), calls)
+
+    printer.answer(status, for_a_person)
+
+
+def show_lookup(printer: Printer, found: Mapping[str, Any]) -> None:
+    """Where a person can be reached, and what the lookup cost."""
+
+    def for_a_person() -> None:
+        rows = [
+            (r["node_id"], " ".join(r["addresses"]) or r["redirect"], f"{r['expires_seconds']:.0f} s")
+            for r in found["registrations"]
+        ]
+        if rows:
+            printer.rows(found["address"], ("device (Node-ID)", "reached at", "valid for"), rows)
+        elif found["name_exists"]:
+            printer.text(f"{found['address']} exists, but no phone is registered now")
+        else:
+            printer.text(f"nobody in this overlay is called {found['address']}")
+        printer.text(f"{found['hops']} hop(s), {found['messages']} message(s), {found['milliseconds']:.1f} ms")
+
+    printer.answer(found, for_a_person)
+
+
+def show_call(printer: Printer, report: Mapping[str, Any]) -> None:
+    """How a call went."""
+
+    def for_a_person() -> None:
+        printer.text(f"{report['status']} {report['reason']}")
+        for name in (
+            "post_dial_delay_ms",
+            "first_audio_ms",
+            "seconds",
+            "packets_sent",
+            "packets_received",
+            "recording",
+        ):
+            if report.get(name) is not None:
+                printer.text(f"  {name.replace('_', ' ')}: {report[name]}")
+
+    printer.answer(report, for_a_person)
+
+
+def show_ladder(printer: Printer, ladder: Sequence[Mapping[str, Any]]) -> None:
+    """The messages of a call in order of time, each with its two ends."""
+    start = ladder[0]["time"] if ladder else 0.0
+    rows = [
+        (f"{1000 * (step['time'] - start):8.1f}", step["source"], step["target"], step["summary"]) for step in ladder
+    ]
+    printer.rows("Ladder", ("ms", "from", "to", "message"), rows)

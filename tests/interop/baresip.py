@@ -1,0 +1,123 @@
+"""A real baresip, run without a sound card: WAV files in and out, commands and events over its ctrl_tcp module."""
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from p2psip.app.local_network import PhoneAccount
+from tests.interop.programs import free_port, program
+
+MODULES = ("g711", "aubridge", "aufile", "sndfile", "uuid", "account", "menu", "ctrl_tcp")
+MODULE_FOLDERS = ("/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules")
+EVENT_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX = 4.0
+
+
+class Baresip:
+    """One running baresip with one account."""
+
+    def __init__(self, folder: Path, process: trio.Process, control: trio.SocketStream) -> None:
+        self.folder = folder
+        self.process = process
+        self.events: list[dict[str, Any]] = []
+        self._control = control
+        self._changed = trio.Event()
+
+    async def command(self, name: str, parameters: str = "") -> None:
+        """Send one command of baresip's menu module, for example `dial`."""
+        body = json.dumps({"command": name, "params": parameters}).encode()
+        await self._control.send_all(b"%d:%s," % (len(body), body))
+
+    async def wait_for(self, kind: str) -> dict[str, Any]:
+        """The first event of `kind` since the start, waited for."""
+        with trio.fail_after(EVENT_SECONDS_MAX):
+            while True:
+                for event in self.events:
+                    if event.get("type") == kind:
+                        return event
+                self._changed = trio.Event()
+                await self._changed.wait()
+
+    def recordings(self, direction: str) -> list[Path]:
+        """The WAV files that it wrote of one direction: "dec" (heard) or "enc" (spoken)."""
+        return sorted(self.folder.glob(f"dump-*-{direction}.wav"))
+
+    async def read_events(self) -> None:
+        """Read netstrings until the connection ends."""
+        data = b""
+        while chunk := await self._control.receive_some(65_536):
+            data += chunk
+            while b":" in data:
+                size, _, rest = data.partition(b":")
+                if len(rest) <= int(size):
+                    break
+                self.events.append(json.loads(rest[: int(size)]))
+                data = rest[int(size) + 1 :]
+                self._changed.set()
+
+
+@asynccontextmanager
+async def baresip(
+    folder: Path, account: PhoneAccount, speaks: Path, *, transport: str = "udp", answer: str = "auto"
+) -> AsyncIterator[Baresip]:
+    """Run a baresip registered as `account` that speaks the WAV file `speaks` (8 kHz)."""
+    folder.mkdir(parents=True)
+    control_port = free_port(socket.SOCK_STREAM)
+    _write_configuration(folder, account, speaks, transport, answer, control_port)
+    log = (folder / "log").open("wb")
+    command = [program("baresip"), "-f", str(folder), "-s"]
+    process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    try:
+        async with trio.open_nursery() as nursery:
+            phone = Baresip(folder, process, await _connect(control_port))
+            nursery.start_soon(phone.read_events)
+            yield phone
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            process.send_signal(signal.SIGTERM)
+            with trio.move_on_after(STOP_SECONDS_MAX):
+                await process.wait()
+            process.kill()
+            log.close()
+
+
+async def _connect(port: int) -> trio.SocketStream:
+    with trio.fail_after(EVENT_SECONDS_MAX):
+        while True:
+            try:
+                return await trio.open_tcp_stream("127.0.0.1", port)
+            except OSError:
+                await trio.sleep(0.05)
+
+
+def _write_configuration(
+    folder: Path, account: PhoneAccount, speaks: Path, transport: str, answer: str, control_port: int
+) -> None:
+    modules = next(path for path in MODULE_FOLDERS if Path(path).is_dir())
+    lines = [
+        "poll_method epoll",
+        "net_interface 127.0.0.1",
+        f"sip_listen 127.0.0.1:{free_port()}",
+        f"audio_source aufile,{speaks}",
+        "audio_player aubridge,player",
+        "audio_alert aubridge,alert",
+        f"snd_path {folder}",
+        f"ctrl_tcp_listen 127.0.0.1:{control_port}",
+        f"module_path {modules}",
+        *(f"module {name}.so" for name in MODULES),
+    ]
+    (folder / "config").write_text("\n".join(lines) + "\n")
+    host, port = account.server
+    (folder / "accounts").write_text(
+        f"<sip:{account.address};transport={transport}>;auth_user={account.name};auth_pass={account.password}"
+        f';outbound="sip:{host}:{port};transport={transport}";regint=60;answermode={answer};audio_codecs=PCMU\n'
+    )
+    (folder / "contacts").write_text("")
