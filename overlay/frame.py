@@ -11,10 +11,10 @@ both node keys in its info. So a frame proves who sent it and to whom, and nothi
 grows; it is the nonce as well. The start must not be lower than that of an earlier run with the same key.
 
 **What is guaranteed.** While the receiver runs and remembers the sender (the PEER_KEYS_MAX peers used last), no frame
-is taken twice and none whose number is REPLAY_WINDOW_FRAMES or more behind the highest one seen; in particular none of
-an earlier run of the sender after one of a later run. After the receiver's own restart, or once the sender was
-forgotten, recorded frames can be replayed until the sender's next true frame arrives; so what a frame asks for must
-bear repeating.
+is taken twice, and none whose number is behind the highest one by the replay window (`overlay.replay`) or more; in
+particular none of an earlier run of the sender after one of a later run. After the receiver's own restart, or once the
+sender was forgotten, recorded frames can be replayed until the sender's next true frame arrives; so what a frame asks
+for must bear repeating.
 
 **What garbage costs.** The mark is a hash of both node keys: who does not know ours is told apart with one SHA-256. A
 stranger who does know it costs one X25519, at most NEW_PEERS_PER_SECOND_MAX times a second, and no memory until a frame
@@ -29,6 +29,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from overlay.budget import Budget
+from overlay.replay import ReplayWindow
 from p2psip.base.chance import Chance
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import KEY_BYTES, NodeKey
@@ -39,20 +41,18 @@ FRAME_BYTES_MAX = 2_048
 PAYLOAD_BYTES_MAX = FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES
 PEER_KEYS_MAX = 8_192
 NEW_PEERS_PER_SECOND_MAX = 500
-REPLAY_WINDOW_FRAMES = 512
 
 _MARK_BYTES = 4
 _KEY_AT = 1 + _MARK_BYTES
 _NUMBER_AT = _KEY_AT + KEY_BYTES
 _SEALED_AT = _NUMBER_AT + 12
 _COUNTER_BITS = 40
-_WINDOW_MASK = (1 << REPLAY_WINDOW_FRAMES) - 1
 
 
 class _Peer:
     """Keys, counter and replay window of one peer."""
 
-    __slots__ = ("decrypt", "encrypt", "head_in", "head_out", "highest", "number", "seen")
+    __slots__ = ("decrypt", "encrypt", "head_in", "head_out", "number", "window")
 
     def __init__(self, ours: NodeKey, theirs: bytes, number: int) -> None:
         shared = ours.exchange(theirs)
@@ -61,23 +61,7 @@ class _Peer:
         self.head_out = _head(ours.public, theirs)
         self.head_in = _head(theirs, ours.public)
         self.number = number
-        self.highest = -1
-        self.seen = 0
-
-    def check_fresh(self, number: int) -> None:
-        """RemoteError if a frame of this number was seen, or is too far behind to tell."""
-        behind = self.highest - number
-        if behind >= 0 and (behind >= REPLAY_WINDOW_FRAMES or self.seen >> behind & 1):
-            raise RemoteError("a frame that was seen before, or is too old", status=409)
-
-    def mark_seen(self, number: int) -> None:
-        """Remember an authentic frame's number."""
-        ahead = number - self.highest
-        if ahead <= 0:
-            self.seen |= 1 << -ahead
-            return
-        self.seen = (self.seen << ahead | 1) & _WINDOW_MASK if ahead < REPLAY_WINDOW_FRAMES else 1
-        self.highest = number
+        self.window = ReplayWindow()
 
 
 class FrameBox:
@@ -89,8 +73,7 @@ class FrameBox:
         run = (int(started) & 0xFFFFFFFF) << 24 | chance.integer(24)
         self._first_number = run << _COUNTER_BITS
         self._last_number = self._first_number | (1 << _COUNTER_BITS) - 1
-        self._budget = float(NEW_PEERS_PER_SECOND_MAX)
-        self._budget_at: float | None = None
+        self._strangers = Budget(NEW_PEERS_PER_SECOND_MAX)
 
     def __len__(self) -> int:
         """How many peers' keys are remembered (at most PEER_KEYS_MAX)."""
@@ -120,12 +103,12 @@ class FrameBox:
             raise RemoteError("a frame that is malformed or for another node")
         nonce = datagram[_NUMBER_AT:_SEALED_AT]
         number = int.from_bytes(nonce, "big")
-        peer.check_fresh(number)
+        peer.window.check(number)
         try:
             payload = peer.decrypt(nonce, datagram[_SEALED_AT:], None)
         except (InvalidTag, ValueError) as error:
             raise RemoteError("a frame that is not authentic", status=403) from error
-        peer.mark_seen(number)
+        peer.window.add(number)
         if known:
             self._peers.move_to_end(sender)
         else:
@@ -137,17 +120,9 @@ class FrameBox:
             raise RemoteError("a frame that is too short or too long")
         if datagram[:_NUMBER_AT] != _head(sender, self._key.public) or sender == self._key.public:
             raise RemoteError("a frame that is malformed or for another node")
-        self._spend_budget(now)
-        return _Peer(self._key, sender, self._first_number)
-
-    def _spend_budget(self, now: float) -> None:
-        if self._budget_at is not None:
-            earned = max(0.0, now - self._budget_at) * NEW_PEERS_PER_SECOND_MAX
-            self._budget = min(float(NEW_PEERS_PER_SECOND_MAX), self._budget + earned)
-        self._budget_at = now
-        if self._budget < 1.0:
+        if not self._strangers.spend(now):
             raise RemoteError(f"more than {NEW_PEERS_PER_SECOND_MAX} new peers in a second", status=503)
-        self._budget -= 1.0
+        return _Peer(self._key, sender, self._first_number)
 
     def _remember(self, public: bytes, peer: _Peer) -> _Peer:
         self._peers[public] = peer

@@ -58,7 +58,7 @@ class Membership:
         return certificate
 
     def update(self, configuration: bytes) -> bool:
-        """Take a signed configuration if it is newer; tell whether it was. RemoteError if the authority did not sign."""
+        """Take a signed configuration if newer; say whether it was. RemoteError if the authority did not sign."""
         if configuration == self._signed:
             return False
         newer = verify_configuration(configuration, self.ca_der)
