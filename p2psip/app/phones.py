@@ -1,18 +1,16 @@
 """Accounts of phones: strong passwords made here, shown once, kept only as digest secrets."""
 
-import hashlib
 from dataclasses import dataclass
 
 from p2psip.app.state import Phone, State, StateError
 from p2psip.base.chance import Chance
+from p2psip.sip.digest import digest_secret
 
 PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 PASSWORD_GROUPS = 4
 PASSWORD_GROUP_LETTERS = 5
 NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
 NAME_LETTERS_MAX = 32
-
-_HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +27,6 @@ def make_password(chance: Chance) -> str:
         "".join(chance.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_GROUP_LETTERS)) for _ in range(PASSWORD_GROUPS)
     )
     return "-".join(groups)
-
-
-def digest_secret(algorithm: str, user: str, realm: str, password: str) -> str:
-    """HA1 of RFC 7616 §3.4.2: H(user:realm:password) as hexadecimal digits."""
-    return _HASHES[algorithm](f"{user}:{realm}:{password}".encode()).hexdigest()
 
 
 def add_phone(state: State, address: str, name: str | None, algorithm: str, unix: int, chance: Chance) -> NewPhone:

@@ -1,0 +1,167 @@
+"""Digest access authentication, both sides (RFC 3261 §22, RFC 7616, RFC 8760). MD5 and SHA-256, qop=auth.
+
+The server keeps no nonces: a nonce is a time and an HMAC over it, so that a flood of challenges costs no memory. What is
+kept is bounded: the highest nonce-count of the nonces that were used of late.
+"""
+
+import hashlib
+import hmac
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from p2psip.base.chance import Chance
+from p2psip.sip.errors import SipSyntaxError
+from p2psip.sip.grammar import quote, unquote
+
+NONCE_SECONDS_MAX = 300.0
+NONCES_REMEMBERED_MAX = 4_096
+FIELDS_MAX = 32
+
+_HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+_FIELD = re.compile(r"""\s*([A-Za-z0-9\-_]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*(?:,|$)""", re.DOTALL)
+_UNQUOTED = frozenset(("algorithm", "qop", "nc", "stale"))
+
+
+def digest_secret(algorithm: str, user: str, realm: str, password: str) -> str:
+    """HA1 of RFC 7616 §3.4.2: H(user:realm:password) in hexadecimal; this is stored, never the password."""
+    return _hash(algorithm, f"{user}:{realm}:{password}")
+
+
+def parse_fields(text: str) -> dict[str, str]:
+    """The fields of a `Digest …` value, names in lower case, unquoted; SipSyntaxError for anything else."""
+    scheme, _, rest = text.strip().partition(" ")
+    if scheme.lower() != "digest":
+        raise SipSyntaxError("an authentication scheme other than Digest")
+    fields: dict[str, str] = {}
+    position = 0
+    while position < len(rest):
+        match = _FIELD.match(rest, position)
+        if match is None or match[1].lower() in fields or len(fields) == FIELDS_MAX:
+            raise SipSyntaxError("digest fields that cannot be read")
+        value = match[2]
+        fields[match[1].lower()] = unquote(value) if value.startswith('"') else value
+        position = match.end()
+    return fields
+
+
+def format_fields(fields: Mapping[str, str]) -> str:
+    """The opposite of `parse_fields`, quoted as RFC 3261 §25.1 wants."""
+    return "Digest " + ", ".join(f"{k}={v}" if k in _UNQUOTED else f"{k}={quote(v)}" for k, v in fields.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A server's challenge, as far as we can answer it. `algorithm` is MD5 or SHA-256."""
+
+    realm: str
+    nonce: str
+    algorithm: str
+    qop: bool
+    opaque: str | None
+    stale: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "Challenge":
+        """The challenge in a WWW-Authenticate or Proxy-Authenticate value; SipSyntaxError if it cannot be answered."""
+        fields = parse_fields(text)
+        algorithm = fields.get("algorithm", "MD5").upper()
+        if algorithm not in _HASHES:
+            raise SipSyntaxError(f"a challenge with the algorithm {algorithm}, which this side does not know")
+        offered = {option.strip().lower() for option in fields.get("qop", "").split(",") if option.strip()}
+        if offered and "auth" not in offered:
+            raise SipSyntaxError("a challenge that insists on auth-int, which this side does not do")
+        if "realm" not in fields or not fields.get("nonce"):
+            raise SipSyntaxError("a challenge without realm or nonce")
+        stale = fields.get("stale", "").lower() == "true"
+        return cls(fields["realm"], fields["nonce"], algorithm, bool(offered), fields.get("opaque"), stale)
+
+
+def respond(
+    challenge: Challenge, *, method: str, uri: str, user: str, password: str, cnonce: str, nonce_count: int = 1
+) -> str:
+    """The Authorization value that answers `challenge`."""
+    secret = digest_secret(challenge.algorithm, user, challenge.realm, password)
+    fields = {"username": user, "realm": challenge.realm, "nonce": challenge.nonce, "uri": uri}
+    if challenge.qop:
+        count = f"{nonce_count:08x}"
+        answer = _answer(challenge.algorithm, secret, challenge.nonce, method, uri, (count, cnonce))
+        fields |= {"response": answer, "algorithm": challenge.algorithm, "cnonce": cnonce, "qop": "auth", "nc": count}
+    else:
+        answer = _answer(challenge.algorithm, secret, challenge.nonce, method, uri, None)
+        fields |= {"response": answer, "algorithm": challenge.algorithm}
+    if challenge.opaque is not None:
+        fields["opaque"] = challenge.opaque
+    return format_fields(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of a check: `accepted`, or else whether the nonce was merely `stale` (the password may be right)."""
+
+    accepted: bool
+    stale: bool = False
+
+
+class DigestServer:
+    """Makes challenges and checks answers for one realm."""
+
+    def __init__(self, realm: str, chance: Chance) -> None:
+        self.realm = realm
+        self._key = chance.bytes(32)
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    def challenge(self, algorithm: str, now: float, *, stale: bool = False) -> str:
+        """A WWW-Authenticate value. `now` is steady seconds."""
+        fields = {"realm": self.realm, "nonce": self._nonce(int(now * 1000)), "algorithm": algorithm, "qop": "auth"}
+        if stale:
+            fields["stale"] = "true"
+        return format_fields(fields).replace("qop=auth", 'qop="auth"')
+
+    def check(self, fields: Mapping[str, str], method: str, secret: str, algorithm: str, now: float) -> Verdict:
+        """Whether an Authorization (its fields) proves knowledge of `secret` (HA1 for `algorithm`)."""
+        if fields.get("algorithm", "MD5").upper() != algorithm or fields.get("realm") != self.realm:
+            return Verdict(False)
+        nonce, uri = fields.get("nonce", ""), fields.get("uri", "")
+        count, cnonce = fields.get("nc", ""), fields.get("cnonce", "")
+        if fields.get("qop", "").lower() != "auth" or not re.fullmatch(r"[0-9a-fA-F]{8}", count) or not cnonce:
+            return Verdict(False)
+        wanted = _answer(algorithm, secret, nonce, method, uri, (count, cnonce))
+        if not hmac.compare_digest(wanted.encode(), fields.get("response", "").lower().encode()):
+            return Verdict(False)
+        if not self._is_fresh(nonce, now) or not self._count_up(nonce, int(count, 16)):
+            return Verdict(False, stale=True)
+        return Verdict(True)
+
+    def _nonce(self, milliseconds: int) -> str:
+        stamp = f"{milliseconds:x}"
+        return f"{stamp}-{hmac.new(self._key, stamp.encode(), hashlib.sha256).hexdigest()[:32]}"
+
+    def _is_fresh(self, nonce: str, now: float) -> bool:
+        stamp = nonce.partition("-")[0]
+        if not re.fullmatch(r"[0-9a-f]{1,16}", stamp) or not hmac.compare_digest(
+            self._nonce(int(stamp, 16)).encode(), nonce.encode("utf-8", "replace")
+        ):
+            return False
+        return 0.0 <= now - int(stamp, 16) / 1000 + 0.001 <= NONCE_SECONDS_MAX
+
+    def _count_up(self, nonce: str, count: int) -> bool:
+        """Refuse a nonce-count that is not above the last one (a replay)."""
+        if count <= self._counts.get(nonce, 0):
+            return False
+        self._counts[nonce] = count
+        self._counts.move_to_end(nonce)
+        if len(self._counts) > NONCES_REMEMBERED_MAX:
+            self._counts.popitem(last=False)
+        return True
+
+
+def _hash(algorithm: str, text: str) -> str:
+    return _HASHES[algorithm](text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _answer(algorithm: str, secret: str, nonce: str, method: str, uri: str, counted: tuple[str, str] | None) -> str:
+    target = _hash(algorithm, f"{method}:{uri}")
+    middle = f"{nonce}:{counted[0]}:{counted[1]}:auth" if counted else nonce
+    return _hash(algorithm, f"{secret}:{middle}:{target}")
