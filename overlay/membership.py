@@ -1,16 +1,18 @@
 """Who belongs to the overlay: device certificates checked against the authority and the signed configuration.
 
-The check of a certificate costs some 200 µs, so that its result is remembered; revocation, ban and validity period are
-looked at every time. Source of the idea: RELOAD, RFC 6940 §11.3 (enrolment) and §13.2.
+The check of a certificate costs some 200 µs, so that its result is remembered and what is new has a budget; revocation,
+ban and validity period are looked at every time. Source of the idea: RELOAD, RFC 6940 §11.3 (enrolment) and §13.2.
 """
 
 from collections import OrderedDict
 
+from overlay.budget import Budget
 from p2psip.base.certificates import DeviceCertificate, verify_device
 from p2psip.base.configuration import OverlayConfiguration, verify_configuration
 from p2psip.base.errors import RemoteError
 
 CERTIFICATES_MAX = 4_096
+NEW_CERTIFICATES_PER_SECOND_MAX = 1_000
 
 
 class Membership:
@@ -20,6 +22,7 @@ class Membership:
         self.ca_der = ca_der
         self._configuration = verify_configuration(configuration, ca_der)
         self._signed = configuration
+        self._budget = Budget(NEW_CERTIFICATES_PER_SECOND_MAX)
         self._checked: OrderedDict[bytes, DeviceCertificate] = OrderedDict()
 
     def __len__(self) -> int:
@@ -69,6 +72,8 @@ class Membership:
         return True
 
     def _verify(self, der: bytes, unix: float) -> DeviceCertificate:
+        if not self._budget.spend(unix):
+            raise RemoteError(f"more than {NEW_CERTIFICATES_PER_SECOND_MAX} new certificates in a second", status=503)
         certificate = verify_device(der, self.ca_der, unix)
         self._checked[der] = certificate
         if len(self._checked) > CERTIFICATES_MAX:

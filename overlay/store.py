@@ -10,7 +10,7 @@ import heapq
 import hmac
 from dataclasses import dataclass
 
-from overlay.records import KINDS, Record
+from overlay.records import KINDS, MAILBOX, Record, mailbox_key
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
@@ -27,6 +27,7 @@ class _Entry:
     record: Record
     node_id: bytes
     remembered_until: int
+    deleted: bool = False
 
 
 _Place = tuple[str, bytes]
@@ -61,7 +62,7 @@ class RecordStore:
             raise RemoteError(
                 f"a record with sequence {record.sequence} after {held.record.sequence} was stored", status=409
             )
-        held.record = record
+        held.record, held.deleted = record, False
         if record.expiry > held.remembered_until:
             held.remembered_until = record.expiry
             self._schedule(place, held)
@@ -70,12 +71,20 @@ class RecordStore:
     def get(self, kind: str, key: bytes, unix: float) -> list[Record]:
         """The valid records at a key, withdrawals included, in the order of their authors' Node-IDs."""
         entries = self._places.get((kind, key), {})
-        return [entries[node_id].record for node_id in sorted(entries) if entries[node_id].record.expiry > unix]
+        return [entries[node_id].record for node_id in sorted(entries) if _is_valid(entries[node_id], unix)]
 
     def records(self, unix: float) -> list[Record]:
         """All valid records, for handing over to closer newcomers."""
         entries = (entry for place in self._places.values() for entry in place.values())
-        return [entry.record for entry in entries if entry.record.expiry > unix]
+        return [entry.record for entry in entries if _is_valid(entry, unix)]
+
+    def delete_from_mailbox(self, key: bytes, sender_node_id: bytes, owner: DeviceCertificate) -> None:
+        """Hide what this sender left in a mailbox, for its owner only; the sequence stays, so that it cannot return."""
+        if all(mailbox_key(address) != key for address in owner.addresses):
+            raise RemoteError("a mailbox that belongs to somebody else", status=403)
+        entry = self._places.get((MAILBOX, key), {}).get(sender_node_id)
+        if entry is not None:
+            entry.deleted = True
 
     def expire(self, unix: float) -> None:
         """Drop what is over."""
@@ -116,6 +125,10 @@ class RecordStore:
     def _schedule(self, place: _Place, entry: _Entry) -> None:
         self._serial += 1
         heapq.heappush(self._expiries, (entry.remembered_until, self._serial, place, entry.node_id))
+
+
+def _is_valid(entry: _Entry, unix: float) -> bool:
+    return entry.record.expiry > unix and not entry.deleted
 
 
 class WriteTokens:

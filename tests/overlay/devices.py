@@ -22,7 +22,9 @@ class Device:
     signing_key: SigningKey
     certificate: DeviceCertificate
 
-    def record(self, sequence: int = 1, *, expiry: int = UNIX + 600, body: bytes | None = b"", **fields: object) -> Record:
+    def record(
+        self, sequence: int = 1, *, expiry: int = UNIX + 600, body: bytes | None = b"", **fields: object
+    ) -> Record:
         """A true registration of this device, but for what `fields` say otherwise; body b"" stands for a usual one."""
         usual = encode_registration(Registration(self.node_key.public, (("192.0.2.1", 5060),)))
         kind = str(fields.get("kind", REGISTRATION))
