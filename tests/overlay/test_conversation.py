@@ -1,13 +1,15 @@
 """Conversations between two cores by hand: first flight, loss, crossing, restart, replay, bounds, fuzz."""
 
+import random
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overlay import conversation as module
-from overlay.conversation import ConversationTransmit, Conversations, MessageReceived
+from overlay.conversation import Conversations, ConversationTransmit, MessageReceived
 from p2psip.base.chance import Chance
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import NodeKey
@@ -323,10 +325,64 @@ def test_mutated_flights_are_refused(which: int, at: int, flip: int) -> None:
         c.core.receive_payload(d.key.public, d.drain()[0].payload, 1.0)
     d.drain()
     d.heard.clear()
-    try:
+    with suppress(RemoteError):
         target.core.receive_payload(source.key.public, bytes(payload), 1.0)
-    except RemoteError:
-        pass
     target.drain()
     # Only ids and numbers that the frame around protects can be changed without being noticed here.
     assert target.heard in ([], [b"hello"], [b"data"])
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**32), st.floats(0.0, 0.9))
+def test_nothing_that_is_lost_late_or_repeated_wedges_a_conversation(seed: int, trouble: float) -> None:
+    """Through a bad line with restarts: no message twice, no false one; and once it is good, every one arrives."""
+    dice = random.Random(seed)
+    sides = [Side(1), Side(2)]
+    line: list[tuple[int, bytes]] = []
+    said: list[list[bytes]] = [[], []]
+    heard: list[list[bytes]] = [[], []]
+    now = 0.0
+
+    def carry(loss: float) -> None:
+        for who, side in enumerate(sides):
+            line.extend((1 - who, sent.payload) for sent in side.drain())
+            heard[who] += side.heard
+            side.heard.clear()
+        dice.shuffle(line)
+        for _ in range(len(line)):
+            to, payload = line.pop()
+            if dice.random() < loss / 2:
+                continue
+            if dice.random() < loss / 2:
+                line.insert(0, (to, payload))
+            with suppress(RemoteError):
+                sides[to].core.receive_payload(sides[1 - to].key.public, payload, now)
+
+    def say(who: int) -> None:
+        said[who].append(b"%d from %d" % (len(said[who]), who) + bytes(dice.choice((0, 0, 1_500))))
+        sides[who].core.send(sides[1 - who].key.public, said[who][-1], now)
+
+    for step in range(60):
+        now += dice.choice((0.01, 1.0, 200.0))
+        if dice.random() < trouble / 8:
+            who = dice.randrange(2)
+            sides[who] = Side(100 + step, start=now, key=sides[who].key)
+            line.clear()
+        for side in sides:
+            side.core.handle_timeout(now)
+        say(dice.randrange(2))
+        carry(trouble)
+    for _ in range(20):
+        now += 1.0
+        carry(0.0)
+    before = [len(each) for each in said]
+    for _ in range(5):
+        now += 1.0
+        say(0)
+        say(1)
+        for _ in range(6):
+            carry(0.0)
+    for who in (0, 1):
+        assert len(set(heard[who])) == len(heard[who])
+        assert set(heard[who]) <= set(said[1 - who])
+        assert set(said[1 - who][before[1 - who] :]) <= set(heard[who])
