@@ -90,6 +90,17 @@ def test_an_established_session_uses_one_payload_a_message(talking: tuple[Side, 
         assert other.heard == [b"word"]
 
 
+def test_the_answer_goes_along_until_the_other_side_has_shown_that_it_has_it(talking: tuple[Side, Side]) -> None:
+    a, b = talking
+    kinds = []
+    for side, other in ((b, a), (a, b), (b, a)):
+        side.core.send(other.key.public, b"word", 2.0)
+        (sent,) = side.drain()
+        kinds.append(kind_of(sent))
+        other.core.receive_payload(side.key.public, sent.payload, 2.0)
+    assert kinds == [module._ANSWER, module._DATA, module._DATA]
+
+
 @pytest.mark.parametrize("size", [1, 1_000, 1_050, 5_000, module.CONVERSATION_BYTES_MAX])
 def test_messages_of_any_size(pair: tuple[Side, Side], size: int) -> None:
     a, b = pair
