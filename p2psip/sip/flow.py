@@ -1,0 +1,27 @@
+"""Where a message came from and where its answer goes: a transport, two ends, and for streams which connection."""
+
+from dataclasses import dataclass
+
+from p2psip.base.core import Address
+
+RELIABLE_TRANSPORTS = frozenset(("tcp", "tls", "ws", "wss"))
+OVERLAY = "overlay"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One way to a peer. `serial` names a stream connection; in the overlay `remote` is (Node-ID in hex, 0)."""
+
+    transport: str
+    local: Address
+    remote: Address
+    serial: int = 0
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport retransmits by itself (RFC 3261 §17)."""
+        return self.transport in RELIABLE_TRANSPORTS
+
+    def __str__(self) -> str:
+        host = f"[{self.remote[0]}]" if ":" in self.remote[0] else self.remote[0]
+        return f"{self.transport}:{host}" if self.transport == OVERLAY else f"{self.transport}:{host}:{self.remote[1]}"

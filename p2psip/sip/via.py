@@ -1,0 +1,49 @@
+"""What happens to Via on the way: ours on top, the source of a request noted, the hop kept for ACK and CANCEL (RFC 3261 §18)."""
+
+from p2psip.sip.errors import SipSyntaxError
+from p2psip.sip.flow import OVERLAY, Flow
+from p2psip.sip.headers import CSeq, Headers, Via
+from p2psip.sip.message import Request
+
+
+def put_via(request: Request, flow: Flow, branch: str) -> None:
+    """Put our own Via on top of `request` (§18.1.1), asking for rport."""
+    if flow.transport == OVERLAY:
+        host, port = f"{flow.local[0][:32]}.invalid", None
+    else:
+        host, port = flow.local[0], flow.local[1] or None
+        host = f"[{host}]" if ":" in host else host
+    via = Via(flow.transport.upper(), host, port, (("branch", branch), ("rport", None)))
+    request.headers.insert_first("Via", str(via))
+
+
+def note_source(request: Request, flow: Flow) -> None:
+    """§18.2.1 and RFC 3581 §4: say in the topmost Via where the request came from."""
+    if flow.transport == OVERLAY:
+        return
+    try:
+        vias = request.vias
+    except SipSyntaxError:
+        return
+    top = vias[0]
+    changed = top
+    if top.parameter("rport") is not None:
+        changed = changed.with_parameter("rport", str(flow.remote[1])).with_parameter("received", flow.remote[0])
+    elif top.host.strip("[]").lower() != flow.remote[0].lower():
+        changed = changed.with_parameter("received", flow.remote[0])
+    if changed is not top:
+        rest = [("Via", str(via)) for via in vias[1:]]
+        others = [pair for pair in request.headers if pair[0] != "Via"]
+        request.headers = Headers([("Via", str(changed)), *rest, *others])
+
+
+def same_hop(request: Request, method: str, to: str | None) -> Request:
+    """ACK for a failure, and CANCEL: the same Request-URI, topmost Via, From, Call-ID, Route and number (§9.1, §17.1.1.3)."""
+    copied = Request(method, request.uri)
+    copied.headers.add("Via", str(request.top_via))
+    for name, value in request.headers:
+        if name in ("From", "Call-ID", "Route", "Max-Forwards"):
+            copied.headers.add(name, value)
+    copied.headers.add("To", to or "")
+    copied.headers.add("CSeq", str(CSeq(request.cseq.number, method)))
+    return copied
