@@ -1,0 +1,129 @@
+"""One request and its responses as somebody in a trio task sees them. The service makes and feeds these."""
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from p2psip.base.errors import RemoteError
+from p2psip.sip.build import REASONS
+from p2psip.sip.flow import Flow
+from p2psip.sip.message import Request, Response
+from p2psip.sip.transactions import T1_SECONDS, T2_SECONDS, TRANSACTION_SECONDS
+
+
+class Sender(Protocol):
+    """What an exchange needs of the service that made it."""
+
+    def respond(self, key: str, response: Response) -> None:
+        """Send a response in its transaction."""
+
+    def send_again(self, wire: bytes, flow: Flow) -> None:
+        """Send bytes as they are."""
+
+    def cancel(self, key: str) -> None:
+        """CANCEL an INVITE."""
+
+    def send_ack(self, ack: Request, flow: Flow) -> bytes:
+        """Send the ACK of a 2xx; its bytes."""
+
+    def expect_ack(self, exchange: "ServerExchange", waiting: bool) -> None:
+        """Begin or end to match ACKs to this exchange."""
+
+
+class ServerExchange:
+    """A request of a peer. Answer it with `respond`, or an INVITE with `accept`; watch `cancelled` meanwhile."""
+
+    def __init__(self, key: str, request: Request, flow: Flow, sender: Sender) -> None:
+        self.key = key
+        self.request = request
+        self.flow = flow
+        self.cancelled = trio.Event()
+        self.answered = False
+        self._sender = sender
+        self._ack: Request | None = None
+        self._ack_came = trio.Event()
+
+    def respond(self, response: Response) -> None:
+        """Send a response; after a final one, further calls do nothing."""
+        if not self.answered:
+            self.answered = response.status >= 200
+            self._sender.respond(self.key, response)
+
+    async def accept(self, response: Response) -> Request:
+        """Send a 2xx to an INVITE, again and again until its ACK comes, which is given back (RFC 3261 §13.3.1.4).
+
+        RemoteError(408) when no ACK comes within 64*T1: the call must then be ended with a BYE.
+        """
+        self._sender.expect_ack(self, True)
+        try:
+            self.respond(response)
+            wire, interval = response.to_bytes(), T1_SECONDS
+            with trio.move_on_after(TRANSACTION_SECONDS):
+                while not self._ack_came.is_set():
+                    with trio.move_on_after(interval):
+                        await self._ack_came.wait()
+                    if not self._ack_came.is_set():
+                        self._sender.send_again(wire, self.flow)
+                        interval = min(2 * interval, T2_SECONDS)
+        finally:
+            self._sender.expect_ack(self, False)
+        if self._ack is None:
+            raise RemoteError("the answer to the call was never acknowledged", status=408)
+        return self._ack
+
+    def take_ack(self, ack: Request) -> None:
+        """The service found the ACK."""
+        self._ack = ack
+        self._ack_came.set()
+
+
+class ClientExchange:
+    """A request of ours. Take its responses one by one with `next_response`."""
+
+    def __init__(self, request: Request, flow: Flow, sender: Sender, forget: Callable[[], None]) -> None:
+        self.key = ""
+        self.request = request
+        self.flow = flow
+        self._sender = sender
+        self._forget = forget
+        self._send, self._receive = trio.open_memory_channel[Response | RemoteError](math.inf)
+        self._acks: dict[str, bytes] = {}
+
+    async def next_response(self) -> Response:
+        """The next response; RemoteError(408) when none comes in time, 503 when the transport failed."""
+        response = await self._receive.receive()
+        if isinstance(response, RemoteError):
+            raise response
+        return response
+
+    async def final_response(self) -> Response:
+        """The first response of 200 or more."""
+        while (response := await self.next_response()).status < 200:
+            pass
+        return response
+
+    def cancel(self) -> None:
+        """CANCEL an INVITE that has no final response yet."""
+        self._sender.cancel(self.key)
+
+    def acknowledge(self, response: Response, ack: Request) -> None:
+        """Send the ACK of a 2xx; the service repeats it for each repeated 2xx of the same branch."""
+        self._acks[response.to.tag or ""] = self._sender.send_ack(ack, self.flow)
+
+    def feed(self, response: Response) -> None:
+        """The service hands a response in; a repeated 2xx is acknowledged again and goes no further."""
+        wire = self._acks.get(response.to.tag or "") if response.status < 300 else None
+        if wire is not None and response.status >= 200:
+            self._sender.send_again(wire, self.flow)
+        else:
+            self._send.send_nowait(response)
+
+    def fail(self, status: int) -> None:
+        """The service reports that no response will come."""
+        self._send.send_nowait(RemoteError(REASONS[status], status=status))
+
+    def close(self) -> None:
+        """Stop listening; late responses are dropped."""
+        self._forget()
