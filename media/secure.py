@@ -1,0 +1,192 @@
+"""The media path between two nodes as a core: ICE finds the way, DTLS gives the keys, SRTP carries the packets.
+
+ICE starts when both descriptions are known; DTLS starts on the first path that works, without waiting for nomination.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pylibsrtp import Error as SrtpError
+from pylibsrtp import Policy, Session
+
+from media.dtls import DtlsFailed, DtlsIdentity, DtlsTransport, Keys, is_fingerprint
+from media.ice.agent import Failed, IceAgent, Selected
+from media.ice.candidates import Candidate
+from media.rtp import is_rtcp
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address, Transmit
+
+EARLY_PACKETS_MAX = 10
+
+_PROFILES = {
+    "SRTP_AEAD_AES_128_GCM": Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
+    "SRTP_AES128_CM_SHA1_80": Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TransportDescription:
+    """What one side tells the other in its session description (RFC 8839, RFC 8122, RFC 4145)."""
+
+    ufrag: str
+    password: str
+    candidates: tuple[str, ...]
+    fingerprint: str
+    setup: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Packets pass both ways from now on."""
+
+    remote: Address
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReceived:
+    """A packet from the peer that waited for the keys, decrypted."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PathLost:
+    """The path could not be made, or is gone; `reason` is a sentence."""
+
+    reason: str
+
+
+Output = Transmit | Ready | MediaReceived | PathLost
+
+
+class SecureTransport:
+    """One path for one call. Feed STUN and DTLS to `receive`; packets go through `protect` and `unprotect`."""
+
+    def __init__(
+        self, *, offerer: bool, candidates: Sequence[Candidate], identity: DtlsIdentity, chance: Chance
+    ) -> None:
+        self.agent = IceAgent(controlling=offerer, local=candidates, chance=chance)
+        self.destination: Address | None = None
+        self.ready = False
+        self._offerer = offerer
+        self._dtls = DtlsTransport(identity)
+        self._dtls_client = False
+        self._remote_fingerprint = ""
+        self._send: Session | None = None
+        self._receive: Session | None = None
+        self._early: deque[bytes] = deque(maxlen=EARLY_PACKETS_MAX)
+        self._unsent: deque[bytes] = deque(maxlen=EARLY_PACKETS_MAX)
+        self._early_dtls: deque[tuple[bytes, Address]] = deque(maxlen=EARLY_PACKETS_MAX)
+        self._outputs: deque[Output] = deque()
+        self.description = TransportDescription(
+            self.agent.ufrag,
+            self.agent.password,
+            tuple(candidate.to_sdp() for candidate in candidates),
+            identity.fingerprint,
+            "actpass" if offerer else "active",
+        )
+        self.lost = False
+        self.undecryptable = 0
+
+    def set_remote(self, remote: TransportDescription, now: float) -> None:
+        """The peer's description; RemoteError(488) when its fingerprint cannot be used."""
+        self._remote_fingerprint = is_fingerprint(remote.fingerprint)
+        self._dtls_client = remote.setup == "passive" if self._offerer else True
+        self.agent.set_remote(remote.ufrag, remote.password, remote.candidates, now)
+        self._drain(now)
+
+    def receive(self, data: bytes, source: Address, now: float) -> None:
+        """Take one STUN or DTLS datagram."""
+        if data[0] < 4:
+            self.agent.receive(data, source, now)
+        elif self.destination is None:
+            self._early_dtls.append((data, source))
+        elif source == self.destination:
+            self._dtls.receive(data, source, now)
+        self._drain(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Serve what is due."""
+        self.agent.handle_timeout(now)
+        self._dtls.handle_timeout(now)
+        self._drain(now)
+
+    def poll_timeout(self) -> float | None:
+        """The next deadline."""
+        if self.lost:
+            return None
+        deadlines = [when for when in (self.agent.poll_timeout(), self._dtls.poll_timeout()) if when is not None]
+        return min(deadlines, default=None)
+
+    def poll_output(self) -> Output | None:
+        """The next output, or None."""
+        return self._outputs.popleft() if self._outputs else None
+
+    def protect(self, packet: bytes) -> bytes | None:
+        """The SRTP or SRTCP form of `packet`; None when it cannot be sent yet (a few are kept) or not at all."""
+        if self._send is None:
+            self._unsent.append(packet)
+            return None
+        try:
+            return self._send.protect_rtcp(packet) if is_rtcp(packet) else self._send.protect(packet)
+        except (SrtpError, ValueError):
+            return None
+
+    def unprotect(self, packet: bytes, source: Address) -> bytes | None:
+        """The packet in an SRTP or SRTCP datagram from the chosen address; None when it is not to be believed."""
+        if source != self.destination or len(packet) < 12:
+            return None
+        if self._receive is None:
+            self._early.append(packet)
+            return None
+        try:
+            return self._receive.unprotect_rtcp(packet) if is_rtcp(packet) else self._receive.unprotect(packet)
+        except (SrtpError, ValueError):
+            self.undecryptable += 1
+            return None
+
+    def _drain(self, now: float) -> None:
+        while not self.lost:
+            output = self.agent.poll_output() or self._dtls.poll_output()
+            match output:
+                case None:
+                    return
+                case Transmit():
+                    self._outputs.append(output)
+                case Selected(remote, _nominated):
+                    self._use(remote, now)
+                case Keys():
+                    self._begin(output)
+                case Failed(reason) | DtlsFailed(reason):
+                    self.lost = True
+                    self._outputs.append(PathLost(reason))
+
+    def _use(self, remote: Address, now: float) -> None:
+        first, self.destination = self.destination is None, remote
+        self._dtls.move(remote)
+        if first:
+            self._dtls.start(
+                client=self._dtls_client, fingerprint=self._remote_fingerprint, destination=remote, now=now
+            )
+            while self._early_dtls:
+                data, source = self._early_dtls.popleft()
+                self._dtls.receive(data, source, now)
+
+    def _begin(self, keys: Keys) -> None:
+        profile = _PROFILES[keys.profile]
+        self._send = Session(Policy(keys.local, Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
+        self._receive = Session(Policy(keys.remote, Policy.SSRC_ANY_INBOUND, srtp_profile=profile))
+        self.ready = True
+        assert self.destination is not None
+        self._outputs.append(Ready(self.destination))
+        while self._unsent:
+            with contextlib.suppress(SrtpError):
+                packet = self._unsent.popleft()
+                wire = self._send.protect_rtcp(packet) if is_rtcp(packet) else self._send.protect(packet)
+                self._outputs.append(Transmit(wire, self.destination))
+        while self._early:
+            data = self.unprotect(self._early.popleft(), self.destination)
+            if data is not None:
+                self._outputs.append(MediaReceived(data))
