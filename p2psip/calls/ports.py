@@ -1,0 +1,199 @@
+"""What calls need of the world: small protocols that the services (or an adapter in the composition root) fulfil."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from p2psip.base.core import Address
+from p2psip.sip.dialog import DialogId
+from p2psip.sip.exchange import ClientExchange, ServerExchange
+from p2psip.sip.flow import Flow
+from p2psip.sip.message import Request
+
+
+class ClockPort(Protocol):
+    """The two clocks: steady seconds and unix seconds."""
+
+    def now(self) -> float:
+        """Steady seconds."""
+
+    def unix(self) -> float:
+        """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a phone may register as. `secret` is HA1 (RFC 7616 §3.4.2) for `algorithm`; `address` is `user@overlay`."""
+
+    name: str
+    address: str
+    algorithm: str
+    secret: str
+
+
+class AccountsPort(Protocol):
+    """The accounts of phones."""
+
+    def account(self, name: str) -> Account | None:
+        """The account with this user name, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a person is: Node-IDs (hex) of the devices that are registered now, and what the lookup cost."""
+
+    node_ids: tuple[str, ...]
+    hops: int = 0
+    milliseconds: float = 0.0
+
+
+class DirectoryPort(Protocol):
+    """The overlay as a directory. All addresses are `user@overlay`; Node-IDs are in hex."""
+
+    async def find(self, address: str) -> Whereabouts:
+        """Where `address` can be reached; RemoteError(503) when the overlay cannot be asked."""
+
+    async def name_exists(self, address: str) -> bool:
+        """Whether anybody has this address, registered or not."""
+
+    async def publish(self) -> None:
+        """Say in the overlay that the person of this node can be reached here; the port keeps it fresh."""
+
+    async def withdraw(self) -> None:
+        """Take that back."""
+
+    def addresses_of(self, node_id: str) -> tuple[str, ...]:
+        """The addresses in the certificate of a peer that sent us a message; empty when it is not known."""
+
+
+class SipPort(Protocol):
+    """SIP transactions and dialogs; `p2psip.sip.service.SipService` fulfils it."""
+
+    @property
+    def incoming(self) -> trio.MemoryReceiveChannel[ServerExchange]:
+        """New requests outside of dialogs."""
+
+    def start(self, request: Request, flow: Flow) -> ClientExchange:
+        """Send a request."""
+
+    def overlay_flow(self, node_id: str) -> Flow:
+        """The flow to a node of the overlay."""
+
+    def open_dialog(self, dialog_id: DialogId) -> trio.MemoryReceiveChannel[ServerExchange]:
+        """Requests of the peer in this dialog."""
+
+    def close_dialog(self, dialog_id: DialogId) -> None:
+        """Forget a dialog."""
+
+    def on_flow_closed(self, hook: Callable[[Flow], None]) -> None:
+        """Be told when a connection has ended."""
+
+
+class TransportPort(Protocol):
+    """How to reach one end of an overlay leg (ICE and DTLS-SRTP): RFC 8839 lines, RFC 8122 fingerprint, RFC 4145 setup."""
+
+    @property
+    def ufrag(self) -> str:
+        """ICE user fragment."""
+
+    @property
+    def password(self) -> str:
+        """ICE password."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Values of `a=candidate`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The value of `a=fingerprint`, algorithm included."""
+
+    @property
+    def setup(self) -> str:
+        """`actpass`, `active` or `passive`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTransport:
+    """A peer's transport as read from its description; see TransportPort."""
+
+    ufrag: str
+    password: str
+    candidates: tuple[str, ...]
+    fingerprint: str
+    setup: str
+
+
+class MediaLeg(Protocol):
+    """One end of a media path."""
+
+    def close(self) -> None:
+        """Free its sockets and keys."""
+
+
+class PhoneMedia(MediaLeg, Protocol):
+    """Plain RTP towards a phone."""
+
+    @property
+    def local(self) -> Address:
+        """Where the phone sends RTP to."""
+
+    def set_remote(self, rtp: Address, rtcp: Address | None, signalling_host: str) -> None:
+        """Where the phone says that it is, and the host that its signalling came from (for symmetric RTP)."""
+
+
+class OverlayMedia(MediaLeg, Protocol):
+    """ICE and DTLS-SRTP towards another node."""
+
+    @property
+    def description(self) -> TransportPort:
+        """Our transport, to be sent to the peer."""
+
+    def set_remote(self, remote: RemoteTransport) -> None:
+        """The peer's transport; checks begin."""
+
+    async def wait_connected(self) -> None:
+        """Return when media can flow; RemoteError when it never will."""
+
+    async def wait_closed(self) -> str:
+        """Return the reason when the path has died."""
+
+
+class MediaBridge(Protocol):
+    """Two legs joined."""
+
+    def close(self) -> None:
+        """Part the legs; they stay open."""
+
+    def first_audio(self) -> tuple[float | None, float | None]:
+        """Steady seconds when the first packet went from a to b, and from b to a."""
+
+
+class MediaPort(Protocol):
+    """The media plane."""
+
+    def phone_leg(self) -> PhoneMedia:
+        """A new leg towards a phone."""
+
+    def overlay_leg(self, controlling: bool) -> OverlayMedia:
+        """A new leg towards a node; the side that offers is controlling (RFC 8445 §6.1.1)."""
+
+    def service_leg(self, kind: str, payload_type: int) -> MediaLeg:
+        """A leg that is a service itself: `echo` or `tone`, speaking G.711 as PCMU (0) or PCMA (8)."""
+
+    def bridge(self, a: MediaLeg, b: MediaLeg) -> MediaBridge:
+        """Join two legs in both directions."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """What calls must know about this node. `addresses` are the person's, the first one is the main one."""
+
+    overlay: str
+    addresses: tuple[str, ...]
+    node_id: str
+    contact_host: str = "127.0.0.1"
+    default_algorithm: str = "MD5"
+    services: Sequence[str] = ("echo", "tone")
