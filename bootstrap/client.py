@@ -187,8 +187,14 @@ def _refusal(status: int, data: bytes, address: Address) -> RemoteError:
     return _Unreachable(detail, status=status) if status >= 500 else RemoteError(detail, status=status)
 
 
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _reason(error: BaseException) -> str:
+    """The first words in the chain of causes: a TLS failure says why only far down."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if str(cause):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def _verified(data: bytes, invite: Invite, signing: SigningKey, node_id: bytes, unix: float) -> Enrolment:

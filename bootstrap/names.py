@@ -4,8 +4,8 @@ import re
 
 from p2psip.base.errors import RemoteError
 
-OVERLAY_CHARACTERS_MAX = 64
-NAME_CHARACTERS_MAX = 32
+OVERLAY_CHARACTERS_MAX = 39
+NAME_CHARACTERS_MAX = 24  # name@overlay must fit into the 64 characters of a common name (RFC 5280 appendix A.1)
 NUMBER_FIRST = 1_001
 NUMBER_LEAST = 1_000
 NUMBER_MOST = 99_999_999

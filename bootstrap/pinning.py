@@ -17,6 +17,7 @@ from p2psip.base.errors import RemoteError
 from p2psip.base.keys import SigningKey
 
 SERVER_LIFETIME_SECONDS = 90 * 86_400
+_SUBJECT = "bootstrap server"  # the overlay's own name is the issuer's: a certificate with both alike counts as self-signed
 
 
 def issue_server(ca_der: bytes, ca_key: SigningKey, server: SigningKey, serial: int, unix: float) -> bytes:
@@ -28,7 +29,7 @@ def issue_server(ca_der: bytes, ca_key: SigningKey, server: SigningKey, serial: 
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.cryptography_key.public_key())
     builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, overlay)]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _SUBJECT)]))
         .issuer_name(authority.subject)
         .public_key(server.cryptography_key.public_key())
         .serial_number(serial)
