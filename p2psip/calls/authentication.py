@@ -32,7 +32,7 @@ class Authenticator:
         self.limiter = GuessLimiter()
 
     def check(self, request: Request, flow: Flow, now: float) -> Account | Refusal:
-        """The account that `request` proves to be, or the answer to send. REGISTER gets 401, the rest 407."""
+        """The account that `request` proves to be, or the answer to send: 401, as a user agent server does (§22.2)."""
         fields = self._credentials(request)
         host = flow.remote[0]
         if fields is None:
@@ -74,9 +74,5 @@ class Authenticator:
         return None
 
     def _challenge(self, request: Request, algorithm: str, now: float, *, stale: bool = False) -> Response:
-        registers = request.method == "REGISTER"
-        name = "WWW-Authenticate" if registers else "Proxy-Authenticate"
-        challenge = self._digest.challenge(algorithm, now, stale=stale)
-        return make_response(
-            request, 401 if registers else 407, to_tag=self._chance.token(4), headers=[(name, challenge)]
-        )
+        challenge = ("WWW-Authenticate", self._digest.challenge(algorithm, now, stale=stale))
+        return make_response(request, 401, to_tag=self._chance.token(4), headers=[challenge])

@@ -6,6 +6,8 @@ from typing import Protocol
 
 import trio
 
+from media.legs import Leg
+from media.secure import TransportDescription
 from p2psip.base.core import Address
 from p2psip.sip.dialog import DialogId
 from p2psip.sip.exchange import ClientExchange, ServerExchange
@@ -91,100 +93,38 @@ class SipPort(Protocol):
         """Be told when a connection has ended."""
 
 
-class TransportPort(Protocol):
-    """How to reach one end of an overlay leg (ICE and DTLS-SRTP): RFC 8839 lines, RFC 8122 fingerprint, RFC 4145 setup."""
+class PhoneMedia(Leg, Protocol):
+    """Plain RTP towards a phone. `local` is where the phone sends RTP to."""
 
-    @property
-    def ufrag(self) -> str:
-        """ICE user fragment."""
+    local: Address
 
-    @property
-    def password(self) -> str:
-        """ICE password."""
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """Values of `a=candidate`."""
-
-    @property
-    def fingerprint(self) -> str:
-        """The value of `a=fingerprint`, algorithm included."""
-
-    @property
-    def setup(self) -> str:
-        """`actpass`, `active` or `passive`."""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteTransport:
-    """A peer's transport as read from its description; see TransportPort."""
-
-    ufrag: str
-    password: str
-    candidates: tuple[str, ...]
-    fingerprint: str
-    setup: str
-
-
-class MediaLeg(Protocol):
-    """One end of a media path."""
-
-    def close(self) -> None:
-        """Free its sockets and keys."""
-
-
-class PhoneMedia(MediaLeg, Protocol):
-    """Plain RTP towards a phone."""
-
-    @property
-    def local(self) -> Address:
-        """Where the phone sends RTP to."""
-
-    def set_remote(self, rtp: Address, rtcp: Address | None, signalling_host: str) -> None:
+    def set_remote(self, rtp: Address, signalling_host: str, *, rtcp: Address | None = None) -> None:
         """Where the phone says that it is, and the host that its signalling came from (for symmetric RTP)."""
 
 
-class OverlayMedia(MediaLeg, Protocol):
-    """ICE and DTLS-SRTP towards another node."""
+class OverlayMedia(Leg, Protocol):
+    """ICE and DTLS-SRTP towards another node. `description` is what the peer must be told."""
 
-    @property
-    def description(self) -> TransportPort:
-        """Our transport, to be sent to the peer."""
+    description: TransportDescription
 
-    def set_remote(self, remote: RemoteTransport) -> None:
-        """The peer's transport; checks begin."""
+    def set_remote(self, remote: TransportDescription) -> None:
+        """The peer's transport; checks begin. RemoteError(488) when it cannot be used."""
 
     async def wait_connected(self) -> None:
         """Return when media can flow; RemoteError when it never will."""
 
-    async def wait_closed(self) -> str:
-        """Return the reason when the path has died."""
-
-
-class MediaBridge(Protocol):
-    """Two legs joined."""
-
-    def close(self) -> None:
-        """Part the legs; they stay open."""
-
-    def first_audio(self) -> tuple[float | None, float | None]:
-        """Steady seconds when the first packet went from a to b, and from b to a."""
+    async def wait_lost(self) -> str:
+        """Return the reason when the path is gone."""
 
 
 class MediaPort(Protocol):
-    """The media plane."""
+    """The media plane; an adapter of `media.service.MediaService` fulfils it."""
 
-    def phone_leg(self) -> PhoneMedia:
-        """A new leg towards a phone."""
+    def phone_leg(self, host: str | None = None) -> PhoneMedia:
+        """Sockets for one phone on `host`; RemoteError(503) when there are none left."""
 
-    def overlay_leg(self, controlling: bool) -> OverlayMedia:
-        """A new leg towards a node; the side that offers is controlling (RFC 8445 §6.1.1)."""
-
-    def service_leg(self, kind: str, payload_type: int) -> MediaLeg:
-        """A leg that is a service itself: `echo` or `tone`, speaking G.711 as PCMU (0) or PCMA (8)."""
-
-    def bridge(self, a: MediaLeg, b: MediaLeg) -> MediaBridge:
-        """Join two legs in both directions."""
+    def overlay_leg(self, *, offerer: bool) -> OverlayMedia:
+        """A path to another node; the side that offers is the ICE agent in control (RFC 8445 §6.1.1)."""
 
 
 @dataclass(frozen=True, slots=True)

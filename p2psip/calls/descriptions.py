@@ -1,0 +1,164 @@
+"""Session descriptions of a call's legs: what is taken from one side, and what the other side is told (RFC 8866, 3264).
+
+Codecs and their payload types pass through unchanged, telephone-event included; addresses, keys and versions are each
+leg's own. Audio only: other media lines are answered with port 0 and keep their place.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from media.secure import TransportDescription
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
+from p2psip.sip.sdp import DIRECTIONS, MediaDescription, SessionDescription
+
+PHONE_PROFILES = ("RTP/AVP", "RTP/AVPF")
+OVERLAY_PROFILES = ("UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF")
+CANDIDATES_MAX = 32
+DISCARD_PORT = 9
+
+_PASSED = ("rtpmap", "fmtp", "ptime", "maxptime")
+_UNSPECIFIED = ("0.0.0.0", "::")
+REVERSED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """What both legs of a call share: payload types in order of preference, their attributes, the direction."""
+
+    formats: tuple[str, ...]
+    attributes: tuple[tuple[str, str | None], ...] = ()
+    direction: str = "sendrecv"
+
+    def with_direction(self, direction: str) -> "Audio":
+        """The same with another direction."""
+        return replace(self, direction=direction)
+
+    def shares_codec(self, other: "Audio") -> bool:
+        """Whether a payload type of this one, other than digits and comfort noise, is in `other` too."""
+        return bool(self._speech() & other._speech())
+
+    def _speech(self) -> set[str]:
+        besides = {"13"}
+        for name, value in self.attributes:
+            if name == "rtpmap" and value and value.partition(" ")[2].lower().startswith(("telephone-event", "cn/")):
+                besides.add(value.partition(" ")[0])
+        return set(self.formats) - besides
+
+
+@dataclass(slots=True)
+class Layout:
+    """The media lines of one leg as they were first agreed, and which of them is the audio; it only ever grows."""
+
+    lines: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    audio: int = 0
+
+
+@dataclass(slots=True)
+class Origin:
+    """Our o= line towards one side: the version goes up whenever the content changes (RFC 3264 §8)."""
+
+    session_id: int
+    host: str
+    version: int = 1
+    _last: bytes = b""
+
+    @classmethod
+    def make(cls, chance: Chance, host: str) -> "Origin":
+        """A new session."""
+        return cls(chance.integer(62), host)
+
+    def finish(self, description: SessionDescription) -> bytes:
+        """The bytes of `description`, with the version that it must have."""
+        description.version = 0
+        content = description.to_bytes()
+        if self._last and content != self._last:
+            self.version += 1
+        self._last = content
+        description.version = self.version
+        return description.to_bytes()
+
+
+def read_audio(
+    body: bytes, profiles: tuple[str, ...], layout: Layout
+) -> tuple[Audio, SessionDescription, MediaDescription]:
+    """The audio of a peer's description; RemoteError(488) when none of its lines can be used. Fills `layout`."""
+    try:
+        description = SessionDescription.parse(body)
+    except RemoteError as error:
+        raise RemoteError(str(error), status=488) from error
+    for index, media in enumerate(description.media):
+        if media.kind == "audio" and media.port != 0 and media.protocol in profiles and media.codecs:
+            layout.lines = [(line.kind, line.protocol, line.formats) for line in description.media]
+            layout.audio = index
+            return _audio(description, media), description, media
+    raise RemoteError("no audio that this node can carry: it takes plain RTP from phones", status=488)
+
+
+def write_description(audio: Audio, origin: Origin, layout: Layout, ours: MediaDescription) -> bytes:
+    """Our description with `ours` as its audio line, the other lines of the layout refused."""
+    description = SessionDescription("p2psip", origin.session_id, 0, origin.host, connection=origin.host)
+    ours.formats = audio.formats
+    ours.attributes = [*audio.attributes, (audio.direction, None), *ours.attributes]
+    for index, (kind, protocol, formats) in enumerate(layout.lines):
+        refused = MediaDescription(kind, 0, protocol, formats)
+        description.media.append(ours if index == layout.audio else refused)
+    if not layout.lines:
+        layout.lines = [(ours.kind, ours.protocol, ours.formats)]
+        description.media.append(ours)
+    return origin.finish(description)
+
+
+def phone_line(local: Address) -> MediaDescription:
+    """The audio line towards a phone."""
+    return MediaDescription("audio", local[1], "RTP/AVP", ())
+
+
+def overlay_line(transport: TransportDescription) -> MediaDescription:
+    """The audio line towards a node: ICE (RFC 8839), DTLS-SRTP (RFC 5763), RTP and RTCP on one port (RFC 5761)."""
+    attributes: list[tuple[str, str | None]] = [
+        ("rtcp-mux", None),
+        ("ice-ufrag", transport.ufrag),
+        ("ice-pwd", transport.password),
+        ("fingerprint", transport.fingerprint),
+        ("setup", transport.setup),
+    ]
+    attributes += [("candidate", each) for each in transport.candidates]
+    return MediaDescription("audio", DISCARD_PORT, OVERLAY_PROFILES[0], (), attributes=attributes)
+
+
+def phone_addresses(description: SessionDescription, media: MediaDescription) -> tuple[Address, Address | None] | None:
+    """Where a phone wants RTP and (RFC 3605) RTCP; None for the old way of holding, an unspecified address."""
+    host = description.host(media)
+    if host in _UNSPECIFIED:
+        return None
+    words = (media.get("rtcp") or "").split()
+    if not words or not words[0].isdigit() or not 0 < int(words[0]) < 65_536:
+        return (host, media.port), None
+    return (host, media.port), (words[3] if len(words) == 4 else host, int(words[0]))
+
+
+def read_transport(description: SessionDescription, media: MediaDescription) -> TransportDescription:
+    """The peer node's transport; RemoteError(488) when a part is missing."""
+    names = ("ice-ufrag", "ice-pwd", "fingerprint", "setup")
+    found = [description.attribute(media, name) for name in names]
+    if not all(found) or media.get("rtcp-mux") is None:
+        raise RemoteError("a description of a node without ICE, fingerprint or rtcp-mux", status=488)
+    ufrag, password, fingerprint, setup = (value or "" for value in found)
+    return TransportDescription(ufrag, password, tuple(media.all("candidate")[:CANDIDATES_MAX]), fingerprint, setup)
+
+
+def _audio(description: SessionDescription, media: MediaDescription) -> Audio:
+    known = {str(codec.payload_type) for codec in media.codecs}
+    formats = tuple(text for text in media.formats if text in known)
+    attributes = tuple(
+        pair
+        for pair in media.attributes
+        if pair[0] in _PASSED and (pair[0] not in ("rtpmap", "fmtp") or (pair[1] or "").split(" ")[0] in known)
+    )
+    direction = description.direction(media)
+    assert direction in DIRECTIONS
+    held = (media.connection or description.connection) in _UNSPECIFIED and media.protocol in PHONE_PROFILES
+    if held and direction == "sendrecv":
+        direction = "sendonly"
+    return Audio(formats, attributes, direction)

@@ -1,0 +1,128 @@
+"""The media end of a leg: a leg of the media plane together with the session descriptions that are spoken about it.
+
+A media end is made once for each leg of a call and keeps its port through hold and resume.
+"""
+
+from typing import Protocol
+
+import trio
+
+from media.legs import Leg
+from p2psip.base.chance import Chance
+from p2psip.base.errors import RemoteError
+from p2psip.calls.descriptions import (
+    OVERLAY_PROFILES,
+    PHONE_PROFILES,
+    Audio,
+    Layout,
+    Origin,
+    overlay_line,
+    phone_addresses,
+    phone_line,
+    read_audio,
+    read_transport,
+    write_description,
+)
+from p2psip.calls.ports import MediaPort, OverlayMedia
+
+
+class MediaEnd(Protocol):
+    """What a call needs of either kind of end."""
+
+    @property
+    def leg(self) -> Leg:
+        """The leg to bridge; made when first needed."""
+
+    def take(self, body: bytes, *, is_offer: bool) -> Audio:
+        """Read the peer's description and aim the media at it; RemoteError(488) when it cannot be used."""
+
+    def write(self, audio: Audio, *, is_offer: bool) -> bytes:
+        """Our description."""
+
+    async def wait_lost(self) -> str:
+        """Return the reason when media can no longer pass."""
+
+    def close(self) -> None:
+        """Free the leg."""
+
+
+class PhoneEnd:
+    """Plain RTP towards a phone at `signalling_host`; our sockets are on `host` (None: the media plane's choice)."""
+
+    def __init__(self, media: MediaPort, chance: Chance, *, signalling_host: str, host: str | None) -> None:
+        self.leg = media.phone_leg(host)
+        self._signalling_host = signalling_host
+        self._layout = Layout()
+        self._origin = Origin.make(chance, self.leg.local[0])
+
+    def take(self, body: bytes, *, is_offer: bool) -> Audio:
+        """See MediaEnd."""
+        audio, description, media = read_audio(body, PHONE_PROFILES, self._layout)
+        found = phone_addresses(description, media)
+        if found is not None:
+            self.leg.set_remote(found[0], self._signalling_host, rtcp=found[1])
+        return audio
+
+    def write(self, audio: Audio, *, is_offer: bool) -> bytes:
+        """See MediaEnd."""
+        return write_description(audio, self._origin, self._layout, phone_line(self.leg.local))
+
+    async def wait_lost(self) -> str:
+        """A phone's RTP has no heartbeat: silence is no fault."""
+        await trio.sleep_forever()
+        raise AssertionError("never reached")
+
+    def close(self) -> None:
+        """See MediaEnd."""
+        self.leg.close()
+
+
+class OverlayEnd:
+    """ICE and DTLS-SRTP towards another node. Whoever speaks first is the offerer."""
+
+    def __init__(self, media: MediaPort, chance: Chance) -> None:
+        self._media = media
+        self._leg: OverlayMedia | None = None
+        self._layout = Layout()
+        self._origin = Origin.make(chance, "0.0.0.0")
+        self._is_aimed = False
+
+    @property
+    def leg(self) -> OverlayMedia:
+        """The leg; it must have been offered or taken before."""
+        assert self._leg is not None
+        return self._leg
+
+    def take(self, body: bytes, *, is_offer: bool) -> Audio:
+        """See MediaEnd. The first description counts for the transport: 183 and 200 carry the same one."""
+        audio, description, media = read_audio(body, OVERLAY_PROFILES, self._layout)
+        transport = read_transport(description, media)
+        leg = self._opened(offerer=not is_offer)
+        if not self._is_aimed:
+            leg.set_remote(transport)
+            self._is_aimed = True
+        return audio
+
+    def write(self, audio: Audio, *, is_offer: bool) -> bytes:
+        """See MediaEnd."""
+        leg = self._opened(offerer=is_offer)
+        return write_description(audio, self._origin, self._layout, overlay_line(leg.description))
+
+    async def wait_lost(self) -> str:
+        """See MediaEnd."""
+        leg = self.leg
+        try:
+            await leg.wait_connected()
+        except RemoteError as error:
+            return str(error)
+        return await leg.wait_lost()
+
+    def close(self) -> None:
+        """See MediaEnd."""
+        if self._leg is not None:
+            self._leg.close()
+
+    def _opened(self, *, offerer: bool) -> OverlayMedia:
+        if self._leg is None:
+            self._leg = self._media.overlay_leg(offerer=offerer)
+        return self._leg

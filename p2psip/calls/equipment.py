@@ -1,0 +1,76 @@
+"""What every call works with: the ports, the clock, chance, the settings, and the ways to name this node in SIP."""
+
+from dataclasses import dataclass
+
+from p2psip.base.chance import Chance
+from p2psip.calls.addresses import Addresses
+from p2psip.calls.call_log import CallLog
+from p2psip.calls.ends import MediaEnd, OverlayEnd, PhoneEnd
+from p2psip.calls.ports import CallSettings, ClockPort, MediaPort, SipPort
+from p2psip.sip.flow import OVERLAY, Flow
+from p2psip.sip.headers import NameAddr
+from p2psip.sip.uri import SipUri
+
+UNSPECIFIED = ("0.0.0.0", "::", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who sent a request: the address that was proved, the name to display, the flow, and the phone's account."""
+
+    address: str
+    display: str | None
+    flow: Flow
+    account: str | None = None
+
+    @property
+    def is_node(self) -> bool:
+        """Whether it is another node of the overlay."""
+        return self.flow.transport == OVERLAY
+
+    def name_addr(self, tag: str) -> NameAddr:
+        """The From value that others see."""
+        return NameAddr(self.display, SipUri.of_address(self.address)).with_tag(tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """The ports and values that a call is given."""
+
+    sip: SipPort
+    media: MediaPort
+    clock: ClockPort
+    chance: Chance
+    settings: CallSettings
+    addresses: Addresses
+    log: CallLog
+
+    def contact(self, address: str, flow: Flow) -> str:
+        """Our Contact value towards the other end of `flow`, with the user part of `address`."""
+        uri = SipUri.of_address(address)
+        if flow.transport == OVERLAY:
+            return f"<{SipUri('sip', uri.user, None, self.settings.overlay, None)}>"
+        host = self.settings.contact_host if flow.local[0] in UNSPECIFIED else flow.local[0]
+        host = f"[{host}]" if ":" in host else host
+        transport = () if flow.transport == "udp" else (("transport", flow.transport),)
+        return f"<{SipUri('sip', uri.user, None, host, flow.local[1] or None, transport)}>"
+
+    def media_end(self, flow: Flow) -> MediaEnd:
+        """A media end of the kind that fits the other end of `flow`."""
+        if flow.transport == OVERLAY:
+            return OverlayEnd(self.media, self.chance)
+        host = None if flow.local[0] in UNSPECIFIED else flow.local[0]
+        return PhoneEnd(self.media, self.chance, signalling_host=flow.remote[0], host=host)
+
+    def tag(self) -> str:
+        """A fresh tag."""
+        return self.chance.token(8)
+
+    def call_id(self) -> str:
+        """A fresh Call-ID; it names no host."""
+        return self.chance.token(16)
+
+
+def name_of(flow: Flow, who: str = "") -> str:
+    """What a ladder calls the other end of `flow`."""
+    return f"node {flow.remote[0][:8]}" if flow.transport == OVERLAY else f"phone {who}".strip()

@@ -1,0 +1,91 @@
+"""Where a request goes: this node's phones, its services, or the devices of somebody in the overlay."""
+
+from dataclasses import dataclass, replace
+
+from p2psip.base.errors import RemoteError
+from p2psip.calls.addresses import Addresses
+from p2psip.calls.bindings import Binding, BindingTable
+from p2psip.calls.equipment import Party, name_of
+from p2psip.calls.ports import CallSettings, ClockPort, DirectoryPort, SipPort, Whereabouts
+from p2psip.sip.flow import Flow
+from p2psip.sip.message import Request
+from p2psip.sip.uri import SipUri
+
+DEVICES_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place to send a request to. `address` goes into To; `name` is for people."""
+
+    address: str
+    uri: SipUri
+    flow: Flow
+    name: str
+
+
+class Router:
+    """Turns addresses into targets."""
+
+    def __init__(
+        self,
+        *,
+        settings: CallSettings,
+        addresses: Addresses,
+        table: BindingTable,
+        directory: DirectoryPort,
+        sip: SipPort,
+        clock: ClockPort,
+    ) -> None:
+        self._settings = settings
+        self._addresses = addresses
+        self._table = table
+        self._directory = directory
+        self._sip = sip
+        self._clock = clock
+
+    def address_of(self, request: Request, sender: Party) -> str:
+        """Whom a request is for; RemoteError(404) when that is nobody of this overlay (or, for a node, not here)."""
+        address = self._addresses.of_ours(request.uri)
+        if address is None or address.startswith("@") or "@" not in address:
+            raise RemoteError(f"only people of {self._settings.overlay} can be reached from here", status=404)
+        if sender.is_node and not self._addresses.is_own(address):
+            raise RemoteError(f"{address} does not live on this node", status=404)
+        return address
+
+    def is_service(self, address: str, sender: Party) -> bool:
+        """Whether the node itself answers at `address`; only its own phones may ask."""
+        return not sender.is_node and address.partition("@")[0] in self._settings.services
+
+    def local(self, address: str, sender: Party) -> list[Target]:
+        """The phones of this node that ring for `address`, but not the one that asks."""
+        now = self._clock.now()
+        bindings = self._table.of(self._addresses.main(address), now)
+        if not bindings and not sender.is_node:
+            bindings = self._table.of_account(address.partition("@")[0], now)
+        return [_phone(binding, address) for binding in bindings if binding.flow != sender.flow]
+
+    def needs_lookup(self, address: str, sender: Party, found_here: bool) -> bool:
+        """Whether other devices may be asked too: never for what came from another node (nodes do not forward)."""
+        return not sender.is_node and (self._addresses.is_own(address) or not found_here)
+
+    async def remote(self, address: str) -> tuple[list[Target], Whereabouts]:
+        """The devices of `address` elsewhere."""
+        found = await self._directory.find(address)
+        others = [node_id for node_id in found.node_ids if node_id != self._settings.node_id]
+        targets = [
+            Target(address, SipUri.of_address(address), flow, name_of(flow))
+            for flow in map(self._sip.overlay_flow, others[:DEVICES_MAX])
+        ]
+        return targets, found
+
+    async def why_nobody(self, address: str) -> RemoteError:
+        """Nobody can be reached: 480 for a name that exists, 404 for one that does not."""
+        if self._addresses.is_own(address) or await self._directory.name_exists(address):
+            return RemoteError(f"no phone of {address} is registered now", status=480)
+        return RemoteError(f"nobody in this overlay is called {address}", status=404)
+
+
+def _phone(binding: Binding, address: str) -> Target:
+    """The Contact as Request-URI, without what may not stand there (RFC 3261 §19.1.1)."""
+    return Target(address, replace(binding.contact, headers=()), binding.flow, name_of(binding.flow, binding.account))
