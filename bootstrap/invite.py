@@ -104,7 +104,7 @@ def _parse_host(host: str) -> str:
             return str(ipaddress.IPv4Address(host))
     except ValueError as error:
         raise RemoteError("a bootstrap server has an IP address that does not exist") from error
-    if not is_host_name(host.lower()):
+    if not host.isascii() or not is_host_name(host.lower()):
         raise RemoteError("a bootstrap server must be a host name, an IPv4 address, or an IPv6 address in brackets")
     return host.lower()
 

@@ -24,7 +24,7 @@ def is_host_name(text: str) -> bool:
 def check_overlay_name(text: str) -> str:
     """An overlay's name in small letters; RemoteError if it cannot stand after the @ of a SIP address."""
     name = text.lower()
-    if len(name) > OVERLAY_CHARACTERS_MAX or not is_host_name(name):
+    if not text.isascii() or len(name) > OVERLAY_CHARACTERS_MAX or not is_host_name(name):
         raise RemoteError(
             f"an overlay needs a name like home.example: letters, digits, hyphens and dots, at most "
             f"{OVERLAY_CHARACTERS_MAX} characters"
@@ -35,7 +35,7 @@ def check_overlay_name(text: str) -> str:
 def check_name(text: str) -> str:
     """A person's name in small letters; RemoteError(400) if it cannot be one."""
     name = text.lower()
-    if len(name) > NAME_CHARACTERS_MAX or not _NAME.fullmatch(name):
+    if not text.isascii() or len(name) > NAME_CHARACTERS_MAX or not _NAME.fullmatch(name):
         raise RemoteError(
             f"choose a name of at most {NAME_CHARACTERS_MAX} letters, digits, dots, hyphens or underscores that begins "
             f"with a letter and ends with a letter or digit"

@@ -17,7 +17,9 @@ from p2psip.base.errors import RemoteError
 from p2psip.base.keys import SigningKey
 
 SERVER_LIFETIME_SECONDS = 90 * 86_400
-_SUBJECT = "bootstrap server"  # the overlay's own name is the issuer's: a certificate with both alike counts as self-signed
+_SUBJECT = (
+    "bootstrap server"  # the overlay's own name is the issuer's: a certificate with both alike counts as self-signed
+)
 
 
 def issue_server(ca_der: bytes, ca_key: SigningKey, server: SigningKey, serial: int, unix: float) -> bytes:

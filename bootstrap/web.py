@@ -13,6 +13,7 @@ at a time, because scrypt and disks take their time.
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
@@ -129,10 +130,11 @@ async def _body(request: Request) -> bytes:
     data = bytearray()
     with trio.move_on_after(BODY_SECONDS_MAX):
         try:
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > REQUEST_BYTES_MAX:
-                    raise _too_large()
+            async with aclosing(request.stream()) as chunks:
+                async for chunk in chunks:
+                    data += chunk
+                    if len(data) > REQUEST_BYTES_MAX:
+                        raise _too_large()
         except ClientDisconnect as error:
             raise RemoteError("the request ended early: send it again") from error
         return bytes(data)
