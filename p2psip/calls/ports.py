@@ -129,7 +129,11 @@ class MediaPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """What calls must know about this node. `addresses` are the person's, the first one is the main one."""
+    """What calls must know about this node. `addresses` are the person's, the first one is the main one.
+
+    `contact_host` stands in Contact where a socket is bound to every address. With `trust_registered_flows` a phone that
+    has registered is not asked for its password again for each call (for phones that cannot do that).
+    """
 
     overlay: str
     addresses: tuple[str, ...]
@@ -137,3 +141,4 @@ class CallSettings:
     contact_host: str = "127.0.0.1"
     default_algorithm: str = "MD5"
     services: Sequence[str] = ("echo", "tone")
+    trust_registered_flows: bool = False

@@ -1,0 +1,243 @@
+"""The one entry of calls: takes every new request from SIP, finds out who sent it, and hands it to who serves it.
+
+`CallServer(...)` is given the ports; `run` serves until cancelled; `stop` ends calls and registrations properly before that.
+"""
+
+import logging
+from typing import Any
+
+import trio
+
+from p2psip.base.chance import Chance
+from p2psip.base.errors import RemoteError
+from p2psip.calls.addresses import Addresses
+from p2psip.calls.answers import ALLOWED_METHODS, Failure, refuse
+from p2psip.calls.authentication import Authenticator, Refusal
+from p2psip.calls.bindings import BindingTable
+from p2psip.calls.call import Call
+from p2psip.calls.call_log import CallLog
+from p2psip.calls.equipment import Equipment, Party
+from p2psip.calls.ports import AccountsPort, CallSettings, ClockPort, DirectoryPort, MediaPort, SipPort
+from p2psip.calls.publication import Publication
+from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, Registrar
+from p2psip.calls.targets import Router
+from p2psip.messaging.messages import MessageRelay
+from p2psip.sip.build import make_response
+from p2psip.sip.errors import SipSyntaxError
+from p2psip.sip.exchange import ServerExchange
+from p2psip.sip.flow import OVERLAY, Flow
+from p2psip.sip.headers import NameAddr
+
+CALLS_MAX = 1_000
+REQUESTS_MAX = 2_000
+DELAYED_MAX = 256
+STOP_SECONDS_MAX = 3.0
+
+_log = logging.getLogger(__name__)
+
+
+class CallServer:
+    """Registrar, calls and messages of one node."""
+
+    def __init__(
+        self,
+        *,
+        settings: CallSettings,
+        sip: SipPort,
+        media: MediaPort,
+        directory: DirectoryPort,
+        accounts: AccountsPort,
+        clock: ClockPort,
+        chance: Chance,
+    ) -> None:
+        self.bindings = BindingTable()
+        self.log = CallLog()
+        addresses = Addresses(settings.overlay, settings.addresses)
+        self._settings = settings
+        self._sip = sip
+        self._directory = directory
+        self._clock = clock
+        self._chance = chance
+        self._equipment = Equipment(sip, media, clock, chance, settings, addresses, self.log)
+        self._authenticator = Authenticator(settings.overlay, accounts, settings.default_algorithm, chance)
+        self._registrar = Registrar(self.bindings, addresses, chance)
+        self._router = Router(
+            settings=settings, addresses=addresses, table=self.bindings, directory=directory, sip=sip, clock=clock
+        )
+        self._messages = MessageRelay(self._equipment, self._router)
+        self._publication = Publication(directory, self.bindings, addresses, clock)
+        self._calls: set[Call] = set()
+        self._requests = 0
+        self._delayed = 0
+        self._is_stopping = False
+        self._idle = trio.Event()
+        self.failures = 0
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        self._sip.on_flow_closed(self._flow_closed)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._publication.run)
+            task_status.started()
+            async for exchange in self._sip.incoming:
+                if self._requests >= REQUESTS_MAX:
+                    self._refuse(exchange, Failure(503, "this node is busy"))
+                    continue
+                self._requests += 1
+                nursery.start_soon(self._serve, exchange)
+
+    async def stop(self) -> None:
+        """End all calls with a BYE, answer what rings, withdraw the registration; takes up to STOP_SECONDS_MAX."""
+        self._is_stopping = True
+        for call in list(self._calls):
+            call.stop(Failure(503, "the node is going down"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._publication.close)
+            with trio.move_on_after(STOP_SECONDS_MAX):
+                while self._calls:
+                    self._idle = trio.Event()
+                    await self._idle.wait()
+
+    def status(self) -> dict[str, Any]:
+        """Phones and calls for the command line: `phones`, `calls` (running), `recent` (all records kept)."""
+        now, unix = self._clock.now(), self._clock.unix()
+        for call in self._calls:
+            call.note_audio()
+        phones = [
+            {
+                "address": binding.address,
+                "account": binding.account,
+                "contact": str(binding.contact),
+                "flow": str(binding.flow),
+                "expires_seconds": binding.expires_at - now,
+            }
+            for binding in self.bindings
+            if binding.expires_at > now
+        ]
+        return {
+            "phones": phones,
+            "published": self._publication.is_published,
+            "calls": [record.as_json(unix) for record in self.log.current()],
+            "recent": [record.as_json(unix) for record in self.log],
+        }
+
+    # One request
+
+    async def _serve(self, exchange: ServerExchange) -> None:
+        try:
+            await self._dispatch(exchange)
+        except RemoteError as error:
+            self._refuse(exchange, Failure.of_error(error))
+        except Exception:  # the driver loop of this floor: one broken request must not end the node
+            self.failures += 1
+            _log.exception("%r over %s could not be served", exchange.request, exchange.flow)
+            self._refuse(exchange, Failure(500, "this node made a mistake"))
+        finally:
+            self._requests -= 1
+
+    async def _dispatch(self, exchange: ServerExchange) -> None:
+        request = exchange.request
+        required = [option for value in request.headers.all("Require") for option in value.split(",")]
+        if required:
+            unsupported = ("Unsupported", ", ".join(option.strip() for option in required))
+            exchange.respond(make_response(request, 420, to_tag=self._equipment.tag(), headers=[unsupported]))
+            return
+        match request.method:
+            case "OPTIONS":
+                headers = [("Allow", ALLOWED_METHODS), ("Accept", "application/sdp, text/plain")]
+                exchange.respond(make_response(request, 200, to_tag=self._equipment.tag(), headers=headers))
+            case "REGISTER":
+                await self._register(exchange)
+            case "INVITE":
+                await self._call(exchange)
+            case "MESSAGE":
+                await self._message(exchange)
+            case "SUBSCRIBE" | "PUBLISH":
+                raise RemoteError("this node keeps no presence and no mailbox", status=489)
+            case "BYE" | "INFO" | "NOTIFY" | "UPDATE" | "PRACK":
+                raise RemoteError("there is no such call", status=481)
+            case method:
+                raise RemoteError(f"{method} is not served here", status=405)
+
+    async def _register(self, exchange: ServerExchange) -> None:
+        if exchange.flow.transport == OVERLAY:
+            raise RemoteError("nodes do not register with one another", status=403)
+        now = self._clock.now()
+        account = self._authenticator.check(exchange.request, exchange.flow, now)
+        if isinstance(account, Refusal):
+            await self._send_later(exchange, account)
+            return
+        try:
+            response = self._registrar.register(exchange.request, exchange.flow, account, now, self._clock.unix())
+        except RemoteError as error:
+            if error.status != 423:
+                raise
+            brief = [("Min-Expires", str(EXPIRES_SECONDS_MIN))]
+            response = make_response(exchange.request, 423, to_tag=self._equipment.tag(), headers=brief)
+        exchange.respond(response)
+        self._publication.note_change()
+
+    async def _call(self, exchange: ServerExchange) -> None:
+        sender = await self._sender(exchange)
+        if sender is None:
+            return
+        address = self._router.address_of(exchange.request, sender)
+        if self._is_stopping or len(self._calls) >= CALLS_MAX:
+            raise RemoteError("this node carries as many calls as it can", status=503)
+        call = Call(self._equipment, self._router, exchange, sender, address)
+        self._calls.add(call)
+        try:
+            await call.run()
+        finally:
+            self._calls.discard(call)
+            self._idle.set()
+
+    async def _message(self, exchange: ServerExchange) -> None:
+        sender = await self._sender(exchange)
+        if sender is not None:
+            await self._messages.relay(exchange, sender, self._router.address_of(exchange.request, sender))
+
+    async def _sender(self, exchange: ServerExchange) -> Party | None:
+        """Who sent a request, proved; None when the answer has been given (or will be). Also checks Max-Forwards."""
+        request, flow = exchange.request, exchange.flow
+        if request.max_forwards == 0:
+            raise RemoteError("too many hops", status=483)
+        if flow.transport == OVERLAY:
+            return self._peer(request.from_, flow)
+        if self._settings.trust_registered_flows:
+            for binding in self.bindings:
+                if binding.flow == flow and binding.expires_at > self._clock.now():
+                    return Party(binding.address, request.from_.display, flow, binding.account)
+        account = self._authenticator.check(request, flow, self._clock.now())
+        if isinstance(account, Refusal):
+            await self._send_later(exchange, account)
+            return None
+        return Party(self._equipment.addresses.main(account.address), request.from_.display, flow, account.name)
+
+    def _peer(self, claimed: NameAddr, flow: Flow) -> Party:
+        """A node may speak for the addresses of its certificate only."""
+        address = claimed.sip_uri().address
+        if address not in self._directory.addresses_of(flow.remote[0]):
+            raise RemoteError(f"the node that sent this is not {address}", status=403)
+        return Party(address, claimed.display, flow)
+
+    async def _send_later(self, exchange: ServerExchange, refusal: Refusal) -> None:
+        """Wrong passwords are answered slowly; above DELAYED_MAX of them waiting, at once and with 503."""
+        if refusal.delay_seconds and self._delayed >= DELAYED_MAX:
+            raise RemoteError("too many wrong passwords at once", status=503)
+        self._delayed += 1
+        try:
+            await trio.sleep(refusal.delay_seconds)
+        finally:
+            self._delayed -= 1
+        exchange.respond(refusal.response)
+
+    def _refuse(self, exchange: ServerExchange, failure: Failure) -> None:
+        try:
+            exchange.respond(refuse(exchange.request, failure, self._settings.overlay, to_tag=self._equipment.tag()))
+        except SipSyntaxError as error:
+            _log.debug("a request too broken to be answered: %s", error)
+
+    def _flow_closed(self, flow: Flow) -> None:
+        self.bindings.flow_closed(flow)
+        self._publication.note_change()
