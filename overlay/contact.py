@@ -1,0 +1,62 @@
+"""A node as others name it: its node key and an address that it was seen at."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
+from p2psip.base.keys import KEY_BYTES, node_id_of
+
+
+@dataclass(slots=True, eq=False)
+class Contact:
+    """One peer. `number` is its Node-ID as a whole number; `failures` counts requests in a row that it left unanswered."""
+
+    node_key: bytes
+    address: Address
+    node_id: bytes = field(init=False)
+    number: int = field(init=False)
+    rtt: float | None = None
+    failures: int = 0
+    last_seen: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.node_id = node_id_of(self.node_key)
+        self.number = int.from_bytes(self.node_id, "big")
+
+    def pack(self) -> list[Any]:
+        """[node key, packed IP address, port]."""
+        return [self.node_key, pack_host(self.address[0]), self.address[1]]
+
+
+def pack_host(host: str) -> bytes:
+    """4 or 16 bytes."""
+    return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+
+
+def unpack_host(packed: Any) -> str:
+    """The text form of 4 or 16 bytes; RemoteError otherwise."""
+    if isinstance(packed, bytes) and len(packed) == 4:
+        return socket.inet_ntop(socket.AF_INET, packed)
+    if isinstance(packed, bytes) and len(packed) == 16:
+        return socket.inet_ntop(socket.AF_INET6, packed)
+    raise RemoteError("a contact with a malformed address")
+
+
+def unpack_contact(value: Any) -> Contact:
+    """The contact in a message; RemoteError if it is malformed."""
+    match value:
+        case [bytes() as node_key, packed, int() as port] if len(node_key) == KEY_BYTES and 0 < port < 65_536:
+            return Contact(node_key, (unpack_host(packed), port))
+        case _:
+            raise RemoteError("a malformed contact")
+
+
+def network_of(host: str) -> str | None:
+    """The /24 (IPv4) or /64 (IPv6) that counts against Sybils; None for private and loopback networks."""
+    address = ipaddress.ip_address(host)
+    if address.is_private or address.is_loopback or address.is_link_local:
+        return None
+    return str(ipaddress.ip_network((address, 64 if address.version == 6 else 24), strict=False))

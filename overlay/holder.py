@@ -1,0 +1,99 @@
+"""The answering side of a node: what it says to those who ask, and what it agrees to hold."""
+
+from typing import Any
+
+from overlay import rpc
+from overlay.buckets import RoutingTable
+from overlay.membership import Membership
+from overlay.records import RECORD_KEY_BYTES, Record, RecordVerifier, decode_record, encode_record
+from overlay.rpc import AMPLIFICATION_MAX, OK, Request, make_answer, parse_request
+from overlay.store import RecordStore, WriteTokens
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
+from p2psip.base.keys import node_id_of
+
+CONTACTS_PER_ANSWER = 8
+RECORDS_PER_ANSWER_MAX = 16
+ANSWER_BYTES_MAX = 1_800
+
+
+class Holder:
+    """Holds records and answers requests; knows the routing table, changes only its own store."""
+
+    def __init__(self, table: RoutingTable, membership: Membership, certificate: bytes, chance: Chance) -> None:
+        self.table = table
+        self.membership = membership
+        self.certificate = certificate
+        self.store = RecordStore()
+        self.verifier = RecordVerifier(membership)
+        self.refused = 0
+        self._tokens = WriteTokens(chance)
+
+    def answer(self, sender: bytes, payload: bytes, source: Address, now: float, unix: float) -> tuple[Request, bytes]:
+        """The payload to send back, and the request; RemoteError when it is too malformed to be answered."""
+        request = parse_request(payload)
+        node_id = node_id_of(sender)
+        token = self._tokens.issue(node_id, source, now)
+        proved = self._is_proved(request.token, node_id, source, now)
+        budget = ANSWER_BYTES_MAX if proved else min(AMPLIFICATION_MAX * (len(payload) + 65) - 65, ANSWER_BYTES_MAX)
+        certificate = self.certificate if request.wants_certificate else None
+        room = budget - 80 - (len(certificate) if certificate else 0)
+        try:
+            result: Any = self._serve(request, proved, room, unix)
+            status = OK
+        except RemoteError as error:
+            self.refused += 1
+            result, status = str(error), error.status
+        sequence = self.membership.configuration.sequence
+        return request, make_answer(request, status, source, token, certificate, sequence, result)
+
+    def _is_proved(self, token: bytes, node_id: bytes, source: Address, now: float) -> bool:
+        try:
+            self._tokens.check(token, node_id, source, now)
+        except RemoteError:
+            return False
+        return True
+
+    def _serve(self, request: Request, proved: bool, room: int, unix: float) -> Any:
+        match request.method, request.arguments:
+            case (rpc.PING, _):
+                return None
+            case (rpc.FIND, [bytes() as target, bool() as wants_records, *_]) if len(target) == RECORD_KEY_BYTES:
+                return self._find(target, wants_records, room, unix)
+            case (rpc.STORE, [bytes() as data, *_]):
+                if not proved:
+                    raise RemoteError("a store without a valid write token", status=401)
+                return self._store(data, unix)
+            case (rpc.CONFIGURATION, _):
+                signed = self.membership.signed_configuration
+                if len(signed) > room:
+                    raise RemoteError("the configuration does not fit an answer to this request", status=413)
+                return signed
+            case _:
+                raise RemoteError("a request that is not known here", status=405)
+
+    def _find(self, target: bytes, wants_records: bool, room: int, unix: float) -> list[Any]:
+        """[contacts, records]: the closest peers that we know, and what we hold at the key."""
+        records: list[bytes] = []
+        if wants_records:
+            for record in self._held(target, unix):
+                encoded = encode_record(record)
+                if len(encoded) + 4 <= room and len(records) < RECORDS_PER_ANSWER_MAX:
+                    records.append(encoded)
+                    room -= len(encoded) + 4
+        contacts: list[Any] = []
+        for contact in self.table.find_closest(int.from_bytes(target, "big"), CONTACTS_PER_ANSWER):
+            room -= 60
+            if room < 0:
+                break
+            contacts.append(contact.pack())
+        return [contacts, records]
+
+    def _held(self, key: bytes, unix: float) -> list[Record]:
+        return self.store.get("registration", key, unix) + self.store.get("name", key, unix)
+
+    def _store(self, data: bytes, unix: float) -> None:
+        record = decode_record(data)
+        author = self.verifier.verify(record, unix)
+        self.store.put(record, author, unix)

@@ -1,0 +1,125 @@
+"""One iterative lookup: asks the next candidate the moment any answer arrives, ALPHA at a time, never in rounds.
+
+It ends when the WIDTH closest candidates that are alive have all answered, or, for records, when enough of them agree.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from overlay.contact import Contact
+from overlay.records import Record
+from p2psip.base.certificates import DeviceCertificate
+
+ALPHA = 4
+WIDTH = 8
+CANDIDATES_MAX = 256
+AGREEING_ANSWERS = 3
+
+Authored = tuple[Record, DeviceCertificate]
+"""A record whose signature was verified, and its author's certificate."""
+
+_Newest = dict[tuple[str, bytes], Authored]
+
+
+@dataclass(slots=True)
+class _Candidate:
+    contact: Contact
+    hops: int
+    asked: bool = False
+    answered: bool = False
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class Lookup:
+    """The state of one lookup. Drive it: ask what `next_to_ask` gives, tell it what came of that, until `finished`."""
+
+    target: int
+    wants_records: bool
+    width: int = WIDTH
+    agreeing: int = AGREEING_ANSWERS
+    messages: int = 0
+    hops: int = 0
+    finished: bool = False
+    newest: _Newest = field(default_factory=dict)
+    _candidates: dict[bytes, _Candidate] = field(default_factory=dict)
+    _order: list[_Candidate] = field(default_factory=list)
+    _votes: int = 0
+
+    def add(self, contacts: Iterable[Contact], hops: int = 0) -> None:
+        """More candidates; the farthest beyond CANDIDATES_MAX are dropped."""
+        for contact in contacts:
+            if contact.node_key not in self._candidates:
+                candidate = _Candidate(contact, hops + 1)
+                self._candidates[contact.node_key] = candidate
+                self._order.append(candidate)
+        self._order.sort(key=lambda candidate: candidate.contact.number ^ self.target)
+        for dropped in self._order[CANDIDATES_MAX:]:
+            if not dropped.asked:
+                del self._candidates[dropped.contact.node_key]
+        self._order = [c for c in self._order if c.contact.node_key in self._candidates]
+
+    def next_to_ask(self) -> Contact | None:
+        """The next candidate, marked as asked; None when ALPHA are under way, or none is left that could matter."""
+        if self.finished:
+            return None
+        under_way, alive = 0, 0
+        for candidate in self._order:
+            if candidate.failed:
+                continue
+            if candidate.asked and not candidate.answered:
+                under_way += 1
+                if under_way >= ALPHA:
+                    return None
+        for candidate in self._order:
+            if candidate.failed:
+                continue
+            if not candidate.asked:
+                candidate.asked = True
+                self.messages += 1
+                return candidate.contact
+            alive += 1
+            if alive >= self.width:
+                break
+        if under_way == 0:
+            self.finished = True
+        return None
+
+    def answered(self, contact: Contact, contacts: Iterable[Contact], records: Iterable[Authored]) -> None:
+        """`contact` gave these candidates and these records, whose signatures were verified."""
+        candidate = self._candidates.get(contact.node_key)
+        if candidate is None or candidate.answered:
+            return
+        candidate.answered = True
+        self.hops = max(self.hops, candidate.hops)
+        self.add(contacts, candidate.hops)
+        if self.wants_records:
+            self._vote({(record.kind, author.node_id): (record, author) for record, author in records})
+
+    def failed(self, contact: Contact) -> None:
+        """`contact` did not answer, or is no member."""
+        candidate = self._candidates.get(contact.node_key)
+        if candidate is not None:
+            candidate.failed = True
+
+    def closest(self, count: int) -> list[Contact]:
+        """The closest that have answered, closest first."""
+        return [candidate.contact for candidate in self._order if candidate.answered][:count]
+
+    def _vote(self, records: _Newest) -> None:
+        """An answer agrees when it holds nothing older than the newest known; news starts the count again."""
+        if not records:
+            return
+        news = False
+        for place, authored in records.items():
+            known = self.newest.get(place)
+            if known is None or authored[0].sequence > known[0].sequence:
+                self.newest[place] = authored
+                news = True
+        agrees = all(
+            place in records and records[place][0].sequence >= newest[0].sequence
+            for place, newest in self.newest.items()
+        )
+        self._votes = (0 if news else self._votes) + (1 if agrees else 0)
+        if self._votes >= self.agreeing:
+            self.finished = True

@@ -1,0 +1,478 @@
+"""One node of the overlay as a core: datagrams and time in; datagrams and events out.
+
+It ties the parts together: sealed frames, requests, the routing table, lookups, records and conversations. Commands begin
+something and give a number back; an event with that number tells the end. The same object runs behind a socket
+(`overlay.service`) and by the thousand on a virtual clock.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from overlay.buckets import FAILURES_MAX, RoutingTable
+from overlay.contact import Contact, unpack_contact
+from overlay.conversation import Conversations, ConversationTransmit, MessageReceived
+from overlay.frame import FrameBox
+from overlay.holder import Holder
+from overlay.lookup import Authored, Lookup
+from overlay.membership import Membership
+from overlay.records import Record, decode_record, encode_record
+from overlay.region import HOLDERS_MAX, NetworkSize
+from overlay.rpc import ANSWER, CONFIGURATION, CONVERSATION, FIND, OK, PING, REQUEST, STORE, Answer, PendingRequests
+from overlay.store import RecordStore
+from p2psip.base.certificates import DeviceCertificate
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address, Transmit
+from p2psip.base.errors import LocalError, RemoteError
+from p2psip.base.keys import NodeKey, node_id_of
+from p2psip.base.timers import Timers
+
+LOOKUPS_MAX = 1_024
+ADDRESSES_MAX = 4_096
+UNPROVED_MESSAGES_MAX = 64
+UNPROVED_PEERS_MAX = 64
+SEEN_VOTES_MAX = 16
+SEEN_VOTES_NEEDED = 2
+REFRESH_SECONDS = 300.0
+PING_SECONDS = 20.0
+HANDED_OVER_MAX = 64
+STORE_WIDTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LookupDone:
+    """The lookup `number` has ended: the newest of each record, the closest peers, and what it cost."""
+
+    number: int
+    records: tuple[Authored, ...]
+    closest: tuple[Contact, ...]
+    hops: int
+    messages: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDone:
+    """The store `number` has ended: how many hold the record now, and the last refusal if there was one."""
+
+    number: int
+    holders: int
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageArrived:
+    """A node said something to us, and its certificate was verified."""
+
+    node_key: bytes
+    certificate: DeviceCertificate
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationChanged:
+    """A newer signed configuration came from a peer."""
+
+    configuration: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerJoined:
+    """A peer has answered, belongs to the overlay, and is in the routing table now."""
+
+    contact: Contact
+
+
+Output = Transmit | LookupDone | StoreDone | MessageArrived | ConfigurationChanged | PeerJoined
+
+
+@dataclass(slots=True)
+class _Running:
+    lookup: Lookup
+    started: float
+    then: Callable[[Lookup, float], None]
+
+
+class Peer:
+    """The core of one node. `unix_offset` is unix time minus steady time; set it anew when the wall clock was corrected."""
+
+    def __init__(
+        self,
+        *,
+        node_key: NodeKey,
+        certificate: bytes,
+        membership: Membership,
+        chance: Chance,
+        now: float,
+        unix_offset: float,
+    ) -> None:
+        self.node_key = node_key
+        self.number = int.from_bytes(node_key.node_id, "big")
+        self.membership = membership
+        self.table = RoutingTable(self.number)
+        self.size = NetworkSize()
+        self.unix_offset = unix_offset
+        self.malformed = 0
+        self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset)
+        self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
+        self._conversations = Conversations(node_key, chance.child("talk"), now=now, unix_offset=unix_offset)
+        self._requests = PendingRequests(chance.child("requests"), self._send_request)
+        self._chance = chance.child("peer")
+        self._lookups: dict[int, _Running] = {}
+        self._next_number = 0
+        self._certificates: OrderedDict[bytes, bytes] = OrderedDict()
+        self._addresses: OrderedDict[bytes, Address] = OrderedDict()
+        self._unproved: OrderedDict[bytes, deque[bytes]] = OrderedDict()
+        self._seen: deque[tuple[bytes, Address]] = deque(maxlen=SEEN_VOTES_MAX)
+        self._checking: set[bytes] = set()
+        self._timers: Timers[str] = Timers()
+        self._timers.set("refresh", now + self._chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
+        self._timers.set("ping", now + self._chance.uniform(0.5, 1.0) * PING_SECONDS)
+        self._outputs: deque[Output] = deque()
+        self._now = now  # of the input that is being served
+
+    @property
+    def store(self) -> RecordStore:
+        """What this node holds for others."""
+        return self._holder.store
+
+    @property
+    def seen_as(self) -> Address | None:
+        """Our address as at least SEEN_VOTES_NEEDED different peers see it (of the last votes, one for each peer)."""
+        votes: dict[Address, set[bytes]] = {}
+        for voter, address in self._seen:
+            votes.setdefault(address, set()).add(voter)
+        best = max(votes, key=lambda address: len(votes[address]), default=None)
+        return best if best is not None and len(votes[best]) >= SEEN_VOTES_NEEDED else None
+
+    # Commands
+
+    def greet(self, node_key: bytes, address: Address, now: float) -> None:
+        """Ask a node for its certificate, and take it into the routing table if it answers and belongs."""
+        self._check_membership(Contact(node_key, address), now)
+
+    def look_up(self, key: bytes, now: float, *, records: bool = True) -> int:
+        """Begin a lookup; `LookupDone` tells its end. LocalError when LOOKUPS_MAX are under way."""
+        number = self._take_number()
+
+        def done(lookup: Lookup, started: float) -> None:
+            closest = tuple(lookup.closest(HOLDERS_MAX))
+            found = tuple(lookup.newest.values())
+            seconds = self._now - started
+            self._outputs.append(LookupDone(number, found, closest, lookup.hops, lookup.messages, seconds))
+
+        self._begin(number, Lookup(int.from_bytes(key, "big"), records), now, done)
+        return number
+
+    def store_record(self, record: Record, now: float) -> int:
+        """Look for the region of the record's key and store it there; `StoreDone` tells how many took it."""
+        number = self._take_number()
+
+        def found(lookup: Lookup, _started: float) -> None:
+            closest = lookup.closest(HOLDERS_MAX)
+            count = self.size.holders(lookup.target, [contact.number for contact in closest])
+            self._store_at(number, record, closest[:count], self._now)
+
+        self._begin(number, Lookup(int.from_bytes(record.key, "big"), False, width=STORE_WIDTH), now, found)
+        return number
+
+    def say(self, node_key: bytes, address: Address | None, data: bytes, now: float) -> None:
+        """Say `data` in a conversation. Without an address, the one is used that the node was heard from last."""
+        if address is not None and node_key not in self._addresses:
+            self._note_address(node_key, address)
+        self._conversations.send(node_key, data, now)
+        self._drain_conversations(now)
+
+    def update_certificate(self, certificate: bytes) -> None:
+        """Our certificate was renewed."""
+        self._holder.certificate = certificate
+
+    def update_configuration(self, configuration: bytes) -> bool:
+        """Take a newer signed configuration; peers that it bans leave the table."""
+        newer = self.membership.update(configuration)
+        if newer:
+            banned = self.membership.configuration.banned_node_ids
+            for contact in [contact for contact in self.table if contact.node_id in banned]:
+                self.table.remove(contact)
+        return newer
+
+    def address_of(self, node_key: bytes) -> Address | None:
+        """Where a node was heard from last."""
+        return self._addresses.get(node_key)
+
+    # Core
+
+    def receive(self, data: bytes, source: Address, now: float) -> None:
+        """Take one datagram."""
+        self._now = now
+        try:
+            sender, payload = self._box.open(data, now)
+            self._note_address(sender, source)
+            kind = payload[0] if payload else 0
+            if kind == REQUEST:
+                self._take_request(sender, payload, source, now)
+            elif kind == ANSWER:
+                self._take_answer(sender, payload, source, now)
+            elif kind == CONVERSATION:
+                self._conversations.receive_payload(sender, payload[1:], now)
+                self._drain_conversations(now)
+            else:
+                self.malformed += 1
+        except RemoteError:
+            self.malformed += 1
+
+    def handle_timeout(self, now: float) -> None:
+        """Serve what is due."""
+        self._now = now
+        for contact, callback in self._requests.handle_timeout(now):
+            if contact.failures >= FAILURES_MAX:
+                self.table.remove(contact)
+            callback(contact, None)
+        self._conversations.handle_timeout(now)
+        self._drain_conversations(now)
+        for name in self._timers.expired(now):
+            if name == "refresh":
+                self._refresh(now)
+            elif name == "ping":
+                self._ping_oldest(now)
+
+    def poll_timeout(self) -> float | None:
+        """The next deadline."""
+        deadlines = (self._requests.poll_timeout(), self._conversations.poll_timeout(), self._timers.next())
+        return min((when for when in deadlines if when is not None), default=None)
+
+    def poll_output(self) -> Output | None:
+        """The next output, or None."""
+        return self._outputs.popleft() if self._outputs else None
+
+    # Requests and answers
+
+    def _ask(self, contact: Contact, method: int, arguments: list[Any], callback: Any, now: float) -> None:
+        wants = contact.node_key not in self._certificates
+        sequence = self.membership.configuration.sequence
+        try:
+            self._requests.ask(contact, method, arguments, callback, wants=wants, sequence=sequence, now=now)
+        except LocalError:
+            callback(contact, None)
+
+    def _send_request(self, contact: Contact, payload: bytes) -> None:
+        self._send(contact.node_key, contact.address, payload)
+
+    def _send(self, node_key: bytes, address: Address, payload: bytes) -> None:
+        try:
+            self._outputs.append(Transmit(self._box.seal(node_key, payload), address))
+        except RemoteError:
+            self.malformed += 1
+
+    def _take_request(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
+        if node_id_of(sender) in self.membership.configuration.banned_node_ids:
+            return
+        request, answer = self._holder.answer(sender, payload, source, now, now + self.unix_offset)
+        self._send(sender, source, answer)
+        contact = Contact(sender, source)
+        if self.table.get(contact) is None:
+            self._check_membership(contact, now)
+        self._compare_configuration(contact, request.sequence, now)
+
+    def _take_answer(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
+        found = self._requests.receive(sender, payload, now)
+        if found is None:
+            return
+        contact, answer, callback = found
+        self._seen.append((sender, answer.seen))
+        if answer.certificate is not None:
+            self._learn_certificate(contact, answer.certificate, now)
+        if answer.status == 401:
+            self._requests.forget_token(sender)
+        if self._is_member(contact, now):
+            if self.table.get(contact) is None and self.table.add(contact):
+                self._outputs.append(PeerJoined(contact))
+                self._hand_over(contact, now)
+            callback(contact, answer)
+        else:
+            self.table.remove(contact)
+            callback(contact, None)
+        self._compare_configuration(contact, answer.sequence, now)
+
+    def _learn_certificate(self, contact: Contact, der: bytes, now: float) -> None:
+        try:
+            certificate = self.membership.check(der, now + self.unix_offset)
+        except RemoteError:
+            return
+        if certificate.node_id != contact.node_id:
+            return
+        self._certificates[contact.node_key] = der
+        self._certificates.move_to_end(contact.node_key)
+        if len(self._certificates) > ADDRESSES_MAX:
+            self._certificates.popitem(last=False)
+        for data in self._unproved.pop(contact.node_key, ()):
+            self._outputs.append(MessageArrived(contact.node_key, certificate, data))
+
+    def _is_member(self, contact: Contact, now: float) -> bool:
+        return self._certificate_of(contact.node_key, now) is not None
+
+    def _certificate_of(self, node_key: bytes, now: float) -> DeviceCertificate | None:
+        der = self._certificates.get(node_key)
+        if der is None:
+            return None
+        try:
+            return self.membership.check(der, now + self.unix_offset)
+        except RemoteError:
+            del self._certificates[node_key]
+            return None
+
+    def _check_membership(self, contact: Contact, now: float) -> None:
+        """Ping a node that we do not know yet; `_take_answer` takes it in. One ping at a time for each."""
+        if contact.node_key in self._checking or len(self._checking) >= ADDRESSES_MAX:
+            return
+        self._checking.add(contact.node_key)
+
+        def done(answered: Contact, _answer: Answer | None) -> None:
+            self._checking.discard(answered.node_key)
+
+        self._ask(contact, PING, [], done, now)
+
+    def _compare_configuration(self, contact: Contact, sequence: int, now: float) -> None:
+        if sequence > self.membership.configuration.sequence and self._is_member(contact, now):
+            self._ask(contact, CONFIGURATION, [], self._take_configuration, now)
+
+    def _take_configuration(self, _contact: Contact, answer: Answer | None) -> None:
+        if answer is None or answer.status != OK or not isinstance(answer.result, bytes):
+            return
+        if self.update_configuration(answer.result):
+            self._outputs.append(ConfigurationChanged(answer.result))
+
+    def _note_address(self, node_key: bytes, address: Address) -> None:
+        self._addresses[node_key] = address
+        self._addresses.move_to_end(node_key)
+        if len(self._addresses) > ADDRESSES_MAX:
+            self._addresses.popitem(last=False)
+
+    # Lookups and stores
+
+    def _take_number(self) -> int:
+        if len(self._lookups) >= LOOKUPS_MAX:
+            raise LocalError("too many lookups at once")
+        self._next_number += 1
+        return self._next_number
+
+    def _begin(self, number: int, lookup: Lookup, now: float, then: Callable[[Lookup, float], None]) -> None:
+        self._now = now
+        lookup.add(self.table.find_closest(lookup.target, HOLDERS_MAX))
+        self._lookups[number] = _Running(lookup, now, then)
+        self._advance(number, now)
+
+    def _advance(self, number: int, now: float) -> None:
+        running = self._lookups.get(number)
+        if running is None:
+            return
+        lookup = running.lookup
+        key = lookup.target.to_bytes(20, "big")
+        while (contact := lookup.next_to_ask()) is not None:
+            self._ask(contact, FIND, [key, lookup.wants_records], lambda c, a: self._lookup_answer(number, c, a), now)
+        if lookup.finished and self._lookups.pop(number, None) is not None:
+            self.size.observe(lookup.target, [contact.number for contact in lookup.closest(STORE_WIDTH)])
+            running.then(lookup, running.started)
+
+    def _lookup_answer(self, number: int, contact: Contact, answer: Answer | None) -> None:
+        running = self._lookups.get(number)
+        if running is None:
+            return
+        try:
+            if answer is None or answer.status != OK:
+                raise RemoteError("no useful answer")
+            contacts, records = self._read_found(answer.result)
+            running.lookup.answered(contact, contacts, records)
+        except RemoteError:
+            running.lookup.failed(contact)
+        self._advance(number, self._now)
+
+    def _read_found(self, result: Any) -> tuple[list[Contact], list[Authored]]:
+        match result:
+            case [list() as packed_contacts, list() as packed_records]:
+                pass
+            case _:
+                raise RemoteError("an answer to a lookup of an unknown form")
+        contacts = [unpack_contact(value) for value in packed_contacts[:HOLDERS_MAX]]
+        known = [self.table.get(contact) or contact for contact in contacts if contact.number != self.number]
+        records: list[Authored] = []
+        for data in packed_records:
+            try:
+                record = decode_record(data)
+                records.append((record, self._holder.verifier.verify(record, self._now + self.unix_offset)))
+            except (RemoteError, TypeError):
+                continue  # one false or expired record says nothing about the others
+        return known, records
+
+    def _store_at(self, number: int, record: Record, holders: Sequence[Contact], now: float) -> None:
+        left, stored = len(holders), 0
+        data = encode_record(record)
+        refusals: list[str] = []
+
+        def done(_contact: Contact, answer: Answer | None) -> None:
+            nonlocal left, stored
+            left -= 1
+            if answer is not None and answer.status == OK:
+                stored += 1
+            elif answer is not None:
+                refusals.append(str(answer.result))
+            if left == 0:
+                self._outputs.append(StoreDone(number, stored, refusals[-1] if refusals else None))
+
+        if not holders:
+            self._outputs.append(StoreDone(number, 0, None))
+        for contact in holders:
+            self._ask(contact, STORE, [data], done, now)
+
+    def _hand_over(self, newcomer: Contact, now: float) -> None:
+        """A newcomer is closer to some records than we are: it gets copies, their expiry unchanged."""
+        handed = 0
+        for record in self.store.records(now + self.unix_offset):
+            key = int.from_bytes(record.key, "big")
+            closest = self.table.find_closest(key, STORE_WIDTH)
+            if newcomer in closest and handed < HANDED_OVER_MAX:
+                handed += 1
+                self._ask(newcomer, STORE, [encode_record(record)], _ignore, now)
+
+    # Upkeep and conversations
+
+    def _refresh(self, now: float) -> None:
+        """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper)."""
+        self._timers.set("refresh", now + self._chance.uniform(0.8, 1.2) * REFRESH_SECONDS)
+        self.store.expire(now + self.unix_offset)
+        if len(self.table) and len(self._lookups) < LOOKUPS_MAX:
+            target = self.table.oldest_bucket_target(self._chance.integer(160))
+            self._begin(self._take_number(), Lookup(target, False), now, lambda _lookup, _started: None)
+
+    def _ping_oldest(self, now: float) -> None:
+        """The peer that was silent longest is asked whether it is still there."""
+        self._timers.set("ping", now + self._chance.uniform(0.8, 1.2) * PING_SECONDS)
+        oldest = min(self.table, key=lambda contact: (contact.last_seen, contact.number), default=None)
+        if oldest is not None and now - oldest.last_seen > PING_SECONDS:
+            self._ask(oldest, PING, [], _ignore, now)
+
+    def _drain_conversations(self, now: float) -> None:
+        while (output := self._conversations.poll_output()) is not None:
+            match output:
+                case ConversationTransmit(peer, payload):
+                    address = self._addresses.get(peer)
+                    if address is not None:
+                        self._send(peer, address, bytes((CONVERSATION,)) + payload)
+                case MessageReceived(peer, data):
+                    self._deliver(peer, data, now)
+
+    def _deliver(self, node_key: bytes, data: bytes, now: float) -> None:
+        certificate = self._certificate_of(node_key, now)
+        if certificate is not None:
+            self._outputs.append(MessageArrived(node_key, certificate, data))
+            return
+        waiting = self._unproved.setdefault(node_key, deque(maxlen=UNPROVED_MESSAGES_MAX))
+        waiting.append(data)
+        if len(self._unproved) > UNPROVED_PEERS_MAX:
+            self._unproved.popitem(last=False)
+        self._check_membership(Contact(node_key, self._addresses[node_key]), now)
+
+
+def _ignore(_contact: Contact, _answer: Answer | None) -> None:
+    return

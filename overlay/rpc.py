@@ -1,0 +1,192 @@
+"""Requests and answers inside sealed frames: their form, and the table of those that wait for an answer.
+
+    request   [id, method, want certificate?, token, configuration sequence, arguments]  (padded while we hold no token)
+    answer    [id, status, seen address, token, certificate or nil, configuration sequence, result]
+
+The first byte of a payload tells what it is. Every answer says where the asker was seen from, and carries a write token:
+shown again, it proves that the asker receives at its address, so that a full answer may go there. Without it an answer has
+three times the size of the request at most. Status 200 is success; else `result` is a sentence.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from overlay.contact import Contact, pack_host, unpack_host
+from overlay.rtt import RoundTrips
+from p2psip.base.chance import Chance
+from p2psip.base.codec import pack, unpack
+from p2psip.base.core import Address
+from p2psip.base.errors import LocalError, RemoteError
+from p2psip.base.timers import Timers
+
+REQUEST, ANSWER, CONVERSATION = 1, 2, 3
+PING, FIND, STORE, CONFIGURATION = range(1, 5)
+PENDING_MAX = 4_096
+TOKENS_MAX = 4_096
+PADDED_BYTES = 420
+AMPLIFICATION_MAX = 3
+OK = 200
+
+_REQUEST, _ANSWER = bytes((REQUEST,)), bytes((ANSWER,))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was received."""
+
+    id: int
+    method: int
+    wants_certificate: bool
+    token: bytes
+    sequence: int
+    arguments: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that was received. `seen` is our own address as the other side sees it."""
+
+    status: int
+    seen: Address
+    token: bytes
+    certificate: bytes | None
+    sequence: int
+    result: Any
+
+
+Callback = Callable[[Contact, "Answer | None"], None]
+"""Called once: with the answer, or with None when none came."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    contact: Contact
+    payload: bytes
+    callback: Callback
+    sent_at: float
+    repeated: bool = False
+
+
+class PendingRequests:
+    """Our requests that wait. `send(contact, payload)` puts one on its way."""
+
+    def __init__(self, chance: Chance, send: Callable[[Contact, bytes], None]) -> None:
+        self._send = send
+        self._next_id = chance.integer(31)
+        self._pending: dict[int, _Pending] = {}
+        self._tokens: OrderedDict[bytes, bytes] = OrderedDict()
+        self._timers: Timers[int] = Timers()
+        self.round_trips = RoundTrips()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def ask(
+        self,
+        contact: Contact,
+        method: int,
+        arguments: list[Any],
+        callback: Callback,
+        *,
+        wants: bool,
+        sequence: int,
+        now: float,
+    ) -> None:
+        """Send a request; LocalError when PENDING_MAX wait already."""
+        if len(self._pending) >= PENDING_MAX:
+            raise LocalError("too many requests wait for an answer")
+        self._next_id = (self._next_id + 1) & 0x7FFFFFFF
+        token = self._tokens.get(contact.node_key, b"")
+        payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, arguments])
+        if not token and len(payload) < PADDED_BYTES:
+            padding = bytes(PADDED_BYTES - len(payload) - 5)
+            payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, [*arguments, padding]])
+        self._pending[self._next_id] = _Pending(contact, payload, callback, now)
+        self._timers.set(self._next_id, now + self.round_trips.retransmit_seconds)
+        self._send(contact, payload)
+
+    def receive(self, sender: bytes, payload: bytes, now: float) -> tuple[Contact, Answer, Callback] | None:
+        """Match an answer; None for one that nobody waits for. RemoteError if malformed."""
+        number, answer = _parse_answer(payload)
+        waiting = self._pending.get(number)
+        if waiting is None or waiting.contact.node_key != sender:
+            return None
+        del self._pending[number]
+        self._timers.stop(number)
+        contact = waiting.contact
+        if not waiting.repeated:
+            contact.rtt = now - waiting.sent_at
+            self.round_trips.measured(contact.rtt)
+        contact.failures, contact.last_seen = 0, now
+        if answer.token:
+            self._tokens[sender] = answer.token
+            self._tokens.move_to_end(sender)
+            if len(self._tokens) > TOKENS_MAX:
+                self._tokens.popitem(last=False)
+        return contact, answer, waiting.callback
+
+    def forget_token(self, node_key: bytes) -> None:
+        """The other side no longer takes our token."""
+        self._tokens.pop(node_key, None)
+
+    def handle_timeout(self, now: float) -> list[tuple[Contact, Callback]]:
+        """Repeat once what is due; give back what is given up."""
+        lost: list[tuple[Contact, Callback]] = []
+        for number in self._timers.expired(now):
+            waiting = self._pending[number]
+            if waiting.repeated:
+                del self._pending[number]
+                waiting.contact.failures += 1
+                lost.append((waiting.contact, waiting.callback))
+            else:
+                waiting.repeated = True
+                left = self.round_trips.give_up_seconds - (now - waiting.sent_at)
+                self._timers.set(number, now + max(left, 0.05))
+                self._send(waiting.contact, waiting.payload)
+        return lost
+
+    def poll_timeout(self) -> float | None:
+        """The next deadline."""
+        return self._timers.next()
+
+
+def parse_request(payload: bytes) -> Request:
+    """The request in a payload; RemoteError if malformed."""
+    match unpack(payload[1:]):
+        case [
+            int() as number,
+            int() as method,
+            bool() as wants,
+            bytes() as token,
+            int() as sequence,
+            list() as arguments,
+        ]:
+            return Request(number, method, wants, token, sequence, arguments)
+        case _:
+            raise RemoteError("a request of an unknown form")
+
+
+def make_answer(
+    request: Request, status: int, seen: Address, token: bytes, certificate: bytes | None, sequence: int, result: Any
+) -> bytes:
+    """The payload that answers `request`."""
+    where = [pack_host(seen[0]), seen[1]]
+    return _ANSWER + pack([request.id, status, where, token, certificate, sequence, result])
+
+
+def _parse_answer(payload: bytes) -> tuple[int, Answer]:
+    match unpack(payload[1:]):
+        case [
+            int() as number,
+            int() as status,
+            [packed, int() as port],
+            bytes() as token,
+            bytes() | None as certificate,
+            int() as sequence,
+            result,
+        ]:
+            return number, Answer(status, (unpack_host(packed), port), token, certificate, sequence, result)
+        case _:
+            raise RemoteError("an answer of an unknown form")

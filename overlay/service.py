@@ -1,0 +1,349 @@
+"""The trio shell of the overlay: the peer core on the node's one port, and what others wait for as plain calls."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from overlay.frame import FIRST_BYTE
+from overlay.membership import Membership
+from overlay.peer import ConfigurationChanged, LookupDone, MessageArrived, Output, Peer, PeerJoined, StoreDone
+from overlay.records import NAME, REGISTRATION, Record, make_record, name_key, registration_key
+from overlay.registration import Registration, encode_registration, read_registration
+from overlay.remembered import RememberedPeers
+from p2psip.base.certificates import DeviceCertificate
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address, Transmit
+from p2psip.base.errors import RemoteError
+from p2psip.base.keys import NodeKey, SigningKey
+from p2psip.net.clock import Clock
+from p2psip.net.driver import Driver
+from p2psip.net.port import NodePort
+
+REGISTRATION_SECONDS = 600
+REFRESH_SECONDS = REGISTRATION_SECONDS / 2
+NAME_SECONDS = 29 * 86_400
+REMEMBER_SECONDS = 20.0
+JOIN_SECONDS_MAX = 5.0
+FOUND_SECONDS_MAX = 5.0
+FOUND_CACHED_MAX = 256
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRegistration:
+    """One device of a person, its record verified. `expires` is in unix seconds."""
+
+    node_id: bytes
+    node_key: bytes
+    addresses: tuple[Address, ...]
+    redirect: str | None
+    certificate: DeviceCertificate
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a lookup gave. `name_exists` is known when a device is registered, or the name record was found."""
+
+    registrations: tuple[FoundRegistration, ...]
+    name_exists: bool
+    hops: int
+    messages: int
+    milliseconds: float
+    cached: bool = False
+
+
+class OverlayService:
+    """One node of the overlay on its port."""
+
+    def __init__(
+        self,
+        *,
+        node_key: NodeKey,
+        signing_key: SigningKey,
+        certificate: bytes,
+        ca: bytes,
+        configuration: bytes,
+        port: NodePort,
+        clock: Clock,
+        chance: Chance,
+        state_file: Path | None,
+    ) -> None:
+        self._membership = Membership(ca, configuration)
+        self._certificate = self._membership.check(certificate, clock.unix())
+        self._signing_key = signing_key
+        self._port = port
+        self._clock = clock
+        self._remembered = RememberedPeers(state_file)
+        started = self._remembered.next_start(clock.unix())
+        now = clock.now()
+        self.peer = Peer(
+            node_key=node_key,
+            certificate=certificate,
+            membership=self._membership,
+            chance=chance,
+            now=now,
+            unix_offset=max(clock.unix(), started) - now,
+        )
+        self._driver: Driver[Output] = Driver(self.peer, send=port.send, on_event=self._on_event, now=clock.now)
+        self._waiting: dict[int, tuple[trio.Event, list[LookupDone | StoreDone]]] = {}
+        self._message_hook: Callable[[bytes, DeviceCertificate, bytes], None] = _nobody
+        self._configuration_hook: Callable[[bytes], None] = _nowhere
+        self._published: tuple[str, ...] = ()
+        self._capabilities: tuple[str, ...] = ()
+        self._publish_lock = trio.Lock()
+        self._found: dict[str, tuple[float, Found]] = {}
+        self._peer_joined = trio.Event()
+        self.last_canary: str = "not tried yet"
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        self._port.route(FIRST_BYTE, 255, self._driver.receive)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._driver.run)
+                nursery.start_soon(self._remember_forever)
+                nursery.start_soon(self._refresh_forever)
+                task_status.started()
+        finally:
+            self._remember()
+            self._remembered.close()
+
+    async def join(self, introducers: Sequence[tuple[bytes, Address]]) -> int:
+        """Greet introducers and remembered peers, then look ourselves up; how many peers are known afterwards."""
+        now = self._clock.now()
+        for node_key, address in [*introducers, *self._remembered.load()]:
+            if node_key != self.peer.node_key.public:
+                self.peer.greet(node_key, address, now)
+        self._driver.pump()
+        with trio.move_on_after(JOIN_SECONDS_MAX):
+            if not len(self.peer.table):
+                await self._peer_joined.wait()
+        if len(self.peer.table):
+            await self._look_up(self.peer.node_key.node_id, records=False)
+            self._remember()
+        return len(self.peer.table)
+
+    async def find(self, address: str) -> Found:
+        """Where a person can be reached; a result of the last FOUND_SECONDS_MAX seconds is used again."""
+        cached = self._found.get(address)
+        if cached is not None and self._clock.now() - cached[0] < FOUND_SECONDS_MAX:
+            found = cached[1]
+            return Found(found.registrations, found.name_exists, 0, 0, 0.0, cached=True)
+        done = await self._look_up(registration_key(address), records=True)
+        found = self._read(done)
+        self._found[address] = (self._clock.now(), found)
+        while len(self._found) > FOUND_CACHED_MAX:
+            del self._found[next(iter(self._found))]
+        return found
+
+    def forget_found(self, address: str) -> None:
+        """A contact from the cache did not answer: look it up anew next time."""
+        self._found.pop(address, None)
+
+    async def publish(self, addresses: Sequence[str], *, capabilities: Sequence[str] = ("audio", "message")) -> int:
+        """Register this node for its person's `addresses`, until `withdraw`; the least number of holders of one record."""
+        self._published, self._capabilities = tuple(addresses), tuple(capabilities)
+        return await self._publish_now()
+
+    async def withdraw(self, addresses: Sequence[str]) -> None:
+        """Take the registrations back everywhere."""
+        self._published = ()
+        expiry = int(self._clock.unix()) + REGISTRATION_SECONDS
+        async with self._publish_lock, trio.open_nursery() as nursery:
+            for address in addresses:
+                nursery.start_soon(self._store, self._record(REGISTRATION, registration_key(address), None, expiry))
+
+    def send_message(self, node_key: bytes, address: Address | None, data: bytes) -> None:
+        """Say `data` to a node; `address` None: where it was heard from last."""
+        self.peer.say(node_key, address, data, self._clock.now())
+        self._driver.pump()
+
+    def on_message(self, hook: Callable[[bytes, DeviceCertificate, bytes], None]) -> None:
+        """Call `hook(node_key, certificate, data)` for each message of a verified node."""
+        self._message_hook = hook
+
+    def on_configuration(self, hook: Callable[[bytes], None]) -> None:
+        """Call `hook(signed)` when a newer configuration has come."""
+        self._configuration_hook = hook
+
+    def update_certificate(self, certificate: bytes) -> None:
+        """Our certificate was renewed."""
+        self._certificate = self._membership.check(certificate, self._clock.unix())
+        self.peer.update_certificate(certificate)
+
+    def update_configuration(self, configuration: bytes) -> bool:
+        """Take a newer signed configuration; whether it was newer."""
+        return self.peer.update_configuration(configuration)
+
+    def peers(self) -> list[tuple[bytes, Address]]:
+        """All peers in the routing table."""
+        return [(contact.node_key, contact.address) for contact in self.peer.table]
+
+    def status(self) -> dict[str, Any]:
+        """Facts for the command line."""
+        seen, size = self.peer.seen_as, self.peer.size.nodes
+        return {
+            "node_id": self.peer.node_key.node_id.hex(),
+            "overlay": self._membership.overlay,
+            "addresses": [f"{host}:{number}" for host, number in self._port.local],
+            "seen_as": None if seen is None else f"{seen[0]}:{seen[1]}",
+            "peers": len(self.peer.table),
+            "estimated_nodes": None if size is None else round(size),
+            "records_held": len(self.peer.store),
+            "configuration": self._membership.configuration.sequence,
+            "published": list(self._published),
+            "malformed": self.peer.malformed,
+            "canary": self.last_canary,
+        }
+
+    # Events and waiting
+
+    def _on_event(self, event: Output) -> None:
+        match event:
+            case LookupDone(number=number) | StoreDone(number=number):
+                waiting = self._waiting.pop(number, None)
+                if waiting is not None:
+                    waiting[1].append(event)
+                    waiting[0].set()
+            case MessageArrived(node_key, certificate, data):
+                self._message_hook(node_key, certificate, data)
+            case ConfigurationChanged(configuration):
+                self._configuration_hook(configuration)
+            case PeerJoined():
+                self._peer_joined.set()
+            case Transmit():
+                raise AssertionError("the driver sends datagrams by itself")
+
+    async def _wait(self, number: int) -> LookupDone | StoreDone:
+        done = trio.Event()
+        results: list[LookupDone | StoreDone] = []
+        self._waiting[number] = (done, results)
+        self._driver.pump()
+        try:
+            await done.wait()
+        finally:
+            self._waiting.pop(number, None)
+        return results[0]
+
+    async def _look_up(self, key: bytes, *, records: bool) -> LookupDone:
+        done = await self._wait(self.peer.look_up(key, self._clock.now(), records=records))
+        assert isinstance(done, LookupDone)
+        return done
+
+    async def _store(self, record: Record) -> int:
+        """Store at the region of the key, and here if we are of it; how many others hold it."""
+        author = self._membership.check(record.certificate, self._clock.unix())
+        self.peer.store.put(record, author, self._clock.unix())
+        done = await self._wait(self.peer.store_record(record, self._clock.now()))
+        assert isinstance(done, StoreDone)
+        if done.refusal is not None:
+            _log.info("a holder refused a record: %s", done.refusal)
+        return done.holders
+
+    def _read(self, done: LookupDone) -> Found:
+        records = list(done.records)
+        exists = False
+        newest: dict[bytes, FoundRegistration] = {}
+        for record, author in records:
+            exists = exists or record.body is not None or record.kind == REGISTRATION
+            if record.kind != REGISTRATION:
+                continue
+            try:
+                registration = read_registration(record, author)
+            except RemoteError as error:
+                _log.debug("a registration is passed over: %s", error)
+                continue
+            if registration is not None:
+                newest[author.node_id] = FoundRegistration(
+                    author.node_id,
+                    registration.node_key,
+                    registration.addresses,
+                    registration.redirect,
+                    author,
+                    record.expiry,
+                )
+        found = tuple(newest[node_id] for node_id in sorted(newest))
+        return Found(found, exists, done.hops, done.messages, 1000 * done.seconds)
+
+    # Publishing
+
+    async def _publish_now(self) -> int:
+        unix = int(self._clock.unix())
+        registration = Registration(
+            node_key=self.peer.node_key.public, addresses=self._own_addresses(), capabilities=self._capabilities
+        )
+        body = encode_registration(registration)
+        holders: list[int] = []
+
+        async def store(record: Record) -> None:
+            holders.append(await self._store(record))
+
+        async with self._publish_lock, trio.open_nursery() as nursery:
+            for address in self._published:
+                key = registration_key(address)
+                nursery.start_soon(store, self._record(REGISTRATION, key, body, unix + REGISTRATION_SECONDS))
+                nursery.start_soon(store, self._record(NAME, name_key(address), b"", unix + NAME_SECONDS))
+        return min(holders, default=0)
+
+    def _record(self, kind: str, key: bytes, body: bytes | None, expiry: int) -> Record:
+        sequence = int(self._clock.unix() * 1000)
+        return make_record(
+            kind,
+            key,
+            body,
+            certificate=self._certificate,
+            signing_key=self._signing_key,
+            sequence=sequence,
+            expiry=expiry,
+        )
+
+    def _own_addresses(self) -> tuple[Address, ...]:
+        """What peers have voted for, else the addresses that the port is bound to."""
+        seen = self.peer.seen_as
+        bound = [address for address in self._port.local if address[0] not in ("0.0.0.0", "::")]
+        return tuple(dict.fromkeys([*([seen] if seen is not None else []), *bound]))
+
+    async def _refresh_forever(self) -> None:
+        while True:
+            await trio.sleep(REFRESH_SECONDS)
+            if self._published:
+                try:
+                    await self._publish_now()
+                    await self._canary()
+                except RemoteError as error:
+                    _log.warning("the registration could not be refreshed: %s", error)
+
+    async def _canary(self) -> None:
+        """Read our own registration back: that a write was answered proves little."""
+        done = await self._look_up(registration_key(self._published[0]), records=True)
+        mine = [entry for entry in self._read(done).registrations if entry.node_id == self._certificate.node_id]
+        self.last_canary = "found again" if mine else "NOT found again: nobody can call this node"
+        if not mine:
+            _log.warning("our own registration was not found in the overlay")
+
+    # Remembering
+
+    async def _remember_forever(self) -> None:
+        while True:
+            await trio.sleep(REMEMBER_SECONDS)
+            self._remember()
+
+    def _remember(self) -> None:
+        try:
+            self._remembered.save(self.peers(), self._clock.unix())
+        except RemoteError as error:
+            _log.warning("%s", error)
+
+
+def _nobody(_node_key: bytes, _certificate: DeviceCertificate, _data: bytes) -> None:
+    return
+
+
+def _nowhere(_configuration: bytes) -> None:
+    return
