@@ -1,6 +1,7 @@
 """The rules, played through by hand: no socket, no clock, a database in memory."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import pytest
@@ -141,6 +142,20 @@ def test_refused_tokens(bench: Bench) -> None:
     old = bench.token(seconds=60)
     bench.unix += 61
     assert bench.refusal(bench.wish("carol", token=old), "192.0.2.5") == 403
+
+
+def test_two_servers_on_one_file_cannot_spend_a_token_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, begin = bench.token(), bench.storage.transaction
+
+    def a_rival_is_quicker() -> AbstractContextManager[None]:
+        monkeypatch.setattr(bench.storage, "transaction", begin)
+        bench.enrol(bench.wish("rival", token=token))
+        return begin()
+
+    wish = bench.wish("alice", token=token)
+    monkeypatch.setattr(bench.storage, "transaction", a_rival_is_quicker)
+    assert bench.refusal(wish) == 409
+    assert [account.name for account in bench.authority.accounts()] == ["rival"]
 
 
 def test_a_lost_answer_can_be_asked_for_again(bench: Bench) -> None:
