@@ -268,9 +268,9 @@ class Call:
         if offer is not None:
             callee.acknowledge(branch.exchange, response)
         caller = self._caller_side(dialog)
+        body = self._end.write(answered.audio, is_offer=offer is None)
         self._join(branch.end.leg)
         talk = self._talk = Talk(self._equipment, caller, callee)
-        body = self._end.write(answered.audio, is_offer=offer is None)
         nursery.start_soon(self._accept, talk, body, None if offer is not None else answered, callee)
         await self._talk_until_over(talk, caller, callee)
 

@@ -1,0 +1,434 @@
+"""A world of nodes and phones without sockets: real SIP services joined in memory, media and directory faked."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from media.legs import LegStatistics, Sink
+from media.secure import TransportDescription
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
+from p2psip.calls.ports import Account, CallSettings, Whereabouts
+from p2psip.calls.server import CallServer
+from p2psip.net.clock import Clock
+from p2psip.sip.build import make_request, make_response
+from p2psip.sip.dialog import Dialog
+from p2psip.sip.digest import Challenge, digest_secret, respond
+from p2psip.sip.exchange import ClientExchange, ServerExchange
+from p2psip.sip.flow import OVERLAY, Flow
+from p2psip.sip.headers import NameAddr
+from p2psip.sip.message import Request, Response
+from p2psip.sip.service import SipService
+from p2psip.sip.uri import SipUri
+
+OVERLAY_NAME = "home.example"
+PASSWORD = "correct horse"
+WORLD_SECONDS_MAX = 4_000.0
+
+
+class TrioClock(Clock):
+    """Trio's clock, which tests let jump."""
+
+    def now(self) -> float:
+        return 1_000 + trio.current_time()
+
+    def unix(self) -> float:
+        return 1_800_000_000 + trio.current_time()
+
+
+class MemorySip(SipService):
+    """A SIP service whose messages travel through a `Network`."""
+
+    def __init__(self, network: "Network", address: Address, node_id: str = "") -> None:
+        super().__init__(trio.current_time, Chance.seeded(f"{address}".encode()))
+        self.network = network
+        self.address = address
+        self.node_id = node_id
+        self.sent: list[tuple[bytes, Flow]] = []
+
+    def _transmit(self, data: bytes, flow: Flow) -> None:
+        self.sent.append((data, flow))
+        self.network.carry(self, data, flow)
+
+    def close_flow(self, flow: Flow) -> None:
+        """As when a TCP connection ends."""
+        self._flow_closed(flow)
+
+
+@dataclass
+class Network:
+    """Carries messages in order, a moment later."""
+
+    services: dict[Address, MemorySip] = field(default_factory=dict)
+    nodes: dict[str, MemorySip] = field(default_factory=dict)
+    dead: set[object] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[tuple[MemorySip, bytes, Flow]](10_000)
+
+    def carry(self, source: MemorySip, data: bytes, flow: Flow) -> None:
+        if flow.transport == OVERLAY:
+            target = self.nodes.get(flow.remote[0])
+            arriving = Flow(OVERLAY, ("overlay", 0), (source.node_id, 0))
+        else:
+            target = self.services.get(flow.remote)
+            arriving = Flow(flow.transport, flow.remote, flow.local, flow.serial)
+        if target is not None and target not in self.dead and source not in self.dead:
+            self._send.send_nowait((target, data, arriving))
+
+    async def run(self) -> None:
+        async for target, data, flow in self._receive:
+            target._receive(data, flow)
+
+
+class FakeLeg:
+    """A media leg that counts, whichever kind."""
+
+    def __init__(self, number: int) -> None:
+        self.statistics = LegStatistics()
+        self.local: Address = ("127.0.0.1", 20_000 + 2 * number)
+        self.description = TransportDescription(
+            f"u{number}", f"p{number}", ("c 1 udp 1 ::1 1 typ host",), "sha-256 AA", ""
+        )
+        self.remotes: list[object] = []
+        self.sink: Sink | None = None
+        self.packets: list[bytes] = []
+        self.is_closed = False
+        self.lost = trio.Event()
+
+    def set_remote(self, remote: object, *_host: str, rtcp: Address | None = None) -> None:
+        self.remotes.append(remote)
+
+    def send(self, packet: bytes) -> None:
+        self.packets.append(packet)
+
+    def connect(self, sink: Sink | None) -> None:
+        self.sink = sink
+
+    async def wait_connected(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def wait_lost(self) -> str:
+        await self.lost.wait()
+        return "the other node does not answer any more"
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeMedia:
+    """A media plane of fake legs."""
+
+    def __init__(self) -> None:
+        self.legs: list[FakeLeg] = []
+        self.is_full = False
+
+    def phone_leg(self, host: str | None = None) -> FakeLeg:
+        if self.is_full:
+            raise RemoteError("no ports left", status=503)
+        self.legs.append(FakeLeg(len(self.legs)))
+        return self.legs[-1]
+
+    def overlay_leg(self, *, offerer: bool) -> FakeLeg:
+        leg = self.phone_leg()
+        setup = "actpass" if offerer else "active"
+        leg.description = TransportDescription(
+            *(getattr(leg.description, n) for n in ("ufrag", "password")), (), "sha-256 AA", setup
+        )
+        return leg
+
+    def open_legs(self) -> list[FakeLeg]:
+        return [leg for leg in self.legs if not leg.is_closed]
+
+
+@dataclass
+class FakeDirectory:
+    """An overlay that everybody shares. `known` are all names; `devices` who is published."""
+
+    node_id: str
+    addresses: tuple[str, ...]
+    shared: dict[str, list[str]]
+    known: dict[str, tuple[str, ...]]
+    error: RemoteError | None = None
+    history: list[str] = field(default_factory=list)
+
+    async def find(self, address: str) -> Whereabouts:
+        await trio.sleep(0.01)
+        if self.error is not None:
+            raise self.error
+        return Whereabouts(tuple(self.shared.get(address, ())), 2, 10.0)
+
+    async def name_exists(self, address: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return any(address in addresses for addresses in self.known.values())
+
+    async def publish(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
+        self.history.append("publish")
+        for address in self.addresses:
+            self.shared.setdefault(address, []).append(self.node_id)
+
+    async def withdraw(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.history.append("withdraw")
+        for address in self.addresses:
+            self.shared[address].remove(self.node_id)
+
+    def addresses_of(self, node_id: str) -> tuple[str, ...]:
+        return self.known.get(node_id, ())
+
+
+class FakeAccounts:
+    """Accounts whose password is PASSWORD."""
+
+    def __init__(self, *accounts: tuple[str, str, str]) -> None:
+        self._accounts = {
+            name: Account(name, address, algorithm, digest_secret(algorithm, name, OVERLAY_NAME, PASSWORD))
+            for name, address, algorithm in accounts
+        }
+
+    def account(self, name: str) -> Account | None:
+        return self._accounts.get(name)
+
+
+@dataclass
+class Node:
+    """One node of the world."""
+
+    sip: MemorySip
+    media: FakeMedia
+    directory: FakeDirectory
+    server: CallServer
+
+
+SDP = (
+    "v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP {formats}\r\n"
+    "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na={direction}\r\n"
+)
+
+
+def sdp(port: int, formats: str = "0 8 101", direction: str = "sendrecv", host: str = "127.0.0.1") -> bytes:
+    """What a phone says."""
+    return SDP.format(port=port, formats=formats, direction=direction, host=host).encode()
+
+
+class Phone:
+    """A user agent for tests, on (127.0.0.1, port)."""
+
+    def __init__(self, world: "World", node: Node, name: str, port: int, transport: str = "udp") -> None:
+        self.node = node
+        self.name = name
+        self.sip = MemorySip(world.network, ("127.0.0.1", port))
+        world.network.services[self.sip.address] = self.sip
+        serial = port if transport == "tcp" else 0
+        self.flow = Flow(transport, self.sip.address, node.sip.address, serial)
+        self.contact = f"<sip:{name}@127.0.0.1:{port}>"
+        self.call_id = f"register-{name}-{port}"
+        self.cseq = 0
+        self.port = port
+
+    def request(self, method: str, uri: str, *, to: str | None = None, **more: object) -> Request:
+        """A request of this phone, with a fresh Call-ID."""
+        self.cseq += 1
+        from_ = NameAddr(None, SipUri.of_address(f"{self.name}@{OVERLAY_NAME}")).with_tag(f"t{self.port}-{self.cseq}")
+        values: dict[str, object] = {"call_id": f"{self.port}-{self.cseq}", "cseq": self.cseq, **more}
+        target = SipUri.parse(uri)
+        return make_request(method, target, from_=from_, to=NameAddr(None, SipUri.parse(to or uri)), **values)  # type: ignore[arg-type]
+
+    async def ask(self, request: Request, *, password: str = PASSWORD) -> Response:
+        """The final response, after an answer to a challenge."""
+        response = await self.sip.start(request.copy(), self.flow).final_response()
+        if response.status != 401:
+            return response
+        again = self.authorised(request, response, password)
+        return await self.sip.start(again, self.flow).final_response()
+
+    def authorised(self, request: Request, response: Response, password: str = PASSWORD) -> Request:
+        """The request again, with credentials."""
+        challenge = Challenge.parse(response.headers.get("WWW-Authenticate") or "")
+        again = request.copy()
+        self.cseq += 1
+        again.headers.set("CSeq", f"{self.cseq} {request.method}")
+        answer = respond(
+            challenge, method=request.method, uri=str(request.uri), user=self.name, password=password, cnonce="c"
+        )
+        again.headers.set("Authorization", answer)
+        return again
+
+    def registration(self, *contacts: str, expires: int | None = 600) -> Request:
+        """A REGISTER; without contacts a query."""
+        headers = [("Contact", contact) for contact in contacts]
+        if expires is not None:
+            headers.append(("Expires", str(expires)))
+        address = f"sip:{self.name}@{OVERLAY_NAME}"
+        return self.request("REGISTER", f"sip:{OVERLAY_NAME}", to=address, call_id=self.call_id, headers=headers)
+
+    async def register(self) -> None:
+        response = await self.ask(self.registration(self.contact))
+        assert response.status == 200, response.to_bytes()
+        assert response.status == 200
+
+    def invitation(self, uri: str, body: bytes | None = None, **more: object) -> Request:
+        offer = sdp(self.port + 1) if body is None else body
+        headers = [("Contact", self.contact)]
+        return self.request(
+            "INVITE", uri, headers=headers, body=offer, content_type="application/sdp" if offer else None, **more
+        )
+
+    async def call(self, uri: str, body: bytes | None = None, **more: object) -> "Outgoing":
+        """An authorised INVITE under way."""
+        request = self.invitation(uri, body, **more)
+        response = await self.sip.start(request.copy(), self.flow).final_response()
+        assert response.status == 401
+        again = self.authorised(request, response)
+        return Outgoing(self, again, self.sip.start(again, self.flow))
+
+    async def invited(self) -> ServerExchange:
+        """The next request that comes in."""
+        exchange = await self.sip.incoming.receive()
+        return exchange
+
+    async def answer(self, exchange: ServerExchange, *, body: bytes | None = None) -> "Established":
+        """200 to an INVITE; waits for the ACK."""
+        answer = sdp(self.port + 1, "0 101") if body is None else body
+        response = make_response(
+            exchange.request,
+            200,
+            to_tag=f"callee{self.port}",
+            headers=[("Contact", self.contact)],
+            body=answer,
+            content_type="application/sdp",
+        )
+        dialog = Dialog.of_server(exchange.request, response, self.contact)
+        established = Established(self, dialog)
+        established.ack = await exchange.accept(response)
+        return established
+
+    def ring(self, exchange: ServerExchange, status: int = 180) -> None:
+        exchange.respond(
+            make_response(exchange.request, status, to_tag=f"callee{self.port}", headers=[("Contact", self.contact)])
+        )
+
+    def refuse(self, exchange: ServerExchange, status: int) -> None:
+        exchange.respond(make_response(exchange.request, status, to_tag=f"callee{self.port}"))
+
+
+class Established:
+    """A dialog of a phone."""
+
+    def __init__(self, phone: Phone, dialog: Dialog) -> None:
+        self.phone = phone
+        self.dialog = dialog
+        self.requests = phone.sip.open_dialog(dialog.id)
+        self.ack: Request | None = None
+
+    async def ask(self, method: str, **more: object) -> Response:
+        request = self.dialog.request(method, **more)  # type: ignore[arg-type]
+        exchange = self.phone.sip.start(request, self.phone.flow)
+        response = await exchange.final_response()
+        if method == "INVITE" and response.status == 200:
+            exchange.acknowledge(response, self.dialog.acknowledge(request.cseq.number))
+        return response
+
+    async def expect(self, method: str, status: int = 200, body: bytes = b"") -> Request:
+        """The next request in the dialog, answered."""
+        exchange = await self.requests.receive()
+        assert exchange.request.method == method
+        content_type = "application/sdp" if body else None
+        response = make_response(
+            exchange.request, status, body=body, content_type=content_type, headers=[("Contact", self.phone.contact)]
+        )
+        if method == "INVITE" and status == 200:
+            await exchange.accept(response)
+        else:
+            exchange.respond(response)
+        return exchange.request
+
+
+@dataclass
+class Outgoing:
+    """An INVITE of a phone under way."""
+
+    phone: Phone
+    request: Request
+    exchange: ClientExchange
+    answer: bytes = b""
+
+    async def response(self, status: int) -> Response:
+        """The responses up to the first with `status`; fails on a final one that is another."""
+        while True:
+            response = await self.exchange.next_response()
+            if response.status == status:
+                return response
+            assert response.status < 200, f"{response.status} {response.headers.get('Warning')}"
+
+    async def established(self, *, body: bytes = b"") -> Established:
+        """The call once it is answered; the ACK is sent."""
+        response = await self.response(200)
+        dialog = Dialog.of_client(self.request, response, self.phone.contact)
+        established = Established(self.phone, dialog)
+        ack = dialog.acknowledge(self.request.cseq.number, body=body, content_type="application/sdp" if body else None)
+        self.exchange.acknowledge(response, ack)
+        self.answer = response.body
+        return established
+
+
+@dataclass
+class World:
+    """Everything; made by `world()`."""
+
+    nursery: trio.Nursery
+    network: Network
+    shared: dict[str, list[str]] = field(default_factory=dict)
+    known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    async def node(
+        self, person: str, number: str, *more: tuple[str, str, str], node_id: str = "", **settings: object
+    ) -> Node:
+        """A node of one person with accounts `person` and `person-2`."""
+        node_id = node_id or f"{len(self.network.nodes) + 1:040x}"
+        addresses = (f"{person}@{OVERLAY_NAME}", f"{number}@{OVERLAY_NAME}")
+        sip = MemorySip(self.network, (f"127.0.1.{len(self.network.nodes) + 1}", 5060), node_id)
+        self.network.services[sip.address] = self.network.nodes[node_id] = sip
+        self.known[node_id] = addresses
+        directory = FakeDirectory(node_id, addresses, self.shared, self.known)
+        media = FakeMedia()
+        accounts = FakeAccounts((person, addresses[0], "MD5"), (f"{person}-2", addresses[0], "SHA-256"), *more)
+        chance = Chance.seeded(node_id.encode())
+        server = CallServer(
+            settings=CallSettings(OVERLAY_NAME, addresses, node_id, **settings),  # type: ignore[arg-type]
+            sip=sip,
+            media=media,
+            directory=directory,
+            accounts=accounts,
+            clock=TrioClock(),
+            chance=chance,
+        )
+        await self.nursery.start(sip.run)
+        await self.nursery.start(server.run)
+        return Node(sip, media, directory, server)
+
+    async def phone(
+        self, node: Node, name: str, port: int, *, registered: bool = True, transport: str = "udp"
+    ) -> Phone:
+        phone = Phone(self, node, name, port, transport)
+        await self.nursery.start(phone.sip.run)
+        if registered:
+            await phone.register()
+        return phone
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    """A world that ends with the block."""
+    with trio.fail_after(WORLD_SECONDS_MAX):
+        async with trio.open_nursery() as nursery:
+            network = Network()
+            nursery.start_soon(network.run)
+            yield World(nursery, network)
+            nursery.cancel_scope.cancel()
