@@ -12,7 +12,6 @@ from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request, Response
 
-
 MOMENTS_MAX = 4_096
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
@@ -134,10 +134,7 @@ class FakeMedia:
 
     def overlay_leg(self, *, offerer: bool) -> FakeLeg:
         leg = self.phone_leg()
-        setup = "actpass" if offerer else "active"
-        leg.description = TransportDescription(
-            *(getattr(leg.description, n) for n in ("ufrag", "password")), (), "sha-256 AA", setup
-        )
+        leg.description = replace(leg.description, setup="actpass" if offerer else "active")
         return leg
 
     def open_legs(self) -> list[FakeLeg]:
@@ -276,7 +273,7 @@ class Phone:
     def invitation(self, uri: str, body: bytes | None = None, **more: object) -> Request:
         offer = sdp(self.port + 1) if body is None else body
         headers = [("Contact", self.contact)]
-        return self.request(
+        return self.request(  # type: ignore[arg-type]
             "INVITE", uri, headers=headers, body=offer, content_type="application/sdp" if offer else None, **more
         )
 
