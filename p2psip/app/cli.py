@@ -11,7 +11,7 @@ import typer
 
 from p2psip.app.control import ask
 from p2psip.app.demo import run_demo
-from p2psip.app.hosting import host_overlay, make_invite_link, revoke_device
+from p2psip.app.hosting import host_overlay, make_invite_link, revoke_person
 from p2psip.app.joining import join_overlay
 from p2psip.app.logs import set_up_logging
 from p2psip.app.node import run_node
@@ -98,7 +98,7 @@ def revoke(
 ) -> None:
     """Revoke all certificates of a person (in the folder of the bootstrap server)."""
     shared = _context(context)
-    serials = revoke_device(shared.home, name, int(time.time()))
+    serials = revoke_person(shared.home, name, int(time.time()))
     shared.printer.answer({"revoked": serials}, lambda: print(f"{len(serials)} certificate(s) of {name} revoked"))
 
 
@@ -130,7 +130,7 @@ def up(
 ) -> None:
     """Start this machine's node, and print what to type into a phone."""
     shared = _context(context)
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "overlay": {"hosts": tuple(overlay_host) if overlay_host else None, "port": overlay_port},
         "sip": {"host": sip_host, "port": sip_port},
         "log": shared.log,

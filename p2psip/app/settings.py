@@ -45,6 +45,7 @@ class SipSettings(_Section):
     host: IpText = "127.0.0.1"
     port: PortNumber = 5060
     algorithms: tuple[Literal["MD5", "SHA-256"], ...] = Field(default=("MD5",), min_length=1)
+    trust_registered_flows: bool = False
 
 
 class MediaSettings(_Section):

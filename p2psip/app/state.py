@@ -121,6 +121,12 @@ class State:
         ).fetchall()
         return [Phone(*row) for row in rows]
 
+    def phone(self, name: str) -> Phone | None:
+        """The account of one user name, or None."""
+        query = "SELECT name, address, algorithm, ha1, added FROM phones WHERE name = ?"
+        row = self._database.execute(query, (name,)).fetchone()
+        return Phone(*row) if row else None
+
     def add_phone(self, phone: Phone) -> None:
         """Store an account; StateError if the name is taken or there are PHONES_MAX."""
         names = {known.name for known in self.phones()}

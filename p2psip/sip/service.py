@@ -82,6 +82,12 @@ class SipService:
         self._nursery.start_soon(self._drain_forever, sock, bound)
         return bound
 
+    def close_udp(self, bound: Address) -> None:
+        """Stop receiving on a socket of `listen_udp`."""
+        sock = self._udp.pop(bound)
+        trio.lowlevel.notify_closing(sock)
+        sock.close()
+
     async def listen_tcp(self, host: str, port: int) -> Address:
         """Accept connections on (host, port); the address that is bound."""
         assert self._tcp is not None
@@ -180,7 +186,10 @@ class SipService:
 
     async def _drain_forever(self, sock: socket.socket, local: Address) -> None:
         while True:
-            await trio.lowlevel.wait_readable(sock)
+            try:
+                await trio.lowlevel.wait_readable(sock)
+            except trio.ClosedResourceError:
+                return
             for _ in range(BATCH_DATAGRAMS_MAX):
                 try:
                     data, source = sock.recvfrom(MESSAGE_BYTES_MAX)

@@ -1,0 +1,80 @@
+"""The overlay as calls see it: people by address, devices by Node-ID, SIP as messages between nodes."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from overlay.service import OverlayService
+from p2psip.base.certificates import DeviceCertificate
+from p2psip.base.core import Address
+from p2psip.base.errors import LocalError
+from p2psip.base.keys import node_id_of
+from p2psip.calls.ports import Whereabouts
+from p2psip.sip.service import SipService
+
+NODES_MAX = 4_096
+
+
+class OverlayDirectory:
+    """Fulfils `p2psip.calls.ports.DirectoryPort`, and carries SIP between the SIP service and conversations."""
+
+    def __init__(self, overlay: OverlayService, sip: SipService, addresses: Sequence[str]) -> None:
+        self._overlay = overlay
+        self._sip = sip
+        self._addresses = tuple(addresses)
+        self._own = overlay.peer.node_key.node_id
+        self._nodes: OrderedDict[str, tuple[bytes, Address | None]] = OrderedDict()
+        self._certificates: OrderedDict[str, DeviceCertificate] = OrderedDict()
+        overlay.on_message(self._receive)
+        sip.attach_overlay(self._send)
+
+    async def find(self, address: str) -> Whereabouts:
+        """The devices of a person, ours left out."""
+        found = await self._overlay.find(address)
+        node_ids: list[str] = []
+        for device in found.registrations:
+            if device.node_id != self._own and device.addresses:
+                node_id = device.node_id.hex()
+                self._nodes[node_id] = (device.node_key, device.addresses[0])
+                self._nodes.move_to_end(node_id)
+                node_ids.append(node_id)
+        self._forget_oldest()
+        return Whereabouts(tuple(node_ids), found.hops, found.milliseconds)
+
+    async def name_exists(self, address: str) -> bool:
+        """Whether a registration or a name record was found."""
+        return (await self._overlay.find(address)).name_exists
+
+    async def publish(self) -> None:
+        """Register this node for all addresses of its person."""
+        await self._overlay.publish(self._addresses)
+
+    async def withdraw(self) -> None:
+        """Take the registration back."""
+        await self._overlay.withdraw(self._addresses)
+
+    def addresses_of(self, node_id: str) -> tuple[str, ...]:
+        """The addresses in the certificate of a node that has sent us a message."""
+        certificate = self._certificates.get(node_id)
+        return () if certificate is None else certificate.addresses
+
+    def _send(self, node_id: str, data: bytes) -> None:
+        found = self._nodes.get(node_id)
+        if found is not None:
+            try:
+                self._overlay.send_message(found[0], found[1], data)
+            except LocalError:  # too large for a conversation: SIP's own timers report it
+                return
+
+    def _receive(self, node_key: bytes, certificate: DeviceCertificate, data: bytes) -> None:
+        node_id = node_id_of(node_key).hex()
+        self._nodes.setdefault(node_id, (node_key, None))
+        self._nodes.move_to_end(node_id)
+        self._certificates[node_id] = certificate
+        self._certificates.move_to_end(node_id)
+        self._forget_oldest()
+        self._sip.receive_overlay(node_id, data)
+
+    def _forget_oldest(self) -> None:
+        for table in (self._nodes, self._certificates):
+            while len(table) > NODES_MAX:
+                table.popitem(last=False)

@@ -1,0 +1,302 @@
+"""The composition of a node: one port, the services on it, the calls above them, the door for the command line."""
+
+import logging
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from bootstrap.client import fetch_introducers, renew
+from bootstrap.invite import Invite
+from bootstrap.messages import Enrolment
+from media.service import MediaService
+from overlay.service import OverlayService
+from p2psip.app.control import ControlServer
+from p2psip.app.directory import OverlayDirectory
+from p2psip.app.joining import save_introducers
+from p2psip.app.settings import Settings
+from p2psip.app.show import Printer
+from p2psip.app.state import Membership, State
+from p2psip.base.certificates import verify_device
+from p2psip.base.chance import Chance
+from p2psip.base.errors import RemoteError
+from p2psip.base.keys import NodeKey, SigningKey
+from p2psip.calls.ports import Account, CallSettings
+from p2psip.calls.server import CallServer
+from p2psip.net.clock import Clock
+from p2psip.net.port import NodePort
+from p2psip.sip.digest import digest_secret
+from p2psip.sip.service import SipService
+from p2psip.sip.uri import SipUri
+
+OVERLAY_FILE = "overlay.sqlite"
+LENT_MAX = 16
+RENEWAL_CHECK_SECONDS = 3_600.0
+RENEWAL_RETRY_SECONDS = 300.0
+REJOIN_SECONDS = 10.0
+BIND_ATTEMPTS_MAX = 16
+
+_log = logging.getLogger(__name__)
+
+
+class StoredAccounts:
+    """Fulfils `p2psip.calls.ports.AccountsPort` from the state file, so that a new phone works at once."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._lent: dict[str, Account] = {}
+
+    def lend(self, address: str, chance: Chance) -> tuple[Account, str]:
+        """An account and its password for one errand of the command line; the oldest of LENT_MAX is taken back."""
+        name, password = f"errand-{chance.token(4)}", chance.token(16)
+        realm = address.partition("@")[2]
+        account = Account(name, address, "MD5", digest_secret("MD5", name, realm, password))
+        self._lent[name] = account
+        while len(self._lent) > LENT_MAX:
+            del self._lent[next(iter(self._lent))]
+        return account, password
+
+    def account(self, name: str) -> Account | None:
+        """The account with this user name."""
+        if name in self._lent:
+            return self._lent[name]
+        phone = self._state.phone(name)
+        return None if phone is None else Account(phone.name, phone.address, phone.algorithm, phone.ha1)
+
+
+class Node:
+    """All services of one node."""
+
+    def __init__(
+        self, home: Path, settings: Settings, state: State, membership: Membership, clock: Clock, chance: Chance
+    ) -> None:
+        self.settings = settings
+        self.membership = membership
+        self._state = state
+        self._clock = clock
+        self._chance = chance
+        self._signing = SigningKey.from_private(membership.signing_key)
+        self.port = NodePort.bind(settings.overlay.hosts, settings.overlay.port)
+        self.overlay = OverlayService(
+            node_key=NodeKey.from_private(membership.node_key),
+            signing_key=self._signing,
+            certificate=membership.certificate_der,
+            ca=membership.ca_der,
+            configuration=membership.configuration,
+            port=self.port,
+            clock=clock,
+            chance=chance,
+            state_file=home / OVERLAY_FILE,
+        )
+        self.sip = SipService(clock.now, chance)
+        self.media = MediaService(
+            port=self.port,
+            clock=clock,
+            chance=chance,
+            phone_host=settings.sip.host,
+            rtp_ports=(settings.media.first_port, settings.media.last_port),
+        )
+        self._accounts = StoredAccounts(state)
+        self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
+        self.calls = CallServer(
+            settings=CallSettings(
+                overlay=membership.overlay,
+                addresses=membership.addresses,
+                node_id=self.overlay.peer.node_key.node_id.hex(),
+                contact_host=settings.sip.host,
+                default_algorithm=settings.sip.algorithms[0],
+                trust_registered_flows=settings.sip.trust_registered_flows,
+            ),
+            sip=self.sip,
+            media=self.media,
+            directory=self.directory,
+            accounts=self._accounts,
+            clock=clock,
+            chance=chance,
+        )
+        commands = {"status": self._status, "lookup": self._lookup, "calls": self._calls, "lend": self._lend}
+        self.control = ControlServer(home, commands)
+        self.sip_address: tuple[str, int] = (settings.sip.host, settings.sip.port)
+        self.overlay.on_configuration(self._save_configuration)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; started once phones can register."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.port.run)
+            await nursery.start(self.overlay.run)
+            await nursery.start(self.media.run)
+            await nursery.start(self.sip.run)
+            self.sip_address = await self._listen_for_phones()
+            await nursery.start(self.calls.run)
+            await nursery.start(self.control.run)
+            nursery.start_soon(self._stay_joined)
+            nursery.start_soon(self._renew_forever)
+            task_status.started()
+
+    def ready(self) -> dict[str, Any]:
+        """What a script must know of a node that has started."""
+        return {
+            "event": "ready",
+            "sip": list(self.sip_address),
+            "overlay_port": self.port.number,
+            "addresses": list(self.membership.addresses),
+            "node_id": self.overlay.peer.node_key.node_id.hex(),
+            "peers": len(self.overlay.peers()),
+        }
+
+    async def join(self) -> int:
+        """Join through the peers that enrolment named and those that are remembered; how many are known then."""
+        return await self.overlay.join(self._state.introducers())
+
+    async def _listen_for_phones(self) -> tuple[str, int]:
+        """The same number for UDP and TCP."""
+        host, wanted = self.settings.sip.host, self.settings.sip.port
+        for attempt in range(BIND_ATTEMPTS_MAX):
+            bound = await self.sip.listen_udp(host, wanted)
+            try:
+                await self.sip.listen_tcp(host, bound[1])
+            except OSError:
+                if wanted or attempt == BIND_ATTEMPTS_MAX - 1:
+                    raise
+                self.sip.close_udp(bound)
+            else:
+                break
+        return bound
+
+    async def _stay_joined(self) -> None:
+        """Alone with peers remembered: try again, and ask the bootstrap server for fresh introducers."""
+        while True:
+            await trio.sleep(REJOIN_SECONDS)
+            if self.overlay.peers() or not self._state.introducers():
+                continue
+            if not await self.join():
+                try:
+                    save_introducers(self._state, await self._ask_bootstrap(fetch_introducers))
+                except RemoteError as error:
+                    _log.warning("no peer answers, and no bootstrap server either: %s", error)
+
+    async def _renew_forever(self) -> None:
+        while True:
+            certificate = verify_device(self.membership.certificate_der, self.membership.ca_der, self._clock.unix())
+            half = (certificate.not_before + certificate.not_after) / 2
+            if self._clock.unix() < half:
+                await trio.sleep(RENEWAL_CHECK_SECONDS)
+                continue
+            try:
+                enrolment = await self._ask_bootstrap(renew)
+            except RemoteError as error:
+                _log.warning("the certificate could not be renewed yet: %s", error)
+                await trio.sleep(RENEWAL_RETRY_SECONDS)
+                continue
+            self.membership = replace(self.membership, certificate_der=enrolment.certificate_der)
+            self._state.save_membership(self.membership)
+            self.overlay.update_certificate(enrolment.certificate_der)
+            self.overlay.update_configuration(enrolment.configuration)
+            await trio.sleep(RENEWAL_CHECK_SECONDS)
+
+    async def _ask_bootstrap(self, ask: Any) -> Enrolment:
+        answer: Enrolment = await ask(
+            Invite.parse(self.membership.invite),
+            certificate_der=self.membership.certificate_der,
+            ca_der=self.membership.ca_der,
+            signing=self._signing,
+            unix=self._clock.unix(),
+            chance=self._chance,
+        )
+        return answer
+
+    def _save_configuration(self, configuration: bytes) -> None:
+        self.membership = replace(self.membership, configuration=configuration)
+        self._state.save_membership(self.membership)
+
+    # Commands of the control socket
+
+    async def _status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        calls = self.calls.status()
+        host, port = self.sip_address
+        node = {
+            "you": " ".join(f"sip:{address}" for address in self.membership.addresses),
+            "phones register at": f"{host}:{port}",
+            "published": calls.pop("published"),
+        }
+        return {
+            "node": node,
+            "overlay": self.overlay.status(),
+            "sip": self.sip.statistics(),
+            "media": self.media.statistics(),
+            "port": {"received": self.port.counters.received, "unroutable": self.port.counters.unroutable},
+            **calls,
+        }
+
+    async def _lend(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        account, password = self._accounts.lend(self.membership.addresses[0], self._chance)
+        server = list(self.sip_address)
+        return {"name": account.name, "address": account.address, "password": password, "server": server}
+
+    async def _calls(self, _arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        recent: list[dict[str, Any]] = self.calls.status()["recent"]
+        return recent
+
+    async def _lookup(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        address = full_address(str(arguments["target"]), self.membership.overlay)
+        found = await self.overlay.find(address)
+        unix = self._clock.unix()
+        return {
+            "address": address,
+            "registrations": [
+                {
+                    "node_id": device.node_id.hex(),
+                    "addresses": [f"{host}:{port}" for host, port in device.addresses],
+                    "redirect": device.redirect,
+                    "expires_seconds": device.expires - unix,
+                }
+                for device in found.registrations
+            ],
+            "name_exists": found.name_exists,
+            "hops": found.hops,
+            "messages": found.messages,
+            "milliseconds": found.milliseconds,
+        }
+
+
+def full_address(target: str, overlay: str) -> str:
+    """`alice`, `alice@home.example` or `sip:alice@home.example` as an address."""
+    text = target if target.lower().startswith(("sip:", "sips:")) else f"sip:{target}"
+    uri = SipUri.parse(text if "@" in text else f"{text}@{overlay}")
+    return uri.address
+
+
+async def run_node(home: Path, settings: Settings, printer: Printer) -> None:
+    """`p2psip up`: serve until SIGINT or SIGTERM, then end calls and registrations properly."""
+    clock, chance = Clock(), Chance.system()
+    state = State(home)
+    try:
+        node = Node(home, settings, state, state.require_membership(), clock, chance)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.run)
+            await node.join()
+            printer.answer(node.ready(), lambda: _welcome(printer, node, state))
+            await wait_for_signal()
+            _log.info("ending calls and registrations")
+            await node.calls.stop()
+            nursery.cancel_scope.cancel()
+    finally:
+        state.close()
+
+
+async def wait_for_signal() -> None:
+    """Return at the first SIGINT or SIGTERM."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _number in signals:
+            return
+
+
+def _welcome(printer: Printer, node: Node, state: State) -> None:
+    host, port = node.sip_address
+    printer.text(f"[bold]You are {' and '.join(f'sip:{address}' for address in node.membership.addresses)}[/]")
+    printer.text(f"{len(node.overlay.peers())} peer(s) known; overlay port {node.port.number}/udp")
+    printer.text(f"Phones register at {host}:{port} (UDP or TCP), domain {node.membership.overlay}")
+    names = ", ".join(phone.name for phone in state.phones())
+    printer.text(f"Accounts: {names}" if names else "No phone yet: `p2psip phone add` says what to type into one")
