@@ -268,14 +268,12 @@ class Phone:
     async def register(self) -> None:
         response = await self.ask(self.registration(self.contact))
         assert response.status == 200, response.to_bytes()
-        assert response.status == 200
 
     def invitation(self, uri: str, body: bytes | None = None, **more: object) -> Request:
         offer = sdp(self.port + 1) if body is None else body
         headers = [("Contact", self.contact)]
-        return self.request(  # type: ignore[arg-type]
-            "INVITE", uri, headers=headers, body=offer, content_type="application/sdp" if offer else None, **more
-        )
+        content_type = "application/sdp" if offer else None
+        return self.request("INVITE", uri, headers=headers, body=offer, content_type=content_type, **more)  # type: ignore[arg-type]
 
     async def call(self, uri: str, body: bytes | None = None, **more: object) -> "Outgoing":
         """An authorised INVITE under way."""
