@@ -1,13 +1,15 @@
 """A node as others name it: its node key and an address that it was seen at."""
 
 import ipaddress
-import socket
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.base.keys import KEY_BYTES, node_id_of
+
+HOSTS_CACHED_MAX = 8_192
 
 
 @dataclass(slots=True, eq=False)
@@ -31,18 +33,22 @@ class Contact:
         return [self.node_key, pack_host(self.address[0]), self.address[1]]
 
 
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
 def pack_host(host: str) -> bytes:
     """4 or 16 bytes."""
-    return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    return ipaddress.ip_address(host).packed
 
 
 def unpack_host(packed: Any) -> str:
     """The text form of 4 or 16 bytes; RemoteError otherwise."""
-    if isinstance(packed, bytes) and len(packed) == 4:
-        return socket.inet_ntop(socket.AF_INET, packed)
-    if isinstance(packed, bytes) and len(packed) == 16:
-        return socket.inet_ntop(socket.AF_INET6, packed)
+    if isinstance(packed, bytes) and len(packed) in (4, 16):
+        return _host_text(packed)
     raise RemoteError("a contact with a malformed address")
+
+
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
+def _host_text(packed: bytes) -> str:
+    return str(ipaddress.ip_address(packed))
 
 
 def unpack_contact(value: Any) -> Contact:

@@ -6,20 +6,19 @@ something and give a number back; an event with that number tells the end. The s
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from overlay.buckets import FAILURES_MAX, RoutingTable
-from overlay.contact import Contact, unpack_contact
+from overlay.contact import Contact
 from overlay.conversation import Conversations, ConversationTransmit, MessageReceived
+from overlay.events import ConfigurationChanged, MessageArrived, Output, PeerJoined
 from overlay.frame import FrameBox
 from overlay.holder import Holder
-from overlay.lookup import Authored, Lookup
 from overlay.membership import Membership
-from overlay.records import Record, decode_record, encode_record
-from overlay.region import HOLDERS_MAX, NetworkSize
-from overlay.rpc import ANSWER, CONFIGURATION, CONVERSATION, FIND, OK, PING, REQUEST, STORE, Answer, PendingRequests
+from overlay.records import Record, encode_record
+from overlay.region import NetworkSize
+from overlay.rpc import ANSWER, CONFIGURATION, CONVERSATION, OK, PING, REQUEST, STORE, Answer, Callback, PendingRequests
+from overlay.searches import STORE_WIDTH, Searches
 from overlay.store import RecordStore
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
@@ -28,7 +27,6 @@ from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import NodeKey, node_id_of
 from p2psip.base.timers import Timers
 
-LOOKUPS_MAX = 1_024
 ADDRESSES_MAX = 4_096
 UNPROVED_MESSAGES_MAX = 64
 UNPROVED_PEERS_MAX = 64
@@ -37,61 +35,6 @@ SEEN_VOTES_NEEDED = 2
 REFRESH_SECONDS = 300.0
 PING_SECONDS = 20.0
 HANDED_OVER_MAX = 64
-STORE_WIDTH = 8
-
-
-@dataclass(frozen=True, slots=True)
-class LookupDone:
-    """The lookup `number` has ended: the newest of each record, the closest peers, and what it cost."""
-
-    number: int
-    records: tuple[Authored, ...]
-    closest: tuple[Contact, ...]
-    hops: int
-    messages: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class StoreDone:
-    """The store `number` has ended: how many hold the record now, and the last refusal if there was one."""
-
-    number: int
-    holders: int
-    refusal: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MessageArrived:
-    """A node said something to us, and its certificate was verified."""
-
-    node_key: bytes
-    certificate: DeviceCertificate
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigurationChanged:
-    """A newer signed configuration came from a peer."""
-
-    configuration: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PeerJoined:
-    """A peer has answered, belongs to the overlay, and is in the routing table now."""
-
-    contact: Contact
-
-
-Output = Transmit | LookupDone | StoreDone | MessageArrived | ConfigurationChanged | PeerJoined
-
-
-@dataclass(slots=True)
-class _Running:
-    lookup: Lookup
-    started: float
-    then: Callable[[Lookup, float], None]
 
 
 class Peer:
@@ -111,7 +54,6 @@ class Peer:
         self.number = int.from_bytes(node_key.node_id, "big")
         self.membership = membership
         self.table = RoutingTable(self.number)
-        self.size = NetworkSize()
         self.unix_offset = unix_offset
         self.malformed = 0
         self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset)
@@ -119,8 +61,8 @@ class Peer:
         self._conversations = Conversations(node_key, chance.child("talk"), now=now, unix_offset=unix_offset)
         self._requests = PendingRequests(chance.child("requests"), self._send_request)
         self._chance = chance.child("peer")
-        self._lookups: dict[int, _Running] = {}
-        self._next_number = 0
+        self._searches = Searches(self.number, self.table, self._holder.verifier, self._ask, self._emit)
+        self._searches.unix_offset = unix_offset
         self._certificates: OrderedDict[bytes, bytes] = OrderedDict()
         self._addresses: OrderedDict[bytes, Address] = OrderedDict()
         self._unproved: OrderedDict[bytes, deque[bytes]] = OrderedDict()
@@ -130,12 +72,16 @@ class Peer:
         self._timers.set("refresh", now + self._chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
         self._timers.set("ping", now + self._chance.uniform(0.5, 1.0) * PING_SECONDS)
         self._outputs: deque[Output] = deque()
-        self._now = now  # of the input that is being served
 
     @property
     def store(self) -> RecordStore:
         """What this node holds for others."""
         return self._holder.store
+
+    @property
+    def size(self) -> NetworkSize:
+        """The estimate of the network's size."""
+        return self._searches.size
 
     @property
     def seen_as(self) -> Address | None:
@@ -154,28 +100,11 @@ class Peer:
 
     def look_up(self, key: bytes, now: float, *, records: bool = True) -> int:
         """Begin a lookup; `LookupDone` tells its end. LocalError when LOOKUPS_MAX are under way."""
-        number = self._take_number()
-
-        def done(lookup: Lookup, started: float) -> None:
-            closest = tuple(lookup.closest(HOLDERS_MAX))
-            found = tuple(lookup.newest.values())
-            seconds = self._now - started
-            self._outputs.append(LookupDone(number, found, closest, lookup.hops, lookup.messages, seconds))
-
-        self._begin(number, Lookup(int.from_bytes(key, "big"), records), now, done)
-        return number
+        return self._searches.look_up(key, now, records=records)
 
     def store_record(self, record: Record, now: float) -> int:
         """Look for the region of the record's key and store it there; `StoreDone` tells how many took it."""
-        number = self._take_number()
-
-        def found(lookup: Lookup, _started: float) -> None:
-            closest = lookup.closest(HOLDERS_MAX)
-            count = self.size.holders(lookup.target, [contact.number for contact in closest])
-            self._store_at(number, record, closest[:count], self._now)
-
-        self._begin(number, Lookup(int.from_bytes(record.key, "big"), False, width=STORE_WIDTH), now, found)
-        return number
+        return self._searches.store(record, now)
 
     def say(self, node_key: bytes, address: Address | None, data: bytes, now: float) -> None:
         """Say `data` in a conversation. Without an address, the one is used that the node was heard from last."""
@@ -205,7 +134,7 @@ class Peer:
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """Take one datagram."""
-        self._now = now
+        self._searches.now = now
         try:
             sender, payload = self._box.open(data, now)
             self._note_address(sender, source)
@@ -224,7 +153,7 @@ class Peer:
 
     def handle_timeout(self, now: float) -> None:
         """Serve what is due."""
-        self._now = now
+        self._searches.now = now
         for contact, callback in self._requests.handle_timeout(now):
             if contact.failures >= FAILURES_MAX:
                 self.table.remove(contact)
@@ -246,9 +175,12 @@ class Peer:
         """The next output, or None."""
         return self._outputs.popleft() if self._outputs else None
 
+    def _emit(self, output: Output) -> None:
+        self._outputs.append(output)
+
     # Requests and answers
 
-    def _ask(self, contact: Contact, method: int, arguments: list[Any], callback: Any, now: float) -> None:
+    def _ask(self, contact: Contact, method: int, arguments: list[Any], callback: Callback, now: float) -> None:
         wants = contact.node_key not in self._certificates
         sequence = self.membership.configuration.sequence
         try:
@@ -349,81 +281,7 @@ class Peer:
         if len(self._addresses) > ADDRESSES_MAX:
             self._addresses.popitem(last=False)
 
-    # Lookups and stores
-
-    def _take_number(self) -> int:
-        if len(self._lookups) >= LOOKUPS_MAX:
-            raise LocalError("too many lookups at once")
-        self._next_number += 1
-        return self._next_number
-
-    def _begin(self, number: int, lookup: Lookup, now: float, then: Callable[[Lookup, float], None]) -> None:
-        self._now = now
-        lookup.add(self.table.find_closest(lookup.target, HOLDERS_MAX))
-        self._lookups[number] = _Running(lookup, now, then)
-        self._advance(number, now)
-
-    def _advance(self, number: int, now: float) -> None:
-        running = self._lookups.get(number)
-        if running is None:
-            return
-        lookup = running.lookup
-        key = lookup.target.to_bytes(20, "big")
-        while (contact := lookup.next_to_ask()) is not None:
-            self._ask(contact, FIND, [key, lookup.wants_records], lambda c, a: self._lookup_answer(number, c, a), now)
-        if lookup.finished and self._lookups.pop(number, None) is not None:
-            self.size.observe(lookup.target, [contact.number for contact in lookup.closest(STORE_WIDTH)])
-            running.then(lookup, running.started)
-
-    def _lookup_answer(self, number: int, contact: Contact, answer: Answer | None) -> None:
-        running = self._lookups.get(number)
-        if running is None:
-            return
-        try:
-            if answer is None or answer.status != OK:
-                raise RemoteError("no useful answer")
-            contacts, records = self._read_found(answer.result)
-            running.lookup.answered(contact, contacts, records)
-        except RemoteError:
-            running.lookup.failed(contact)
-        self._advance(number, self._now)
-
-    def _read_found(self, result: Any) -> tuple[list[Contact], list[Authored]]:
-        match result:
-            case [list() as packed_contacts, list() as packed_records]:
-                pass
-            case _:
-                raise RemoteError("an answer to a lookup of an unknown form")
-        contacts = [unpack_contact(value) for value in packed_contacts[:HOLDERS_MAX]]
-        known = [self.table.get(contact) or contact for contact in contacts if contact.number != self.number]
-        records: list[Authored] = []
-        for data in packed_records:
-            try:
-                record = decode_record(data)
-                records.append((record, self._holder.verifier.verify(record, self._now + self.unix_offset)))
-            except (RemoteError, TypeError):
-                continue  # one false or expired record says nothing about the others
-        return known, records
-
-    def _store_at(self, number: int, record: Record, holders: Sequence[Contact], now: float) -> None:
-        left, stored = len(holders), 0
-        data = encode_record(record)
-        refusals: list[str] = []
-
-        def done(_contact: Contact, answer: Answer | None) -> None:
-            nonlocal left, stored
-            left -= 1
-            if answer is not None and answer.status == OK:
-                stored += 1
-            elif answer is not None:
-                refusals.append(str(answer.result))
-            if left == 0:
-                self._outputs.append(StoreDone(number, stored, refusals[-1] if refusals else None))
-
-        if not holders:
-            self._outputs.append(StoreDone(number, 0, None))
-        for contact in holders:
-            self._ask(contact, STORE, [data], done, now)
+    # Upkeep and conversations
 
     def _hand_over(self, newcomer: Contact, now: float) -> None:
         """A newcomer is closer to some records than we are: it gets copies, their expiry unchanged."""
@@ -435,15 +293,12 @@ class Peer:
                 handed += 1
                 self._ask(newcomer, STORE, [encode_record(record)], _ignore, now)
 
-    # Upkeep and conversations
-
     def _refresh(self, now: float) -> None:
         """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper)."""
         self._timers.set("refresh", now + self._chance.uniform(0.8, 1.2) * REFRESH_SECONDS)
         self.store.expire(now + self.unix_offset)
-        if len(self.table) and len(self._lookups) < LOOKUPS_MAX:
-            target = self.table.oldest_bucket_target(self._chance.integer(160))
-            self._begin(self._take_number(), Lookup(target, False), now, lambda _lookup, _started: None)
+        if len(self.table):
+            self._searches.refresh(self.table.oldest_bucket_target(self._chance.integer(160)), now)
 
     def _ping_oldest(self, now: float) -> None:
         """The peer that was silent longest is asked whether it is still there."""

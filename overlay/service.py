@@ -8,9 +8,10 @@ from typing import Any
 
 import trio
 
+from overlay.events import ConfigurationChanged, LookupDone, MessageArrived, Output, PeerJoined, StoreDone
 from overlay.frame import FIRST_BYTE
 from overlay.membership import Membership
-from overlay.peer import ConfigurationChanged, LookupDone, MessageArrived, Output, Peer, PeerJoined, StoreDone
+from overlay.peer import Peer
 from overlay.records import NAME, REGISTRATION, Record, make_record, name_key, registration_key
 from overlay.registration import Registration, encode_registration, read_registration
 from overlay.remembered import RememberedPeers

@@ -19,6 +19,7 @@ from p2psip.app.views import show_ladder
 from p2psip.softphone.phone import CallReport, Credentials, Softphone
 
 SHARE_NEEDED = 0.95
+HANG_UP_SECONDS_MAX = 3.0
 NOTE_SECONDS = 0.5
 CALLER_NOTES = (440.0, 660.0, 550.0)
 CALLEE_NOTES = (880.0, 700.0, 1000.0)
@@ -75,19 +76,19 @@ async def _one_call(
     printer.text(f"\n[bold]Call {title}: alice dials {target}[/]")
     reports: dict[str, CallReport] = {}
     async with (
-        open_handset(_credentials(accounts["alice"])) as (alice, _),
-        open_handset(_credentials(accounts["bob"])) as (bob, _),
+        open_handset(_credentials(accounts["alice"])) as alice,
+        open_handset(_credentials(accounts["bob"])) as bob,
         trio.open_nursery() as nursery,
     ):
         await alice.register()
         await bob.register()
-        nursery.start_soon(_answer, bob, reports)
+        hung_up = trio.Event()
+        nursery.start_soon(_answer, bob, reports, hung_up)
         with trio.fail_after(20):
             await _wait_published(nodes["bob"])
             reports["alice"] = await alice.call(target, _melody(CALLER_NOTES), 0.0)
-        with trio.move_on_after(3):
-            while "bob" not in reports:
-                await trio.sleep(0.01)
+        with trio.move_on_after(HANG_UP_SECONDS_MAX):
+            await hung_up.wait()
         await alice.register(0)
         await bob.register(0)
         nursery.cancel_scope.cancel()
@@ -121,12 +122,13 @@ async def _judge(
     return DemoCall(title, ok, facts)
 
 
-async def _answer(phone: Softphone, reports: dict[str, CallReport]) -> None:
+async def _answer(phone: Softphone, reports: dict[str, CallReport], hung_up: trio.Event) -> None:
     reports["bob"] = await phone.answer(_melody(CALLEE_NOTES))
+    hung_up.set()
 
 
 async def _wait_published(node: NodeProcess) -> None:
-    while not (await ask(node.home, "status"))["overlay"]["published"]:
+    while not (await ask(node.home, "status"))["overlay"]["published"]:  # noqa: ASYNC110 - another process's state
         await trio.sleep(0.02)
 
 

@@ -14,7 +14,7 @@ from p2psip.base.chance import Chance
 from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort
 from p2psip.sip.service import SipService
-from p2psip.softphone.phone import Credentials, Softphone
+from p2psip.softphone.phone import Credentials, Line, Softphone
 
 RTP_PORTS = (40_000, 60_000)
 
@@ -26,26 +26,21 @@ class HandsetAudio:
         self._media = media
         self._clock = clock
         self._chance = chance
-        self.last_speech: PlayerLeg | None = None
 
     def line(self, host: str) -> PhoneLeg:
         """RTP sockets on `host`."""
         return self._media.phone_leg(host)
 
-    def speech(self, samples: "array[int]") -> PlayerLeg:
-        """Speaks and records PCMU."""
-        self.last_speech = PlayerLeg(self._clock, self._chance, samples, payload_type=PCMU, repeat=False)
-        return self.last_speech
-
-    def join(self, line: PhoneLeg, speech: PlayerLeg) -> None:
-        """Connect both ways."""
+    def speech(self, line: Line, samples: "array[int]") -> PlayerLeg:
+        """Speaks and records PCMU on a line of ours."""
+        assert isinstance(line, PhoneLeg)
+        speech = PlayerLeg(self._clock, self._chance, samples, payload_type=PCMU, repeat=False)
         Bridge(line, speech)
+        return speech
 
 
 @asynccontextmanager
-async def open_handset(
-    credentials: Credentials, *, host: str = "127.0.0.1"
-) -> AsyncIterator[tuple[Softphone, HandsetAudio]]:
+async def open_handset(credentials: Credentials, *, host: str = "127.0.0.1") -> AsyncIterator[Softphone]:
     """A softphone on `host` that is ready to register and to call."""
     clock, chance = Clock(), Chance.system()
     port = NodePort.bind([host], 0)
@@ -57,5 +52,5 @@ async def open_handset(
         await nursery.start(sip.run)
         await sip.listen_udp(host, 0)
         audio = HandsetAudio(media, clock, chance)
-        yield Softphone(credentials, sip, audio, chance), audio
+        yield Softphone(credentials, sip, audio, chance)
         nursery.cancel_scope.cancel()

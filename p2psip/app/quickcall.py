@@ -25,7 +25,7 @@ async def call_once(
     """Call `target`, speak a file or a tone, keep what is heard; the report as JSON values."""
     samples = read_wav(play) if play is not None else tone(DEFAULT_TONE_HERTZ, DEFAULT_TONE_SECONDS)
     credentials = await borrow_account(home)
-    async with open_handset(credentials, host=credentials.server[0]) as (phone, _audio):
+    async with open_handset(credentials, host=credentials.server[0]) as phone:
         report = await phone.call(target, samples, seconds)
     if record is not None and report.status < 300:
         _write(record, report.heard)
@@ -35,7 +35,7 @@ async def call_once(
 async def message_once(home: Path, target: str, text: str) -> dict[str, Any]:
     """Send `text`; status and reason."""
     credentials = await borrow_account(home)
-    async with open_handset(credentials, host=credentials.server[0]) as (phone, _audio):
+    async with open_handset(credentials, host=credentials.server[0]) as phone:
         response = await phone.send_text(target, text)
     return {"status": response.status, "reason": response.reason}
 

@@ -43,7 +43,9 @@ class Credentials:
 class Speech(Protocol):
     """Speaks and hears: `media.player.PlayerLeg`."""
 
-    finished: trio.Event
+    @property
+    def finished(self) -> trio.Event:
+        """Set when all is spoken."""
 
     async def run(self) -> None:
         """Speak."""
@@ -55,7 +57,9 @@ class Speech(Protocol):
 class Line(Protocol):
     """RTP of one call: `media.service.PhoneLeg`."""
 
-    local: Address
+    @property
+    def local(self) -> Address:
+        """Our RTP address."""
 
     def set_remote(self, rtp: Address, signalling_host: str, *, rtcp: Address | None = None) -> None:
         """Where the other side wants its packets."""
@@ -65,22 +69,21 @@ class Line(Protocol):
 
 
 class Audio(Protocol):
-    """Makes lines and speech, and joins them."""
+    """Makes lines and what speaks on them."""
 
     def line(self, host: str) -> Line:
         """A fresh RTP line."""
 
-    def speech(self, samples: "array[int]") -> Speech:
-        """Speaks these samples in PCMU."""
-
-    def join(self, line: Line, speech: Speech) -> None:
-        """Connect both ways."""
+    def speech(self, line: Line, samples: "array[int]") -> Speech:
+        """Speaks these samples in PCMU over `line`, and hears what comes from it."""
 
 
 class Sip(Protocol):
     """SIP exchanges: `p2psip.sip.service.SipService`."""
 
-    incoming: trio.MemoryReceiveChannel[ServerExchange]
+    @property
+    def incoming(self) -> trio.MemoryReceiveChannel[ServerExchange]:
+        """New requests."""
 
     async def connect(self, transport: str, remote: Address) -> Flow:
         """A flow to the server."""
@@ -228,8 +231,7 @@ class Softphone:
         requests: trio.MemoryReceiveChannel[ServerExchange] | None = None,
     ) -> None:
         channel = requests if requests is not None else self._sip.open_dialog(dialog.id)
-        speech = self._audio.speech(samples)
-        self._audio.join(line, speech)
+        speech = self._audio.speech(line, samples)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(speech.run)
             nursery.start_soon(self._serve_dialog, channel, line, flow, report, nursery.cancel_scope)

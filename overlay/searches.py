@@ -1,0 +1,155 @@
+"""The lookups and stores of one node that are under way."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from overlay.buckets import RoutingTable
+from overlay.contact import Contact, unpack_contact
+from overlay.events import LookupDone, StoreDone
+from overlay.lookup import Authored, Lookup
+from overlay.records import Record, RecordVerifier, decode_record, encode_record
+from overlay.region import HOLDERS_MAX, NetworkSize
+from overlay.rpc import FIND, OK, STORE, Answer, Callback
+from p2psip.base.errors import LocalError, RemoteError
+
+LOOKUPS_MAX = 1_024
+STORE_WIDTH = 8
+
+Emit = Callable[[LookupDone | StoreDone], None]
+
+
+class Asker(Protocol):
+    """Sends a request; `callback` is called once with the answer or None."""
+
+    def __call__(self, contact: Contact, method: int, arguments: list[Any], callback: Callback, now: float) -> None:
+        """Ask `contact`."""
+
+
+@dataclass(slots=True)
+class _Running:
+    lookup: Lookup
+    started: float
+    then: Callable[[Lookup, float], None]
+
+
+class Searches:
+    """Begins lookups and stores, feeds them with answers, and emits their ends. `now` is the time of the input served."""
+
+    def __init__(self, own: int, table: RoutingTable, verifier: RecordVerifier, ask: Asker, emit: Emit) -> None:
+        self.size = NetworkSize()
+        self.now = 0.0
+        self.unix_offset = 0.0
+        self._own = own
+        self._table = table
+        self._verifier = verifier
+        self._ask = ask
+        self._emit = emit
+        self._running: dict[int, _Running] = {}
+        self._last_number = 0
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def look_up(self, key: bytes, now: float, *, records: bool) -> int:
+        """Begin a lookup; its number. LocalError when LOOKUPS_MAX are under way."""
+        number = self._take_number()
+
+        def done(lookup: Lookup, started: float) -> None:
+            closest = tuple(lookup.closest(HOLDERS_MAX))
+            found = tuple(lookup.newest.values())
+            self._emit(LookupDone(number, found, closest, lookup.hops, lookup.messages, self.now - started))
+
+        self._begin(number, Lookup(int.from_bytes(key, "big"), records), now, done)
+        return number
+
+    def store(self, record: Record, now: float) -> int:
+        """Find the region of the record's key and store it there; the number of this store."""
+        number = self._take_number()
+
+        def found(lookup: Lookup, _started: float) -> None:
+            closest = lookup.closest(HOLDERS_MAX)
+            count = self.size.holders(lookup.target, [contact.number for contact in closest])
+            self._store_at(number, record, closest[:count])
+
+        self._begin(number, Lookup(int.from_bytes(record.key, "big"), False, width=STORE_WIDTH), now, found)
+        return number
+
+    def refresh(self, target: int, now: float) -> None:
+        """Look a place up only to learn of the peers around it."""
+        if len(self._running) < LOOKUPS_MAX:
+            self._begin(self._take_number(), Lookup(target, False), now, lambda _lookup, _started: None)
+
+    def _take_number(self) -> int:
+        if len(self._running) >= LOOKUPS_MAX:
+            raise LocalError("too many lookups at once")
+        self._last_number += 1
+        return self._last_number
+
+    def _begin(self, number: int, lookup: Lookup, now: float, then: Callable[[Lookup, float], None]) -> None:
+        self.now = now
+        lookup.add(self._table.find_closest(lookup.target, HOLDERS_MAX))
+        self._running[number] = _Running(lookup, now, then)
+        self._advance(number)
+
+    def _advance(self, number: int) -> None:
+        running = self._running.get(number)
+        if running is None:
+            return
+        lookup = running.lookup
+        arguments = [lookup.target.to_bytes(20, "big"), lookup.wants_records]
+        while (contact := lookup.next_to_ask()) is not None:
+            self._ask(contact, FIND, arguments, lambda c, a: self._answered(number, c, a), self.now)
+        if lookup.finished and self._running.pop(number, None) is not None:
+            self.size.observe(lookup.target, [contact.number for contact in lookup.closest(STORE_WIDTH)])
+            running.then(lookup, running.started)
+
+    def _answered(self, number: int, contact: Contact, answer: Answer | None) -> None:
+        running = self._running.get(number)
+        if running is None:
+            return
+        try:
+            if answer is None or answer.status != OK:
+                raise RemoteError("no useful answer")
+            contacts, records = self._read(answer.result)
+            running.lookup.answered(contact, contacts, records)
+        except RemoteError:
+            running.lookup.failed(contact)
+        self._advance(number)
+
+    def _read(self, result: Any) -> tuple[list[Contact], list[Authored]]:
+        match result:
+            case [list() as packed_contacts, list() as packed_records]:
+                pass
+            case _:
+                raise RemoteError("an answer to a lookup of an unknown form")
+        contacts = [unpack_contact(value) for value in packed_contacts[:HOLDERS_MAX]]
+        known = [self._table.get(contact) or contact for contact in contacts if contact.number != self._own]
+        records: list[Authored] = []
+        for data in packed_records:
+            try:
+                record = decode_record(data)
+                records.append((record, self._verifier.verify(record, self.now + self.unix_offset)))
+            except (RemoteError, TypeError):
+                continue  # one false or expired record says nothing about the others
+        return known, records
+
+    def _store_at(self, number: int, record: Record, holders: Sequence[Contact]) -> None:
+        left, stored = len(holders), 0
+        data = encode_record(record)
+        refusals: list[str] = []
+
+        def done(_contact: Contact, answer: Answer | None) -> None:
+            nonlocal left, stored
+            left -= 1
+            if answer is not None and answer.status == OK:
+                stored += 1
+            elif answer is not None:
+                refusals.append(str(answer.result))
+            if left == 0:
+                self._emit(StoreDone(number, stored, refusals[-1] if refusals else None))
+
+        if not holders:
+            self._emit(StoreDone(number, 0, None))
+        for contact in holders:
+            self._ask(contact, STORE, [data], done, self.now)
