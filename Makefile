@@ -14,8 +14,9 @@ help:
 	@echo "make bench  every figure of the README, side by side with its peer"
 	@echo "make lock   renew requirements/*.txt from pyproject.toml"
 
-$(VENV)/runtime: requirements/runtime.txt pyproject.toml
+$(VENV)/runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
