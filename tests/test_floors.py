@@ -10,7 +10,19 @@ PACKAGES = ("p2psip", "overlay", "media", "bootstrap", "simulations")
 CORES = ("p2psip.sip", "p2psip.naming", "overlay", "media", "bootstrap")
 FLOOR_3 = ("p2psip.calls", "p2psip.presence", "p2psip.messaging", "p2psip.trunks", "p2psip.softphone")
 FLOOR_4 = ("p2psip.app", "simulations")
-SHELL_FILES = {"service", "web", "client", "accounts", "remembered", "tls", "tcp", "player", "sockets", "server", "exchange"}
+SHELL_FILES = {
+    "service",
+    "web",
+    "client",
+    "accounts",
+    "remembered",
+    "tls",
+    "tcp",
+    "player",
+    "sockets",
+    "server",
+    "exchange",
+}
 CORE_FORBIDDEN = {"trio", "socket", "time", "random", "secrets", "asyncio", "threading", "select"}
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
