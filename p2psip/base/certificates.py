@@ -7,12 +7,14 @@ kind (RFC 5280 §4.2.1.6; the idea is RELOAD's, RFC 6940 §11.3): `sip:alice@hom
 
 import datetime
 import hashlib
+import warnings
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 from p2psip.base.errors import RemoteError
@@ -28,6 +30,7 @@ _UNREADABLE = (
     TypeError,
     IndexError,
     UnsupportedAlgorithm,
+    CryptographyDeprecationWarning,
     x509.InvalidVersion,
     x509.ExtensionNotFound,
     x509.DuplicateExtension,
@@ -136,7 +139,7 @@ def verify_device(der: bytes, ca_der: bytes, unix: float) -> DeviceCertificate:
         raise RemoteError("a certificate that is too large", status=413)
     try:
         authority = x509.load_der_x509_certificate(ca_der)
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = _load_strictly(der)
         certificate.verify_directly_issued_by(authority)
         key = certificate.public_key()
         basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -180,6 +183,13 @@ def overlay_of(ca_der: bytes) -> str:
         return _common_name(x509.load_der_x509_certificate(ca_der))
     except ValueError as error:
         raise RemoteError("an authority certificate that cannot be read", status=403) from error
+
+
+def _load_strictly(der: bytes) -> x509.Certificate:
+    """What `cryptography` only warns of (a serial number that is not positive, RFC 5280 §4.1.2.2) is refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        return x509.load_der_x509_certificate(der)
 
 
 def _read_names(extensions: x509.Extensions) -> tuple[tuple[str, ...], bytes]:
