@@ -10,8 +10,9 @@ from p2psip.sip.build import make_response
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.sdp import SessionDescription
 from p2psip.sip.uri import SipUri
+from tests.calls.fakes import OVERLAY_NAME
 from tests.calls.steps import both, connect, two_nodes
-from tests.calls.world import OVERLAY_NAME, Established, Outgoing, sdp, world
+from tests.calls.world import Established, Outgoing, sdp, world
 
 
 async def test_a_phone_calls_another_of_the_same_node(autojump_clock: MockClock) -> None:
