@@ -254,6 +254,7 @@ class TransactionLayer:
 
     def _invite_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         if transaction.state in (State.CALLING, State.PROCEEDING):
+            self._outputs.append(ResponseReceived(transaction.key, response))
             self._stop(transaction, Timer.RETRANSMIT)
             if response.status < 200:
                 self._stop(transaction, Timer.TIMEOUT)
@@ -266,7 +267,6 @@ class TransactionLayer:
                 self._linger(transaction, TRANSACTION_SECONDS, now)
             else:
                 self._acknowledge_failure(transaction, response, now)
-            self._outputs.append(ResponseReceived(transaction.key, response))
         elif transaction.state is State.ACCEPTED and 200 <= response.status < 300:
             self._outputs.append(ResponseReceived(transaction.key, response))
         elif transaction.state is State.COMPLETED and response.status >= 300 and transaction.acknowledgement:
@@ -284,6 +284,7 @@ class TransactionLayer:
     def _plain_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         if transaction.state is State.COMPLETED:
             return
+        self._outputs.append(ResponseReceived(transaction.key, response))
         if response.status < 200:
             transaction.state = State.PROCEEDING
         else:
@@ -291,7 +292,6 @@ class TransactionLayer:
             self._stop(transaction, Timer.TIMEOUT)
             transaction.state = State.COMPLETED
             self._linger(transaction, 0.0 if transaction.flow.reliable else T4_SECONDS, now)
-        self._outputs.append(ResponseReceived(transaction.key, response))
 
     def _client_timer(self, transaction: ClientTransaction, timer: Timer, now: float) -> None:
         if timer is Timer.RETRANSMIT:
