@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pylibsrtp import Error as SrtpError
 from pylibsrtp import Policy, Session
 
+from media import stun
 from media.dtls import DtlsFailed, DtlsIdentity, DtlsTransport, Keys, is_fingerprint
+from media.dtls import Output as DtlsOutput
 from media.ice.agent import Failed, IceAgent, Selected
 from media.ice.candidates import Candidate
 from media.rtp import is_rtcp
@@ -28,13 +30,18 @@ _PROFILES = {
 
 @dataclass(frozen=True, slots=True)
 class TransportDescription:
-    """What one side tells the other in its session description (RFC 8839, RFC 8122, RFC 4145)."""
+    """What one side tells the other in its session description (RFC 8839, RFC 8122, RFC 4145).
+
+    `wraps_dtls`: this side takes DTLS inside STUN indications. All calls between two nodes share one pair of ports, and
+    DTLS 1.2 has nothing in it that tells them apart; a browser has ports of its own and gets bare DTLS.
+    """
 
     ufrag: str
     password: str
     candidates: tuple[str, ...]
     fingerprint: str
     setup: str
+    wraps_dtls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,9 @@ class SecureTransport:
             tuple(candidate.to_sdp() for candidate in candidates),
             identity.fingerprint,
             "actpass" if offerer else "active",
+            wraps_dtls=True,
         )
+        self._wraps = False
         self.lost = False
         self.undecryptable = 0
 
@@ -94,13 +103,20 @@ class SecureTransport:
         """The peer's description; RemoteError(488) when its fingerprint cannot be used."""
         self._remote_fingerprint = is_fingerprint(remote.fingerprint)
         self._dtls_client = remote.setup == "passive" if self._offerer else True
+        self._wraps = remote.wraps_dtls
         self.agent.set_remote(remote.ufrag, remote.password, remote.candidates, now)
         self._drain(now)
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """Take one STUN or DTLS datagram."""
         if data[0] < 4:
-            self.agent.receive(data, source, now)
+            wrapped = self.agent.unwrap(data) if stun.is_indication(data) else None
+            if wrapped is None:
+                self.agent.receive(data, source, now)
+            elif self.destination is None:
+                self._early_dtls.append((wrapped, source))
+            else:
+                self._dtls.receive(wrapped, source, now)
         elif self.destination is None:
             self._early_dtls.append((data, source))
         elif source == self.destination:
@@ -149,7 +165,10 @@ class SecureTransport:
 
     def _drain(self, now: float) -> None:
         while not self.lost:
-            output = self.agent.poll_output() or self._dtls.poll_output()
+            output = self.agent.poll_output()
+            if output is None and (dtls := self._dtls.poll_output()) is not None:
+                self._take_dtls(dtls)
+                continue
             match output:
                 case None:
                     return
@@ -157,11 +176,22 @@ class SecureTransport:
                     self._outputs.append(output)
                 case Selected(remote, _nominated):
                     self._use(remote, now)
-                case Keys():
-                    self._begin(output)
-                case Failed(reason) | DtlsFailed(reason):
-                    self.lost = True
-                    self._outputs.append(PathLost(reason))
+                case Failed(reason):
+                    self._lose(reason)
+
+    def _take_dtls(self, output: DtlsOutput) -> None:
+        match output:
+            case Transmit(data, destination):
+                wire = self.agent.wrap(data) if self._wraps else data
+                self._outputs.append(Transmit(wire, destination))
+            case Keys():
+                self._begin(output)
+            case DtlsFailed(reason):
+                self._lose(reason)
+
+    def _lose(self, reason: str) -> None:
+        self.lost = True
+        self._outputs.append(PathLost(reason))
 
     def _use(self, remote: Address, now: float) -> None:
         first, self.destination = self.destination is None, remote

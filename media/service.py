@@ -3,6 +3,7 @@
 import logging
 import math
 import socket
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 
@@ -24,6 +25,8 @@ from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort, open_udp
 
 LEGS_MAX = 2_048
+STREAMS_MAX = 16_384
+SRTP_BYTES_MIN = 12
 PORT_ATTEMPTS_MAX = 64
 
 _log = logging.getLogger(__name__)
@@ -123,13 +126,14 @@ class OverlayLeg:
             self.statistics.sent += 1
             self._service.port.send(wire, destination)
 
-    def receive(self, data: bytes, source: Address) -> None:
-        """An SRTP or SRTCP datagram from the chosen address."""
+    def receive(self, data: bytes, source: Address) -> bool:
+        """An SRTP or SRTCP datagram; False when it is not of this call."""
         packet = self.transport.unprotect(data, source)
         if packet is None:
             self.statistics.refused += 1
-        else:
-            self.deliver(packet)
+            return False
+        self.deliver(packet)
+        return True
 
     def deliver(self, packet: bytes) -> None:
         """Hand a decrypted packet on."""
@@ -172,7 +176,8 @@ class MediaService:
         self._directory = AgentDirectory()
         self._legs: dict[SecureTransport, OverlayLeg] = {}
         self._by_agent: dict[str, OverlayLeg] = {}
-        self._by_source: dict[Address, OverlayLeg] = {}
+        self._by_source: dict[Address, list[OverlayLeg]] = {}
+        self._by_stream: OrderedDict[tuple[Address, bytes], OverlayLeg] = OrderedDict()
         self._phone_legs = 0
         self._wake = trio.Event()
         self.on_stun: Callable[[bytes, Address], None] | None = None
@@ -216,19 +221,18 @@ class MediaService:
         while (output := transport.poll_output()) is not None:
             match output:
                 case Transmit(data, destination):
-                    if data[0] < 4 and stun.is_request(data):  # our own check: answers and DTLS may come from there
-                        self._by_source.setdefault(destination, leg)
-                        self._directory.note_remote(destination, transport.agent)
+                    if data[0] < 4 and stun.is_request(data):
+                        self._directory.note_check(data, transport.agent)
+                        self._expect_from(destination, leg)
                     self.port.send(data, destination)
                 case MediaReceived(data):
                     leg.deliver(data)
-                case Ready(remote):
-                    self._by_source[remote] = leg
+                case Ready():
                     leg.became_ready()
                 case PathLost(reason):
                     leg.became_lost(reason)
         if transport.destination is not None:
-            self._by_source[transport.destination] = leg
+            self._expect_from(transport.destination, leg)
         self._wake.set()
 
     def close_phone_leg(self, leg: PhoneLeg, rtp: socket.socket, rtcp: socket.socket) -> None:
@@ -245,7 +249,7 @@ class MediaService:
         if self._legs.pop(leg.transport, None) is not None:
             self._directory.remove(leg.transport.agent)
             self._by_agent.pop(leg.transport.agent.ufrag, None)
-            self._by_source = {source: found for source, found in self._by_source.items() if found is not leg}
+            self._forget_sources(leg)
         leg.became_lost(leg.closed_reason or "the call is over")
 
     def statistics(self) -> dict[str, int]:
@@ -278,7 +282,7 @@ class MediaService:
     def _receive_stun(self, data: bytes, source: Address) -> None:
         if not stun.is_stun(data):
             return
-        agent = self._directory.find(data, source)
+        agent = self._directory.find(data)
         leg = self._by_agent.get(agent.ufrag) if agent is not None else None
         if leg is not None:
             leg.transport.receive(data, source, self.clock.now())
@@ -287,15 +291,37 @@ class MediaService:
             self.on_stun(data, source)
 
     def _receive_dtls(self, data: bytes, source: Address) -> None:
-        leg = self._by_source.get(source)
-        if leg is not None:
+        for leg in self._by_source.get(source, ()):  # bare DTLS: a peer with ports of its own for each call
             leg.transport.receive(data, source, self.clock.now())
             self.pump(leg)
 
     def _receive_srtp(self, data: bytes, source: Address) -> None:
-        leg = self._by_source.get(source)
-        if leg is not None:
-            leg.receive(data, source)
+        """By address and SSRC; the first packet of a stream is tried on each call with that address."""
+        if len(data) < SRTP_BYTES_MIN:
+            return
+        stream = (source, data[4:8] if is_rtcp(data) else data[8:12])
+        known = self._by_stream.get(stream)
+        if known is not None and known.receive(data, source):
+            return
+        for leg in self._by_source.get(source, ()):
+            if leg is not known and leg.receive(data, source):
+                self._by_stream[stream] = leg
+                if len(self._by_stream) > STREAMS_MAX:
+                    self._by_stream.popitem(last=False)
+                return
+
+    def _expect_from(self, source: Address, leg: OverlayLeg) -> None:
+        legs = self._by_source.setdefault(source, [])
+        if leg not in legs:
+            legs.append(leg)
+
+    def _forget_sources(self, leg: OverlayLeg) -> None:
+        for source in [source for source, legs in self._by_source.items() if leg in legs]:
+            self._by_source[source].remove(leg)
+            if not self._by_source[source]:
+                del self._by_source[source]
+        for stream in [stream for stream, found in self._by_stream.items() if found is leg]:
+            del self._by_stream[stream]
 
     async def _serve_timers(self) -> None:
         while True:

@@ -40,6 +40,16 @@ def is_request(data: bytes) -> bool:
     return data[0] & 1 == 0 and data[1] & 0x10 == 0
 
 
+def is_indication(data: bytes) -> bool:
+    """Whether a datagram that `is_stun` is an indication (class bits 01)."""
+    return data[0] & 1 == 0 and data[1] & 0x10 != 0
+
+
+def is_response(data: bytes) -> bool:
+    """Whether a datagram that `is_stun` answers a request: success or error (class bits 10 and 11)."""
+    return data[0] & 1 == 1
+
+
 def binding_request(transaction: bytes, username: str, password: str, attributes: dict[str, object]) -> bytes:
     """A Binding request with short-term credentials and FINGERPRINT, ready to send."""
     message = stun.Message(Method.BINDING, Class.REQUEST, transaction, {"USERNAME": username, **attributes})
@@ -61,6 +71,13 @@ def binding_error(request: stun.Message, code: int, reason: str, password: str |
         message.add_message_integrity(password.encode())
     else:
         message.add_fingerprint()
+    return bytes(message)
+
+
+def dtls_indication(transaction: bytes, username: str, password: str, data: bytes) -> bytes:
+    """A DTLS datagram as DATA of a Binding indication, so that many calls between two ports are told apart."""
+    message = stun.Message(Method.BINDING, Class.INDICATION, transaction, {"USERNAME": username, "DATA": data})
+    message.add_message_integrity(password.encode())
     return bytes(message)
 
 

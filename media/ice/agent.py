@@ -129,6 +129,21 @@ class IceAgent:
         elif message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
             self._receive_response(message, source, now)
 
+    def wrap(self, data: bytes) -> bytes:
+        """A DTLS datagram in an indication for the peer's agent."""
+        username = f"{self._remote_ufrag}:{self.ufrag}"
+        return stun.dtls_indication(self._chance.bytes(12), username, self._remote_password, data)
+
+    def unwrap(self, data: bytes) -> bytes | None:
+        """The DTLS datagram in an indication that the peer sent to this agent; None for anything else."""
+        try:
+            message = stun.parse(data)
+            stun.verify(message, self.password)
+        except RemoteError:
+            return None
+        wrapped = message.attributes.get("DATA") if message.message_class == stun.Class.INDICATION else None
+        return wrapped if isinstance(wrapped, bytes) else None
+
     def handle_timeout(self, now: float) -> None:
         """Serve all deadlines that are due."""
         for index in self._retransmit.expired(now):

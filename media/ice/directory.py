@@ -1,19 +1,21 @@
-"""Which of the agents on the one port a STUN datagram is for: requests by user name fragment, responses by destination."""
+"""Which of the agents on the one port a STUN datagram is for: by user name fragment, or for answers by transaction id."""
+
+from collections import OrderedDict
 
 from media import stun
 from media.ice.agent import IceAgent
-from p2psip.base.core import Address
 
 AGENTS_MAX = 4_096
+CHECKS_MAX = 32_768
 _USERNAME = b"\x00\x06"
 
 
 class AgentDirectory:
-    """All agents of a node by their local user name fragment, and by the remote addresses that they have checked."""
+    """All agents of a node by their local user name fragment, and the checks that wait for an answer."""
 
     def __init__(self) -> None:
         self._by_ufrag: dict[str, IceAgent] = {}
-        self._by_remote: dict[Address, IceAgent] = {}
+        self._by_transaction: OrderedDict[bytes, IceAgent] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_ufrag)
@@ -25,19 +27,21 @@ class AgentDirectory:
         self._by_ufrag[agent.ufrag] = agent
         return True
 
-    def note_remote(self, remote: Address, agent: IceAgent) -> None:
-        """`agent` sends to `remote`: responses from there are its own."""
-        self._by_remote[remote] = agent
+    def note_check(self, data: bytes, agent: IceAgent) -> None:
+        """`agent` sends this request: its answer is the agent's own. The oldest beyond CHECKS_MAX are forgotten."""
+        self._by_transaction[stun.transaction_id(data)] = agent
+        if len(self._by_transaction) > CHECKS_MAX:
+            self._by_transaction.popitem(last=False)
 
     def remove(self, agent: IceAgent) -> None:
-        """Forget an agent and all its remote addresses."""
+        """Forget an agent; answers to its checks find nobody."""
         self._by_ufrag.pop(agent.ufrag, None)
-        self._by_remote = {remote: found for remote, found in self._by_remote.items() if found is not agent}
 
-    def find(self, data: bytes, source: Address) -> IceAgent | None:
+    def find(self, data: bytes) -> IceAgent | None:
         """The agent for a datagram that `stun.is_stun`, or None."""
-        if not stun.is_request(data):
-            return self._by_remote.get(source)
+        if stun.is_response(data):
+            agent = self._by_transaction.pop(stun.transaction_id(data), None)
+            return agent if agent is not None and agent.ufrag in self._by_ufrag else None
         ufrag = _username(data).partition(b":")[0]
         return self._by_ufrag.get(ufrag.decode("utf-8", "replace"))
 

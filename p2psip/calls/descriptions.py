@@ -16,6 +16,7 @@ PHONE_PROFILES = ("RTP/AVP", "RTP/AVPF")
 OVERLAY_PROFILES = ("UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF")
 CANDIDATES_MAX = 32
 DISCARD_PORT = 9
+WRAPS_DTLS = "p2psip-dtls"
 
 _PASSED = ("rtpmap", "fmtp", "ptime", "maxptime")
 _UNSPECIFIED = ("0.0.0.0", "::")
@@ -123,6 +124,8 @@ def overlay_line(transport: TransportDescription) -> MediaDescription:
         ("fingerprint", transport.fingerprint),
         ("setup", transport.setup),
     ]
+    if transport.wraps_dtls:
+        attributes.append(("ice-options", WRAPS_DTLS))
     attributes += [("candidate", each) for each in transport.candidates]
     return MediaDescription("audio", DISCARD_PORT, OVERLAY_PROFILES[0], (), attributes=attributes)
 
@@ -145,7 +148,9 @@ def read_transport(description: SessionDescription, media: MediaDescription) -> 
     if not all(found) or media.get("rtcp-mux") is None:
         raise RemoteError("a description of a node without ICE, fingerprint or rtcp-mux", status=488)
     ufrag, password, fingerprint, setup = (value or "" for value in found)
-    return TransportDescription(ufrag, password, tuple(media.all("candidate")[:CANDIDATES_MAX]), fingerprint, setup)
+    wraps = WRAPS_DTLS in (description.attribute(media, "ice-options") or "").split()
+    candidates = tuple(media.all("candidate")[:CANDIDATES_MAX])
+    return TransportDescription(ufrag, password, candidates, fingerprint, setup, wraps_dtls=wraps)
 
 
 def _audio(description: SessionDescription, media: MediaDescription) -> Audio:
