@@ -27,7 +27,7 @@ def is_token(text: str) -> bool:
 
 def unquote(text: str) -> str:
     """The content of a quoted string (with its quotes), unescaped."""
-    return _UNQUOTE.sub(r"\1", text[1:-1])
+    return _UNQUOTE.sub(r"\1", text[1:-1]) if "\\" in text else text[1:-1]
 
 
 def quote(text: str) -> str:
@@ -40,9 +40,12 @@ def parse_parameters(text: str) -> Parameters:
     if not text:
         return ()
     if _PLAIN.fullmatch(text):
+        if ";" not in text[1:]:
+            name, equals, value = text[1:].partition("=")
+            return ((name, value if equals else None),)
         pairs = [part.partition("=") for part in text[1:].split(";")]
         if len(pairs) <= PARAMETERS_MAX:
-            return tuple((name, value if equals else None) for name, equals, value in pairs)
+            return tuple([(name, value if equals else None) for name, equals, value in pairs])
     found: list[tuple[str, str | None]] = []
     position, end = 0, len(text.rstrip())
     while position < end:

@@ -50,6 +50,7 @@ _IRREGULAR = {
 }
 _NAMES_CACHED_MAX = 512
 
+_USUAL_NAME_ADDR = re.compile(r'(?:"([^"\\]*)" ?)?<([^<>]*)>(;[^\s"]*)?')
 _NAME_ADDR = re.compile(
     r"""\s*(?:(?P<quoted>"(?:[^"\\]|\\.)*")\s*|(?P<words>[A-Za-z0-9\-.!%*_+`'~\s]*?)\s*)<(?P<uri>[^<>]*)>\s*(?P<rest>.*)""",
     re.DOTALL,
@@ -66,6 +67,7 @@ CSEQ_MAX = 2**31 - 1
 @lru_cache(maxsize=_NAMES_CACHED_MAX)
 def canonical_name(name: str) -> str:
     """The usual spelling of a header field's name, compact forms expanded; SipSyntaxError if it is no token."""
+    name = name.rstrip(" \t")
     lower = name.lower()
     if lower in COMPACT_FORMS:
         return COMPACT_FORMS[lower]
@@ -77,18 +79,25 @@ def canonical_name(name: str) -> str:
 class Headers:
     """Header fields in order. Names are compared without regard to case; values are text without line ends."""
 
-    __slots__ = ("_items", "_typed")
+    __slots__ = ("_items", "_typed", "_values")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items: list[tuple[str, str]] = [(canonical_name(name), value) for name, value in items]
         self._typed: dict[str, Any] = {}
+        self._values: dict[str, list[str]] | None = None
+
+    @classmethod
+    def of_canonical(cls, items: list[tuple[str, str]]) -> "Headers":
+        """Headers that own `items`, whose names are canonical already."""
+        found = cls()
+        found._items = items
+        return found
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._items)
 
     def __contains__(self, name: str) -> bool:
-        wanted = canonical_name(name)
-        return any(key == wanted for key, _value in self._items)
+        return canonical_name(name) in self._by_name()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self._items == other._items
@@ -101,26 +110,22 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """The first value of `name`, or None."""
-        wanted = canonical_name(name)
-        for key, value in self._items:
-            if key == wanted:
-                return value
-        return None
+        values = self._by_name().get(canonical_name(name))
+        return values[0] if values else None
 
     def all(self, name: str) -> list[str]:
         """All values of `name` in order, one for each header line."""
-        wanted = canonical_name(name)
-        return [value for key, value in self._items if key == wanted]
+        return list(self._by_name().get(canonical_name(name), ()))
 
     def add(self, name: str, value: str) -> None:
         """Append a header line."""
         self._items.append((canonical_name(name), value))
-        self._typed.clear()
+        self._forget()
 
     def insert_first(self, name: str, value: str) -> None:
         """Put a header line before all others (a Via, a Route)."""
         self._items.insert(0, (canonical_name(name), value))
-        self._typed.clear()
+        self._forget()
 
     def set(self, name: str, value: str) -> None:
         """Replace all lines of `name` by one, in the place of the first."""
@@ -132,19 +137,17 @@ class Headers:
                 break
         else:
             self._items.append((wanted, value))
-        self._typed.clear()
+        self._forget()
 
     def remove(self, name: str) -> None:
         """Drop all lines of `name`."""
         wanted = canonical_name(name)
         self._items = [pair for pair in self._items if pair[0] != wanted]
-        self._typed.clear()
+        self._forget()
 
     def copy(self) -> "Headers":
         """An independent copy."""
-        twin = Headers()
-        twin._items = list(self._items)
-        return twin
+        return Headers.of_canonical(list(self._items))
 
     def typed(self, name: str, parse: Callable[[list[str]], T]) -> T:
         """`parse` of all values of the canonical `name`, remembered until the headers change."""
@@ -152,8 +155,24 @@ class Headers:
         if name in self._typed:
             found = self._typed[name]
         else:
-            found = self._typed[name] = parse([value for key, value in self._items if key == name])
+            found = self._typed[name] = parse(self._by_name().get(name, []))
         return found
+
+    def _by_name(self) -> dict[str, list[str]]:
+        """All values of each name, gathered once and until the headers change."""
+        values = self._values
+        if values is None:
+            values = self._values = {}
+            for name, value in self._items:
+                if name in values:
+                    values[name].append(value)
+                else:
+                    values[name] = [value]
+        return values
+
+    def _forget(self) -> None:
+        self._values = None
+        self._typed.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +186,9 @@ class NameAddr:
     @classmethod
     def parse(cls, text: str) -> "NameAddr":
         """The value in `text`; SipSyntaxError otherwise."""
+        match = _USUAL_NAME_ADDR.fullmatch(text)
+        if match is not None:
+            return cls(match[1], parse_uri(match[2]), parse_parameters(match[3] or ""))
         match = _NAME_ADDR.fullmatch(text)
         if match is not None:
             quoted, words, uri, rest = match.groups()
@@ -264,9 +286,9 @@ class CSeq:
 
 def parse_name_addrs(values: list[str]) -> tuple[NameAddr, ...]:
     """All addresses of a header field that may be a list (Contact, Route, Record-Route)."""
-    return tuple(NameAddr.parse(item) for value in values for item in split_list(value))
+    return tuple([NameAddr.parse(item) for value in values for item in split_list(value)])
 
 
 def parse_vias(values: list[str]) -> tuple[Via, ...]:
     """All Via values in order."""
-    return tuple(Via.parse(item) for value in values for item in split_list(value))
+    return tuple([Via.parse(item) for value in values for item in split_list(value)])

@@ -14,6 +14,7 @@ HEADER_LINES_MAX = 256
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _REQUEST_LINE = re.compile(r"([^ \r\n]+) ([^ \r\n]+) (SIP/[0-9]+\.[0-9]+)", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-9][0-9]{2}) ?(.*)", re.IGNORECASE | re.DOTALL)
+_STRAY = re.compile(r"[\r\n\0]")
 _ONCE = frozenset(("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires"))
 
 
@@ -34,7 +35,8 @@ def parse_message(data: bytes) -> Message:
     lines = text.split("\r\n")
     if len(lines) > HEADER_LINES_MAX:
         raise SipSyntaxError("a message with too many header lines")
-    headers, problem = _read_headers(lines)
+    stray = "\0" in text or not text.count("\r") == text.count("\n") == len(lines) - 1
+    headers, problem = _read_headers(lines, stray)
     if lines[0][:4].upper() == "SIP/":
         if problem is not None:
             raise problem
@@ -42,20 +44,19 @@ def parse_message(data: bytes) -> Message:
     return _request(lines[0], headers, body, problem)
 
 
-def _read_headers(lines: list[str]) -> tuple[Headers, SipSyntaxError | None]:
+def _read_headers(lines: list[str], stray: bool) -> tuple[Headers, SipSyntaxError | None]:
     """All header lines that can be read, and the first problem met."""
-    headers = Headers()
+    items: list[tuple[str, str]] = []
     problem: SipSyntaxError | None = None
     once: set[str] = set()
-    add = headers._items.append
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         try:
-            canonical = canonical_name(name.rstrip(" \t"))
+            canonical = canonical_name(name)
         except SipSyntaxError as error:
             problem = problem or error
             continue
-        if not colon or "\r" in value or "\n" in value or "\0" in value:
+        if not colon or (stray and _STRAY.search(value)):
             problem = problem or SipSyntaxError("a header line without a colon, or with a stray control character")
             continue
         if canonical in _ONCE:
@@ -63,8 +64,8 @@ def _read_headers(lines: list[str]) -> tuple[Headers, SipSyntaxError | None]:
                 problem = problem or SipSyntaxError(f"{canonical} stands more than once")
                 continue
             once.add(canonical)
-        add((canonical, value.strip(" \t")))
-    return headers, problem
+        items.append((canonical, value.strip(" \t")))
+    return Headers.of_canonical(items), problem
 
 
 def _request(line: str, headers: Headers, body: bytes, problem: SipSyntaxError | None) -> Request:

@@ -12,11 +12,11 @@ URIS_CACHED_MAX = 1_024
 
 _SIP = re.compile(
     r"(?P<scheme>sips?):"
-    r"(?:(?P<user>(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|%[0-9A-Fa-f]{2})+)"
-    r"(?::(?P<password>(?:[A-Za-z0-9\-_.!~*'()&=+$,]|%[0-9A-Fa-f]{2})*))?@)?"
+    r"(?:(?P<user>(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]++|%[0-9A-Fa-f]{2})++)"
+    r"(?::(?P<password>(?:[A-Za-z0-9\-_.!~*'()&=+$,]++|%[0-9A-Fa-f]{2})*+))?@)?"
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9\-._]*)|\[[0-9A-Fa-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<parameters>(?:;(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]|%[0-9A-Fa-f]{2})+(?:=(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]|%[0-9A-Fa-f]{2})+)?)*)"
+    r"(?P<parameters>(?:;(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++|%[0-9A-Fa-f]{2})++(?:=(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++|%[0-9A-Fa-f]{2})++)?)*)"
     r"(?:\?(?P<headers>(?:[A-Za-z0-9\-_.!~*'()\[\]/?:+$&=]|%[0-9A-Fa-f]{2})*))?",
     re.IGNORECASE,
 )
@@ -161,7 +161,7 @@ def _parameters(text: str) -> Parameters:
     pairs = [part.partition("=") for part in text[1:].split(";")]
     if len(pairs) > PARAMETERS_MAX:
         raise SipSyntaxError("a URI with too many parameters")
-    return tuple((name.lower(), value if equals else None) for name, equals, value in pairs)
+    return tuple([(name.lower(), value if equals else None) for name, equals, value in pairs])
 
 
 def _headers(text: str | None) -> tuple[tuple[str, str], ...]:
