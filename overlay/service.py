@@ -156,9 +156,10 @@ class OverlayService:
         """Take the registrations back everywhere."""
         self._published = ()
         expiry = int(self._clock.unix()) + REGISTRATION_SECONDS
-        async with self._publish_lock, trio.open_nursery() as nursery:
-            for address in addresses:
-                nursery.start_soon(self._store, self._record(REGISTRATION, registration_key(address), None, expiry))
+        async with self._publish_lock:
+            await self._store_all(
+                [self._record(REGISTRATION, registration_key(address), None, expiry) for address in addresses]
+            )
 
     def send_message(self, node_key: bytes, address: Address | None, data: bytes) -> None:
         """Say `data` to a node; `address` None: where it was heard from last."""
@@ -247,6 +248,24 @@ class OverlayService:
             _log.info("a holder refused a record: %s", done.refusal)
         return done.holders
 
+    async def _store_all(self, records: Sequence[Record]) -> int:
+        """Store all side by side; the least number of holders of one, or the first refusal of our own."""
+        holders: list[int] = []
+        problems: list[RemoteError] = []
+
+        async def store(record: Record) -> None:
+            try:
+                holders.append(await self._store(record))
+            except RemoteError as error:
+                problems.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for record in records:
+                nursery.start_soon(store, record)
+        if problems:
+            raise problems[0]
+        return min(holders, default=0)
+
     def _read(self, done: LookupDone) -> Found:
         records = list(done.records)
         exists = False
@@ -280,17 +299,17 @@ class OverlayService:
             node_key=self.peer.node_key.public, addresses=self._own_addresses(), capabilities=self._capabilities
         )
         body = encode_registration(registration)
-        holders: list[int] = []
+        expiry = unix + REGISTRATION_SECONDS
+        async with self._publish_lock:
+            return await self._store_all(
+                [self._record(REGISTRATION, registration_key(address), body, expiry) for address in self._published]
+            )
 
-        async def store(record: Record) -> None:
-            holders.append(await self._store(record))
-
-        async with self._publish_lock, trio.open_nursery() as nursery:
-            for address in self._published:
-                key = registration_key(address)
-                nursery.start_soon(store, self._record(REGISTRATION, key, body, unix + REGISTRATION_SECONDS))
-                nursery.start_soon(store, self._record(NAME, name_key(address), b"", unix + NAME_SECONDS))
-        return min(holders, default=0)
+    async def _publish_names(self) -> None:
+        """Say that our person exists, phone or not: callers are told 480 instead of 404."""
+        expiry = int(self._clock.unix()) + NAME_SECONDS
+        addresses = self._certificate.addresses
+        await self._store_all([self._record(NAME, name_key(address), b"", expiry) for address in addresses])
 
     def _record(self, kind: str, key: bytes, body: bytes | None, expiry: int) -> Record:
         sequence = int(self._clock.unix() * 1000)
@@ -311,14 +330,16 @@ class OverlayService:
         return tuple(dict.fromkeys([*([seen] if seen is not None else []), *bound]))
 
     async def _refresh_forever(self) -> None:
+        await self._peer_joined.wait()
         while True:
-            await trio.sleep(REFRESH_SECONDS)
-            if self._published:
-                try:
+            try:
+                await self._publish_names()
+                if self._published:
                     await self._publish_now()
                     await self._canary()
-                except RemoteError as error:
-                    _log.warning("the registration could not be refreshed: %s", error)
+            except RemoteError as error:
+                _log.warning("the overlay was not told where we are: %s", error)
+            await trio.sleep(REFRESH_SECONDS)
 
     async def _canary(self) -> None:
         """Read our own registration back: that a write was answered proves little."""

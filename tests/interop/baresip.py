@@ -75,8 +75,8 @@ async def baresip(
     command = [program("baresip"), "-f", str(folder), "-s"]
     process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
     try:
-        async with trio.open_nursery() as nursery:
-            phone = Baresip(folder, process, await _connect(control_port))
+        async with await _connect(control_port) as control, trio.open_nursery() as nursery:
+            phone = Baresip(folder, process, control)
             nursery.start_soon(phone.read_events)
             yield phone
             nursery.cancel_scope.cancel()
