@@ -52,7 +52,7 @@ async def run_demo(folder: Path, printer: Printer) -> bool:
         calls.append(await _one_call(printer, folder, "by name", "bob", accounts, nodes))
         calls.append(await _one_call(printer, folder, "by number", number, accounts, nodes))
         printer.text("\nThe bootstrap server is killed (kill -9); both phones register anew …")
-        bootstrap.kill()
+        await bootstrap.kill()
         await bootstrap.process.wait()
         calls.append(await _one_call(printer, folder, "without bootstrap server", "bob", accounts, nodes))
     finally:

@@ -55,18 +55,25 @@ class NodeProcess:
         """The node's one UDP port."""
         return int(self.ready["overlay_port"])
 
-    def kill(self) -> None:
-        """kill -9, as a power cut would."""
+    async def kill(self) -> None:
+        """kill -9, as a power cut would; returns when the process is gone."""
         self.process.kill()
+        await self._reap()
 
     async def stop(self) -> int:
         """SIGTERM, and wait for a proper end; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         with trio.move_on_after(STOP_SECONDS_MAX):
-            return await self.process.wait()
+            return await self._reap()
         self.process.kill()
-        return await self.process.wait()
+        return await self._reap()
+
+    async def _reap(self) -> int:
+        code = await self.process.wait()
+        if self.process.stdout is not None:
+            await self.process.stdout.aclose()
+        return code
 
 
 class LocalNetwork:

@@ -116,13 +116,13 @@ class Call:
         if self._router.is_service(self._address, self._caller):
             await self._serve_locally(service, dialog, offer, nursery)
             return
-        nursery.start_soon(self._search, offer)
+        nursery.start_soon(self._search, offer, nursery)
         nursery.start_soon(self._watch_cancel)
         answered = await self._ring(offer)
         if answered is not None:
             await self._connect(answered, dialog, offer, nursery)
 
-    async def _search(self, offer: Audio | None) -> None:
+    async def _search(self, offer: Audio | None, nursery: trio.Nursery) -> None:
         """Ring this node's phones, then look for others in the overlay."""
         failure: Failure | None = None
         try:
@@ -130,6 +130,7 @@ class Call:
             if here and self._caller.is_node and offer is not None:
                 transport_only = self._end.write(offer.with_direction("inactive"), is_offer=False)
                 self._progress(183, "Session Progress", transport_only)
+                nursery.start_soon(self._watch_caller)
             for target in here:
                 self._ring_at(target, offer)
             if self._router.needs_lookup(self._address, self._caller, bool(here)):
@@ -178,6 +179,12 @@ class Call:
         self._heard("CANCEL")
         self.stop(Failure(487, "the caller gave up"))
 
+    async def _watch_caller(self) -> None:
+        """A caller whose node vanished cannot send CANCEL: its media path, set up while we ring, says so."""
+        reason = await self._end.wait_lost()
+        if self._talk is None:
+            self.stop(Failure(503, f"the media path to {self._name} is lost: {reason}"))
+
     # Ringing
 
     async def _ring(self, offer: Audio | None) -> Answered | None:
@@ -210,6 +217,7 @@ class Call:
         single = len(self._forking.branches) == 1 and self._forking.is_searched
         if response.body and response.content_type == _SDP and offer is not None:
             audio = branch.end.take(response.body, is_offer=False)
+            self._forking.watch(branch)
             if audio.direction == "inactive":
                 return
             if single and audio.shares_codec(offer):

@@ -32,6 +32,7 @@ class Branch:
     contact: str
     exchange: ClientExchange
     is_over: bool = False
+    is_watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,12 @@ class Forking:
         branch = Branch(target, request, end, contact, self._sip.start(request, target.flow))
         self.branches.append(branch)
         self._nursery.start_soon(self._follow, branch)
+
+    def watch(self, branch: Branch) -> None:
+        """The media path of a ringing branch is being set up: give the branch up when the path is lost."""
+        if not branch.is_watched:
+            branch.is_watched = True
+            self._nursery.start_soon(self._watch, branch)
 
     def searched(self, failure: Failure | None = None) -> None:
         """No more places will come; `failure` says why there are fewer than there could be."""
@@ -122,6 +129,12 @@ class Forking:
                 response = await branch.exchange.next_response()
         except RemoteError as error:
             self._lose(branch, Failure.of_error(error))
+
+    async def _watch(self, branch: Branch) -> None:
+        reason = await branch.end.wait_lost()
+        if not branch.is_over:
+            branch.exchange.cancel()
+            self._lose(branch, Failure(503, f"the media path to {branch.target.name} is lost: {reason}"))
 
     def _take(self, branch: Branch, response: Response) -> bool:
         """Serve one response; whether it was the last."""

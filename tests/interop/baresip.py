@@ -35,9 +35,9 @@ class Baresip:
         body = json.dumps({"command": name, "params": parameters}).encode()
         await self._control.send_all(b"%d:%s," % (len(body), body))
 
-    async def wait_for(self, kind: str) -> dict[str, Any]:
-        """The first event of `kind` since the start, waited for."""
-        with trio.fail_after(EVENT_SECONDS_MAX):
+    async def wait_for(self, kind: str, seconds: float = EVENT_SECONDS_MAX) -> dict[str, Any]:
+        """The first event of `kind` since the start, waited for at most `seconds`."""
+        with trio.fail_after(seconds):
             while True:
                 for event in self.events:
                     if event.get("type") == kind:
@@ -86,6 +86,7 @@ async def baresip(
             with trio.move_on_after(STOP_SECONDS_MAX):
                 await process.wait()
             process.kill()
+            await process.wait()
             log.close()
 
 

@@ -13,7 +13,7 @@ from media.wav import write_wav
 from p2psip.app.local_network import LocalNetwork, NodeProcess, PhoneAccount
 
 ALICE_HERTZ, BOB_HERTZ = 400.0, 700.0
-SPOKEN_SECONDS = 20.0
+SPOKEN_SECONDS = 90.0
 WAIT_SECONDS_MAX = 15.0
 
 

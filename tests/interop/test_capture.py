@@ -19,7 +19,19 @@ from tests.interop.programs import program
 
 pytestmark = pytest.mark.interop
 
-WORDS = (b"SIP/2.0", b"INVITE", b"sip:", b"branch=", b"CSeq", b"m=audio", b"v=0", b"a=rtpmap", b"PCMU", b"alice@", b"bob@")
+WORDS = (
+    b"SIP/2.0",
+    b"INVITE",
+    b"sip:",
+    b"branch=",
+    b"CSeq",
+    b"m=audio",
+    b"v=0",
+    b"a=rtpmap",
+    b"PCMU",
+    b"alice@",
+    b"bob@",
+)
 TALK_SECONDS = 1.5
 PERIODS = 3
 ETHERNET_BYTES, UDP_BYTES = 14, 8
@@ -33,7 +45,7 @@ async def captured(path: Path) -> AsyncIterator[None]:
         process = await trio.lowlevel.open_process(command, stdout=log, stderr=log)
     try:
         with trio.fail_after(15):
-            while not path.exists() or not path.stat().st_size:
+            while not path.exists() or not path.stat().st_size:  # noqa: ASYNC110 - another process makes the file
                 await trio.sleep(0.1)
         yield
         await trio.sleep(0.5)
@@ -67,16 +79,18 @@ def patterns(hertz: float) -> list[bytes]:
 async def test_a_listener_between_the_nodes_learns_nothing(town: Town) -> None:
     path = town.folder / "loopback.pcap"
     alice_speaks, bob_speaks = town.speech("alice", ALICE_HERTZ), town.speech("bob", BOB_HERTZ)
-    async with captured(path):
-        async with baresip(town.folder / "a", town.alice_phone, alice_speaks) as alice:
-            async with baresip(town.folder / "b", town.bob_phone, bob_speaks) as bob:
-                await town.wait_registered(town.alice)
-                await town.wait_registered(town.bob)
-                await alice.command("dial", "sip:bob@home.example")
-                await bob.wait_for("CALL_ESTABLISHED")
-                await trio.sleep(TALK_SECONDS)
-                await alice.command("hangup")
-                await bob.wait_for("CALL_CLOSED")
+    async with (
+        captured(path),
+        baresip(town.folder / "a", town.alice_phone, alice_speaks) as alice,
+        baresip(town.folder / "b", town.bob_phone, bob_speaks) as bob,
+    ):
+        await town.wait_registered(town.alice)
+        await town.wait_registered(town.bob)
+        await alice.command("dial", "sip:bob@home.example")
+        await bob.wait_for("CALL_ESTABLISHED")
+        await trio.sleep(TALK_SECONDS)
+        await alice.command("hangup")
+        await bob.wait_for("CALL_CLOSED")
     overlay_ports = {town.alice.overlay_port, town.bob.overlay_port}
     everything = list(datagrams(path))
     between = [data for source, destination, data in everything if {source, destination} == overlay_ports]
