@@ -45,22 +45,27 @@ class RoutingTable:
         if held is not None:
             held.address, held.failures, held.last_seen = contact.address, 0, contact.last_seen
             return True
-        if contact.number == self._own or self._count >= TABLE_CONTACTS_MAX:
+        if not self.has_room(contact):
             return False
         bucket = self._bucket(contact.number)
         network = network_of(contact.address[0])
-        if network is not None and self._networks.get(network, 0) >= NETWORK_CONTACTS_MAX:
-            return False
         if len(bucket) >= BUCKET_CONTACTS_MAX:
-            failing = next((other for other in bucket.values() if other.failures), None)
-            if failing is None:
-                return False
-            self.remove(failing)
+            self.remove(next(other for other in bucket.values() if other.failures))
         bucket[contact.node_key] = contact
         self._count += 1
         if network is not None:
             self._networks[network] = self._networks.get(network, 0) + 1
         return True
+
+    def has_room(self, contact: Contact) -> bool:
+        """Whether `add` would hold this peer that is not in the table yet."""
+        if contact.number == self._own or self._count >= TABLE_CONTACTS_MAX:
+            return False
+        network = network_of(contact.address[0])
+        if network is not None and self._networks.get(network, 0) >= NETWORK_CONTACTS_MAX:
+            return False
+        bucket = self._bucket(contact.number)
+        return len(bucket) < BUCKET_CONTACTS_MAX or any(other.failures for other in bucket.values())
 
     def remove(self, contact: Contact) -> None:
         """Forget a peer."""

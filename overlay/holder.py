@@ -1,5 +1,6 @@
 """The answering side of a node: what it says to those who ask, and what it agrees to hold."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from overlay import rpc
@@ -18,6 +19,15 @@ RECORDS_PER_ANSWER_MAX = 16
 ANSWER_BYTES_MAX = 1_800
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A request, the payload that answers it, and whether its token proved that the asker receives at its address."""
+
+    request: Request
+    payload: bytes
+    is_proved: bool
+
+
 class Holder:
     """Holds records and answers requests; knows the routing table, changes only its own store."""
 
@@ -30,8 +40,8 @@ class Holder:
         self.refused = 0
         self._tokens = WriteTokens(chance)
 
-    def answer(self, sender: bytes, payload: bytes, source: Address, now: float, unix: float) -> tuple[Request, bytes]:
-        """The payload to send back, and the request; RemoteError when it is too malformed to be answered."""
+    def answer(self, sender: bytes, payload: bytes, source: Address, now: float, unix: float) -> Served:
+        """Serve one request; RemoteError when it is too malformed to be answered."""
         request = parse_request(payload)
         node_id = node_id_of(sender)
         token = self._tokens.issue(node_id, source, now)
@@ -46,7 +56,8 @@ class Holder:
             self.refused += 1
             result, status = str(error), error.status
         sequence = self.membership.configuration.sequence
-        return request, make_answer(request, status, source, token, certificate, sequence, result)
+        answer = make_answer(request, status, source, token, certificate, sequence, result)
+        return Served(request, answer, proved)
 
     def _is_proved(self, token: bytes, node_id: bytes, source: Address, now: float) -> bool:
         try:

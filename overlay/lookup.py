@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from overlay.contact import Contact
-from overlay.records import Record
+from overlay.records import NAME, Record
 from p2psip.base.certificates import DeviceCertificate
 
 ALPHA = 4
@@ -107,9 +107,10 @@ class Lookup:
         return [candidate.contact for candidate in self._order if candidate.answered][:count]
 
     def _vote(self, records: _Newest) -> None:
-        """An answer agrees when it holds nothing older than the newest known; news starts the count again."""
-        if not records:
-            return
+        """An answer agrees when it holds nothing older than the newest known; news starts the count again.
+
+        That a name exists is no end: names are held more widely than what is looked for at the same key.
+        """
         news = False
         for place, authored in records.items():
             known = self.newest.get(place)
@@ -120,6 +121,7 @@ class Lookup:
             place in records and records[place][0].sequence >= newest[0].sequence
             for place, newest in self.newest.items()
         )
-        self._votes = (0 if news else self._votes) + (1 if agrees else 0)
+        tells = any(record.kind != NAME for record, _author in records.values())
+        self._votes = (0 if news else self._votes) + (1 if agrees and tells else 0)
         if self._votes >= self.agreeing:
             self.finished = True

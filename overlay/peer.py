@@ -35,6 +35,7 @@ SEEN_VOTES_NEEDED = 2
 REFRESH_SECONDS = 300.0
 PING_SECONDS = 20.0
 HANDED_OVER_MAX = 64
+HANDING_OVER_NODES = 3
 
 
 class Peer:
@@ -181,10 +182,17 @@ class Peer:
     # Requests and answers
 
     def _ask(self, contact: Contact, method: int, arguments: list[Any], callback: Callback, now: float) -> None:
-        wants = contact.node_key not in self._certificates
-        sequence = self.membership.configuration.sequence
         try:
-            self._requests.ask(contact, method, arguments, callback, wants=wants, sequence=sequence, now=now)
+            self._requests.ask(
+                contact,
+                method,
+                arguments,
+                callback,
+                wants=contact.node_key not in self._certificates,
+                certificate=self._holder.certificate,
+                sequence=self.membership.configuration.sequence,
+                now=now,
+            )
         except LocalError:
             callback(contact, None)
 
@@ -200,12 +208,37 @@ class Peer:
     def _take_request(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
         if node_id_of(sender) in self.membership.configuration.banned_node_ids:
             return
-        request, answer = self._holder.answer(sender, payload, source, now, now + self.unix_offset)
-        self._send(sender, source, answer)
+        served = self._holder.answer(sender, payload, source, now, now + self.unix_offset)
+        self._send(sender, source, served.payload)
         contact = Contact(sender, source)
-        if self.table.get(contact) is None:
+        if served.request.certificate:
+            self._learn_certificate(contact, served.request.certificate, now)
+        self._meet(contact, served.is_proved, now)
+        self._compare_configuration(contact, served.request.sequence, now)
+
+    def _meet(self, contact: Contact, is_proved: bool, now: float) -> None:
+        """An asker is taken in once it is known to belong and to live where it asks from, if there is room for it.
+
+        It is pinged only when its answer can change something; else two full tables would ping one another for ever.
+        """
+        held = self.table.get(contact)
+        if held is not None:
+            if is_proved:
+                held.address = contact.address
+            return
+        if not self.table.has_room(contact):
+            return
+        is_member = self._is_member(contact, now)
+        if is_member and is_proved:
+            self._take_in(contact, now)
+        elif is_member or is_proved:
             self._check_membership(contact, now)
-        self._compare_configuration(contact, request.sequence, now)
+
+    def _take_in(self, contact: Contact, now: float) -> None:
+        contact.last_seen = now
+        if self.table.add(contact):
+            self._outputs.append(PeerJoined(contact))
+            self._hand_over(contact, now)
 
     def _take_answer(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
         found = self._requests.receive(sender, payload, now)
@@ -218,9 +251,8 @@ class Peer:
         if answer.status == 401:
             self._requests.forget_token(sender)
         if self._is_member(contact, now):
-            if self.table.get(contact) is None and self.table.add(contact):
-                self._outputs.append(PeerJoined(contact))
-                self._hand_over(contact, now)
+            if self.table.get(contact) is None:
+                self._take_in(contact, now)
             callback(contact, answer)
         else:
             self.table.remove(contact)
@@ -284,12 +316,13 @@ class Peer:
     # Upkeep and conversations
 
     def _hand_over(self, newcomer: Contact, now: float) -> None:
-        """A newcomer is closer to some records than we are: it gets copies, their expiry unchanged."""
+        """Copies of the records that a newcomer should hold, their expiry unchanged: from the closest holders only."""
         handed = 0
         for record in self.store.records(now + self.unix_offset):
             key = int.from_bytes(record.key, "big")
             closest = self.table.find_closest(key, STORE_WIDTH)
-            if newcomer in closest and handed < HANDED_OVER_MAX:
+            closer = sum(contact.number ^ key < self.number ^ key for contact in closest if contact is not newcomer)
+            if newcomer in closest and closer < HANDING_OVER_NODES and handed < HANDED_OVER_MAX:
                 handed += 1
                 self._ask(newcomer, STORE, [encode_record(record)], _ignore, now)
 

@@ -1,9 +1,10 @@
 """Requests and answers inside sealed frames: their form, and the table of those that wait for an answer.
 
-    request   [id, method, want certificate?, token, configuration sequence, arguments]  (padded while we hold no token)
+    request   [id, method, want certificate?, token, configuration sequence, certificate, arguments]
     answer    [id, status, seen address, token, certificate or nil, configuration sequence, result]
 
-The first byte of a payload tells what it is. Every answer says where the asker was seen from, and carries a write token:
+The first byte of a payload tells what it is. While the asker holds no token of the other side, its request carries its own
+certificate and is padded: the other side need not ask for it, and may answer at length. Every answer says where the asker was seen from, and carries a write token:
 shown again, it proves that the asker receives at its address, so that a full answer may go there. Without it an answer has
 three times the size of the request at most. Status 200 is success; else `result` is a sentence.
 """
@@ -41,6 +42,7 @@ class Request:
     wants_certificate: bool
     token: bytes
     sequence: int
+    certificate: bytes
     arguments: list[Any]
 
 
@@ -91,18 +93,20 @@ class PendingRequests:
         callback: Callback,
         *,
         wants: bool,
+        certificate: bytes,
         sequence: int,
         now: float,
     ) -> None:
-        """Send a request; LocalError when PENDING_MAX wait already."""
+        """Send a request, with our `certificate` if the other side does not know us; LocalError when PENDING_MAX wait."""
         if len(self._pending) >= PENDING_MAX:
             raise LocalError("too many requests wait for an answer")
         self._next_id = (self._next_id + 1) & 0x7FFFFFFF
         token = self._tokens.get(contact.node_key, b"")
-        payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, arguments])
+        shown = b"" if token else certificate
+        payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, shown, arguments])
         if not token and len(payload) < PADDED_BYTES:
             padding = bytes(PADDED_BYTES - len(payload) - 5)
-            payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, [*arguments, padding]])
+            payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, shown, [*arguments, padding]])
         self._pending[self._next_id] = _Pending(contact, payload, callback, now)
         self._timers.set(self._next_id, now + self.round_trips.retransmit_seconds)
         self._send(contact, payload)
@@ -161,9 +165,10 @@ def parse_request(payload: bytes) -> Request:
             bool() as wants,
             bytes() as token,
             int() as sequence,
+            bytes() as certificate,
             list() as arguments,
         ]:
-            return Request(number, method, wants, token, sequence, arguments)
+            return Request(number, method, wants, token, sequence, certificate, arguments)
         case _:
             raise RemoteError("a request of an unknown form")
 
