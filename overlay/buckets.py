@@ -21,20 +21,23 @@ class RoutingTable:
     def __init__(self, own: int) -> None:
         self._own = own
         self._buckets: list[dict[bytes, Contact]] = [{} for _ in range(BITS)]
+        self._contacts: dict[bytes, Contact] = {}
         self._networks: dict[str, int] = {}
-        self._count = 0
+        self._used = 0
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._contacts)
 
     def __iter__(self) -> Iterator[Contact]:
-        return (contact for bucket in self._buckets for contact in bucket.values())
+        return iter(self._contacts.values())
 
     def get(self, contact: Contact) -> Contact | None:
         """The contact of the same node that the table holds."""
-        if contact.number == self._own:
-            return None
-        return self._bucket(contact.number).get(contact.node_key)
+        return self._contacts.get(contact.node_key)
+
+    def find(self, node_key: bytes) -> Contact | None:
+        """The contact with this node key."""
+        return self._contacts.get(node_key)
 
     def add(self, contact: Contact) -> bool:
         """Hold a peer that has answered and shown its certificate; False when there is no room for it.
@@ -51,15 +54,15 @@ class RoutingTable:
         network = network_of(contact.address[0])
         if len(bucket) >= BUCKET_CONTACTS_MAX:
             self.remove(next(other for other in bucket.values() if other.failures))
-        bucket[contact.node_key] = contact
-        self._count += 1
+        bucket[contact.node_key] = self._contacts[contact.node_key] = contact
+        self._used |= 1 << self._index(contact.number)
         if network is not None:
             self._networks[network] = self._networks.get(network, 0) + 1
         return True
 
     def has_room(self, contact: Contact) -> bool:
         """Whether `add` would hold this peer that is not in the table yet."""
-        if contact.number == self._own or self._count >= TABLE_CONTACTS_MAX:
+        if contact.number == self._own or len(self._contacts) >= TABLE_CONTACTS_MAX:
             return False
         network = network_of(contact.address[0])
         if network is not None and self._networks.get(network, 0) >= NETWORK_CONTACTS_MAX:
@@ -69,10 +72,13 @@ class RoutingTable:
 
     def remove(self, contact: Contact) -> None:
         """Forget a peer."""
-        held = self._bucket(contact.number).pop(contact.node_key, None) if contact.number != self._own else None
+        held = self._contacts.pop(contact.node_key, None)
         if held is None:
             return
-        self._count -= 1
+        bucket = self._bucket(contact.number)
+        del bucket[contact.node_key]
+        if not bucket:
+            self._used &= ~(1 << self._index(contact.number))
         network = network_of(held.address[0])
         if network is not None and network in self._networks:
             self._networks[network] -= 1
@@ -87,11 +93,10 @@ class RoutingTable:
         """
         found: list[Contact] = []
         for bucket in self._in_order(self._own ^ target):
-            if bucket:
-                found += sorted(bucket.values(), key=lambda contact: contact.number ^ target)
-                if len(found) >= count:
-                    del found[count:]
-                    break
+            found += sorted(bucket.values(), key=lambda contact: contact.number ^ target)
+            if len(found) >= count:
+                del found[count:]
+                break
         return found
 
     def oldest_bucket_target(self, draw: int) -> int:
@@ -100,14 +105,21 @@ class RoutingTable:
         index = used[draw % len(used)]
         return self._own ^ (1 << index) ^ (draw & (1 << index) - 1)
 
+    def _index(self, number: int) -> int:
+        return (number ^ self._own).bit_length() - 1
+
     def _bucket(self, number: int) -> dict[bytes, Contact]:
-        return self._buckets[(number ^ self._own).bit_length() - 1]
+        return self._buckets[self._index(number)]
 
     def _in_order(self, difference: int) -> Iterator[dict[bytes, Contact]]:
-        buckets = self._buckets
-        for index in range(difference.bit_length() - 1, -1, -1):
-            if difference >> index & 1:
-                yield buckets[index]
-        for index in range(BITS):
-            if not difference >> index & 1:
-                yield buckets[index]
+        """The buckets that are not empty: `_used` has a bit for each."""
+        closer = self._used & difference
+        while closer:
+            index = closer.bit_length() - 1
+            closer ^= 1 << index
+            yield self._buckets[index]
+        farther = self._used & ~difference
+        while farther:
+            lowest = farther & -farther
+            farther ^= lowest
+            yield self._buckets[lowest.bit_length() - 1]

@@ -10,6 +10,8 @@ from p2psip.base.errors import RemoteError
 from p2psip.base.keys import KEY_BYTES, node_id_of
 
 HOSTS_CACHED_MAX = 8_192
+_PORT_END = KEY_BYTES + 2
+_PACKED_BYTES = (_PORT_END + 4, _PORT_END + 16)
 
 
 @dataclass(slots=True, eq=False)
@@ -28,9 +30,9 @@ class Contact:
         self.node_id = node_id_of(self.node_key)
         self.number = int.from_bytes(self.node_id, "big")
 
-    def pack(self) -> list[Any]:
-        """[node key, packed IP address, port]."""
-        return [self.node_key, pack_host(self.address[0]), self.address[1]]
+    def pack(self) -> bytes:
+        """Node key, port (2 bytes), IP address (4 or 16 bytes)."""
+        return self.node_key + self.address[1].to_bytes(2, "big") + pack_host(self.address[0])
 
 
 @lru_cache(maxsize=HOSTS_CACHED_MAX)
@@ -53,13 +55,15 @@ def _host_text(packed: bytes) -> str:
 
 def unpack_contact(value: Any) -> Contact:
     """The contact in a message; RemoteError if it is malformed."""
-    match value:
-        case [bytes() as node_key, packed, int() as port] if len(node_key) == KEY_BYTES and 0 < port < 65_536:
-            return Contact(node_key, (unpack_host(packed), port))
-        case _:
-            raise RemoteError("a malformed contact")
+    if type(value) is not bytes or len(value) not in _PACKED_BYTES:
+        raise RemoteError("a malformed contact")
+    port = int.from_bytes(value[KEY_BYTES:_PORT_END], "big")
+    if port == 0:
+        raise RemoteError("a contact with port 0")
+    return Contact(value[:KEY_BYTES], (_host_text(value[_PORT_END:]), port))
 
 
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
 def network_of(host: str) -> str | None:
     """The /24 (IPv4) or /64 (IPv6) that counts against Sybils; None for private and loopback networks."""
     address = ipaddress.ip_address(host)

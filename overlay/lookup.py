@@ -3,6 +3,7 @@
 It ends when the WIDTH closest candidates that are alive have all answered, or, for records, when enough of them agree.
 """
 
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ _Newest = dict[tuple[str, bytes], Authored]
 @dataclass(slots=True)
 class _Candidate:
     contact: Contact
+    distance: int
     hops: int
     asked: bool = False
     answered: bool = False
@@ -44,44 +46,42 @@ class Lookup:
     newest: _Newest = field(default_factory=dict)
     _candidates: dict[bytes, _Candidate] = field(default_factory=dict)
     _order: list[_Candidate] = field(default_factory=list)
+    _under_way: int = 0
     _votes: int = 0
+
+    def knows(self, node_key: bytes) -> bool:
+        """Whether this node is a candidate already."""
+        return node_key in self._candidates
 
     def add(self, contacts: Iterable[Contact], hops: int = 0) -> None:
         """More candidates; the farthest beyond CANDIDATES_MAX are dropped."""
         for contact in contacts:
             if contact.node_key not in self._candidates:
-                candidate = _Candidate(contact, hops + 1)
+                candidate = _Candidate(contact, contact.number ^ self.target, hops + 1)
                 self._candidates[contact.node_key] = candidate
-                self._order.append(candidate)
-        self._order.sort(key=lambda candidate: candidate.contact.number ^ self.target)
+                insort(self._order, candidate, key=_distance)
         for dropped in self._order[CANDIDATES_MAX:]:
             if not dropped.asked:
                 del self._candidates[dropped.contact.node_key]
-        self._order = [c for c in self._order if c.contact.node_key in self._candidates]
+        del self._order[CANDIDATES_MAX:]
 
     def next_to_ask(self) -> Contact | None:
         """The next candidate, marked as asked; None when ALPHA are under way, or none is left that could matter."""
-        if self.finished:
+        if self.finished or self._under_way >= ALPHA:
             return None
-        under_way, alive = 0, 0
-        for candidate in self._order:
-            if candidate.failed:
-                continue
-            if candidate.asked and not candidate.answered:
-                under_way += 1
-                if under_way >= ALPHA:
-                    return None
+        alive = 0
         for candidate in self._order:
             if candidate.failed:
                 continue
             if not candidate.asked:
                 candidate.asked = True
+                self._under_way += 1
                 self.messages += 1
                 return candidate.contact
             alive += 1
             if alive >= self.width:
                 break
-        if under_way == 0:
+        if self._under_way == 0:
             self.finished = True
         return None
 
@@ -90,6 +90,7 @@ class Lookup:
         candidate = self._candidates.get(contact.node_key)
         if candidate is None or candidate.answered:
             return
+        self._settle(candidate)
         candidate.answered = True
         self.hops = max(self.hops, candidate.hops)
         self.add(contacts, candidate.hops)
@@ -100,11 +101,16 @@ class Lookup:
         """`contact` did not answer, or is no member."""
         candidate = self._candidates.get(contact.node_key)
         if candidate is not None:
+            self._settle(candidate)
             candidate.failed = True
 
     def closest(self, count: int) -> list[Contact]:
         """The closest that have answered, closest first."""
         return [candidate.contact for candidate in self._order if candidate.answered][:count]
+
+    def _settle(self, candidate: _Candidate) -> None:
+        if candidate.asked and not (candidate.answered or candidate.failed):
+            self._under_way -= 1
 
     def _vote(self, records: _Newest) -> None:
         """An answer agrees when it holds nothing older than the newest known; news starts the count again.
@@ -125,3 +131,7 @@ class Lookup:
         self._votes = (0 if news else self._votes) + (1 if agrees and tells else 0)
         if self._votes >= self.agreeing:
             self.finished = True
+
+
+def _distance(candidate: _Candidate) -> int:
+    return candidate.distance

@@ -13,7 +13,7 @@ from overlay.contact import Contact
 from overlay.conversation import Conversations, ConversationTransmit, MessageReceived
 from overlay.events import ConfigurationChanged, MessageArrived, Output, PeerJoined
 from overlay.frame import FrameBox
-from overlay.holder import Holder
+from overlay.holder import Holder, Served
 from overlay.membership import Membership
 from overlay.records import Record, encode_record
 from overlay.region import NetworkSize
@@ -62,7 +62,7 @@ class Peer:
         self._conversations = Conversations(node_key, chance.child("talk"), now=now, unix_offset=unix_offset)
         self._requests = PendingRequests(chance.child("requests"), self._send_request)
         self._chance = chance.child("peer")
-        self._searches = Searches(self.number, self.table, self._holder.verifier, self._ask, self._emit)
+        self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit)
         self._searches.unix_offset = unix_offset
         self._certificates: OrderedDict[bytes, bytes] = OrderedDict()
         self._addresses: OrderedDict[bytes, Address] = OrderedDict()
@@ -211,27 +211,27 @@ class Peer:
         served = self._holder.answer(sender, payload, source, now, now + self.unix_offset)
         self._send(sender, source, served.payload)
         contact = Contact(sender, source)
-        if served.request.certificate:
-            self._learn_certificate(contact, served.request.certificate, now)
-        self._meet(contact, served.is_proved, now)
+        self._meet(contact, served, now)
         self._compare_configuration(contact, served.request.sequence, now)
 
-    def _meet(self, contact: Contact, is_proved: bool, now: float) -> None:
+    def _meet(self, contact: Contact, served: Served, now: float) -> None:
         """An asker is taken in once it is known to belong and to live where it asks from, if there is room for it.
 
         It is pinged only when its answer can change something; else two full tables would ping one another for ever.
         """
         held = self.table.get(contact)
         if held is not None:
-            if is_proved:
+            if served.is_proved:
                 held.address = contact.address
             return
         if not self.table.has_room(contact):
             return
+        if served.request.certificate and contact.node_key not in self._certificates:
+            self._learn_certificate(contact, served.request.certificate, now)
         is_member = self._is_member(contact, now)
-        if is_member and is_proved:
+        if is_member and served.is_proved:
             self._take_in(contact, now)
-        elif is_member or is_proved:
+        elif is_member or served.is_proved:
             self._check_membership(contact, now)
 
     def _take_in(self, contact: Contact, now: float) -> None:

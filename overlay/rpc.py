@@ -4,9 +4,10 @@
     answer    [id, status, seen address, token, certificate or nil, configuration sequence, result]
 
 The first byte of a payload tells what it is. While the asker holds no token of the other side, its request carries its own
-certificate and is padded: the other side need not ask for it, and may answer at length. Every answer says where the asker was seen from, and carries a write token:
-shown again, it proves that the asker receives at its address, so that a full answer may go there. Without it an answer has
-three times the size of the request at most. Status 200 is success; else `result` is a sentence.
+certificate and is padded: the other side need not ask for it, and may answer at length. Every answer says where the asker was
+seen from, and carries a write token: shown again, it proves that the asker receives at its address, so that a full answer may
+go there. Without it an answer has three times the size of the request at most. Status 200 is success; else `result` is a
+sentence.
 """
 
 from collections import OrderedDict

@@ -12,6 +12,7 @@ from overlay.records import Record, RecordVerifier, decode_record, encode_record
 from overlay.region import HOLDERS_MAX, NetworkSize
 from overlay.rpc import FIND, OK, STORE, Answer, Callback
 from p2psip.base.errors import LocalError, RemoteError
+from p2psip.base.keys import KEY_BYTES
 
 LOOKUPS_MAX = 1_024
 STORE_WIDTH = 8
@@ -36,11 +37,11 @@ class _Running:
 class Searches:
     """Begins lookups and stores, feeds them with answers, and emits their ends. `now` is the time of the input served."""
 
-    def __init__(self, own: int, table: RoutingTable, verifier: RecordVerifier, ask: Asker, emit: Emit) -> None:
+    def __init__(self, own_key: bytes, table: RoutingTable, verifier: RecordVerifier, ask: Asker, emit: Emit) -> None:
         self.size = NetworkSize()
         self.now = 0.0
         self.unix_offset = 0.0
-        self._own = own
+        self._own_key = own_key
         self._table = table
         self._verifier = verifier
         self._ask = ask
@@ -111,20 +112,24 @@ class Searches:
         try:
             if answer is None or answer.status != OK:
                 raise RemoteError("no useful answer")
-            contacts, records = self._read(answer.result)
+            contacts, records = self._read(answer.result, running.lookup)
             running.lookup.answered(contact, contacts, records)
         except RemoteError:
             running.lookup.failed(contact)
         self._advance(number)
 
-    def _read(self, result: Any) -> tuple[list[Contact], list[Authored]]:
+    def _read(self, result: Any, lookup: Lookup) -> tuple[list[Contact], list[Authored]]:
+        """The contacts of an answer that are new to the lookup, and its records that are genuine."""
         match result:
             case [list() as packed_contacts, list() as packed_records]:
                 pass
             case _:
                 raise RemoteError("an answer to a lookup of an unknown form")
-        contacts = [unpack_contact(value) for value in packed_contacts[:HOLDERS_MAX]]
-        known = [self._table.get(contact) or contact for contact in contacts if contact.number != self._own]
+        contacts = []
+        for packed in packed_contacts[:HOLDERS_MAX]:
+            node_key = packed[:KEY_BYTES] if isinstance(packed, bytes) else b""
+            if not lookup.knows(node_key) and node_key != self._own_key:
+                contacts.append(self._table.find(node_key) or unpack_contact(packed))
         records: list[Authored] = []
         for data in packed_records:
             try:
@@ -132,7 +137,7 @@ class Searches:
                 records.append((record, self._verifier.verify(record, self.now + self.unix_offset)))
             except (RemoteError, TypeError):
                 continue  # one false or expired record says nothing about the others
-        return known, records
+        return contacts, records
 
     def _store_at(self, number: int, record: Record, holders: Sequence[Contact]) -> None:
         left, stored = len(holders), 0
