@@ -32,7 +32,7 @@ from overlay.session import REPEATABLE_BYTES_MAX, Correspondent, Handshake, Sess
 from p2psip.base.chance import Chance
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import KEY_BYTES, NodeKey
-from p2psip.base.timers import Timers
+from p2psip.base.timers import Timers, earliest
 
 CONVERSATION_BYTES_MAX = 65_536
 CORRESPONDENTS_MAX = 1_024
@@ -136,8 +136,7 @@ class Conversations:
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        deadlines = [at for at in (self._timers.next(), self._reassembler.next_expiry()) if at is not None]
-        return min(deadlines, default=None)
+        return earliest(self._timers.next(), self._reassembler.next_expiry())
 
     def poll_output(self) -> ConversationTransmit | MessageReceived | None:
         """The next payload or message, or None."""

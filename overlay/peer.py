@@ -25,7 +25,7 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import NodeKey, node_id_of
-from p2psip.base.timers import Timers
+from p2psip.base.timers import Timers, earliest
 
 ADDRESSES_MAX = 4_096
 UNPROVED_MESSAGES_MAX = 64
@@ -169,8 +169,9 @@ class Peer:
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        deadlines = (self._requests.poll_timeout(), self._conversations.poll_timeout(), self._timers.next())
-        return min((when for when in deadlines if when is not None), default=None)
+        return earliest(
+            earliest(self._requests.poll_timeout(), self._timers.next()), self._conversations.poll_timeout()
+        )
 
     def poll_output(self) -> Output | None:
         """The next output, or None."""

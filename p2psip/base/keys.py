@@ -4,7 +4,7 @@ Sources: RFC 7748 (X25519), RFC 8032 (Ed25519). Node-ID = first 160 bits of SHA-
 """
 
 import hashlib
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -16,8 +16,10 @@ from p2psip.base.errors import LocalError, RemoteError
 KEY_BYTES = 32
 NODE_ID_BYTES = 20
 SIGNATURE_BYTES = 64
+NODE_IDS_CACHED_MAX = 16_384
 
 
+@lru_cache(maxsize=NODE_IDS_CACHED_MAX)
 def node_id_of(node_key: bytes) -> bytes:
     """The Node-ID (20 bytes) of a public node key (32 bytes)."""
     return hashlib.sha256(node_key).digest()[:NODE_ID_BYTES]

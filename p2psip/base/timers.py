@@ -55,3 +55,10 @@ class Timers(Generic[K]):
             del self._deadlines[name]
             due.append(name)
         return due
+
+
+def earliest(one: float | None, other: float | None) -> float | None:
+    """The earlier of two deadlines, either of which may be missing."""
+    if one is None or (other is not None and other < one):
+        return other
+    return one

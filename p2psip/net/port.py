@@ -19,6 +19,7 @@ Receiver = Callable[[bytes, Address], None]
 
 DATAGRAM_BYTES_MAX = 2_048
 BATCH_DATAGRAMS_MAX = 128
+WAKES_PER_LOOK = 8
 SOCKET_BUFFER_BYTES = 4 << 20
 BIND_ATTEMPTS_MAX = 16
 
@@ -45,6 +46,8 @@ class NodePort:
         self._v6 = self._by_family.get(socket.AF_INET6)
         self._table: list[Receiver] = [self._unroutable] * 256
         self._batch_hooks: list[Callable[[], None]] = []
+        self._is_busy = False
+        self._wakes = 0
         self.counters = PortCounters()
         self.local: tuple[Address, ...] = tuple(sock.getsockname()[:2] for sock in self._sockets)
 
@@ -110,14 +113,19 @@ class NodePort:
             self._drain(sock)
             for hook in self._batch_hooks:
                 hook()
-            await trio.lowlevel.checkpoint()
 
     def _drain(self, sock: socket.socket) -> None:
+        """Read what is there. An idle port reads once, for to learn that nothing more has come costs a call; now and then
+        it looks whether it has become busy.
+        """
         table, receive = self._table, sock.recvfrom
-        for _ in range(BATCH_DATAGRAMS_MAX):
+        self._wakes += 1
+        batch = BATCH_DATAGRAMS_MAX if self._is_busy or self._wakes % WAKES_PER_LOOK == 0 else 1
+        for number in range(batch):
             try:
                 data, source = receive(DATAGRAM_BYTES_MAX)
             except BlockingIOError:
+                self._is_busy = number > 1
                 return
             except OSError:  # an ICMP error of an earlier send; the socket itself is well
                 continue
