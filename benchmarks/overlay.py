@@ -1,8 +1,9 @@
 """The overlay on loopback UDP, all nodes in one process: CPU of a request, a lookup, a store and a get.
 
-All meet first in WARM_UP lookups of absent keys, as nodes of a running network have. The peers run the same round with as many nodes: `kademlia` (asyncio, in the project's own environment) and OpenDHT (C++, in
-the interpreter that P2PSIP_BENCH_OPENDHT_PYTHON names). Every figure is CPU time of the whole process: both ends of each
-request, and every node on the way. OpenDHT's threads also work while nobody asks; that share is measured and taken off.
+All meet first in WARM_UP lookups of absent keys, as nodes of a running network have. The peers run the same round with as
+many nodes: `kademlia` (asyncio, in the project's own environment) and OpenDHT (C++, in the interpreter that
+P2PSIP_BENCH_OPENDHT_PYTHON names). Every figure is CPU time of the whole process: both ends of each request, and every node
+on the way. OpenDHT's threads also work while nobody asks; that share is measured and taken off.
 """
 
 import json
