@@ -1,6 +1,7 @@
 """One iterative lookup: asks the next candidate the moment any answer arrives, ALPHA at a time, never in rounds.
 
-It ends when the WIDTH closest candidates that are alive have all answered, or, for records, when enough of them agree.
+It ends when the WIDTH closest candidates that are alive have all answered, or, for records, when enough of them agree. Who
+takes longer than usual holds up nobody, unless nothing was found without it.
 """
 
 from bisect import insort
@@ -28,6 +29,7 @@ class _Candidate:
     distance: int
     hops: int
     asked: bool = False
+    late: bool = False
     answered: bool = False
     failed: bool = False
 
@@ -47,6 +49,7 @@ class Lookup:
     _candidates: dict[bytes, _Candidate] = field(default_factory=dict)
     _order: list[_Candidate] = field(default_factory=list)
     _under_way: int = 0
+    _late: int = 0
     _votes: int = 0
 
     def knows(self, node_key: bytes) -> bool:
@@ -71,7 +74,7 @@ class Lookup:
             return None
         alive = 0
         for candidate in self._order:
-            if candidate.failed:
+            if candidate.failed or (candidate.late and not candidate.answered):
                 continue
             if not candidate.asked:
                 candidate.asked = True
@@ -81,9 +84,17 @@ class Lookup:
             alive += 1
             if alive >= self.width:
                 break
-        if self._under_way == 0:
+        if self._under_way == 0 and not (self._late and self.wants_records and not self._tells(self.newest)):
             self.finished = True
         return None
+
+    def late(self, contact: Contact) -> None:
+        """`contact` takes longer than usual: go on with others. Only "there is no record" waits for it to the end."""
+        candidate = self._candidates.get(contact.node_key)
+        if candidate is not None and candidate.asked and not (candidate.late or candidate.answered or candidate.failed):
+            candidate.late = True
+            self._under_way -= 1
+            self._late += 1
 
     def answered(self, contact: Contact, contacts: Iterable[Contact], records: Iterable[Authored]) -> None:
         """`contact` gave these candidates and these records, whose signatures were verified."""
@@ -109,8 +120,16 @@ class Lookup:
         return [candidate.contact for candidate in self._order if candidate.answered][:count]
 
     def _settle(self, candidate: _Candidate) -> None:
-        if candidate.asked and not (candidate.answered or candidate.failed):
+        if candidate.answered or candidate.failed:
+            return
+        if candidate.late:
+            self._late -= 1
+        elif candidate.asked:
             self._under_way -= 1
+
+    @staticmethod
+    def _tells(records: _Newest) -> bool:
+        return any(record.kind != NAME for record, _author in records.values())
 
     def _vote(self, records: _Newest) -> None:
         """An answer agrees when it holds nothing older than the newest known; news starts the count again.
@@ -127,8 +146,7 @@ class Lookup:
             place in records and records[place][0].sequence >= newest[0].sequence
             for place, newest in self.newest.items()
         )
-        tells = any(record.kind != NAME for record, _author in records.values())
-        self._votes = (0 if news else self._votes) + (1 if agrees and tells else 0)
+        self._votes = (0 if news else self._votes) + (1 if agrees and self._tells(records) else 0)
         if self._votes >= self.agreeing:
             self.finished = True
 

@@ -17,7 +17,19 @@ from overlay.holder import Holder, Served
 from overlay.membership import Membership
 from overlay.records import Record, encode_record
 from overlay.region import NetworkSize
-from overlay.rpc import ANSWER, CONFIGURATION, CONVERSATION, OK, PING, REQUEST, STORE, Answer, Callback, PendingRequests
+from overlay.rpc import (
+    ANSWER,
+    CONFIGURATION,
+    CONVERSATION,
+    OK,
+    PING,
+    REQUEST,
+    STORE,
+    Answer,
+    Callback,
+    Late,
+    PendingRequests,
+)
 from overlay.searches import STORE_WIDTH, Searches
 from overlay.store import RecordStore
 from p2psip.base.certificates import DeviceCertificate
@@ -182,7 +194,15 @@ class Peer:
 
     # Requests and answers
 
-    def _ask(self, contact: Contact, method: int, arguments: list[Any], callback: Callback, now: float) -> None:
+    def _ask(
+        self,
+        contact: Contact,
+        method: int,
+        arguments: list[Any],
+        callback: Callback,
+        now: float,
+        late: Late | None = None,
+    ) -> None:
         try:
             self._requests.ask(
                 contact,
@@ -193,6 +213,7 @@ class Peer:
                 certificate=self._holder.certificate,
                 sequence=self.membership.configuration.sequence,
                 now=now,
+                late=late,
             )
         except LocalError:
             callback(contact, None)

@@ -62,12 +62,16 @@ class Answer:
 Callback = Callable[[Contact, "Answer | None"], None]
 """Called once: with the answer, or with None when none came."""
 
+Late = Callable[[Contact], None]
+"""Called when no answer has come in the usual time, so that the asker may go on with others meanwhile."""
+
 
 @dataclass(slots=True)
 class _Pending:
     contact: Contact
     payload: bytes
     callback: Callback
+    late: Late | None
     sent_at: float
     repeated: bool = False
 
@@ -97,6 +101,7 @@ class PendingRequests:
         certificate: bytes,
         sequence: int,
         now: float,
+        late: Late | None = None,
     ) -> None:
         """Send a request, with our `certificate` if the other side does not know us; LocalError when PENDING_MAX wait."""
         if len(self._pending) >= PENDING_MAX:
@@ -108,7 +113,7 @@ class PendingRequests:
         if not token and len(payload) < PADDED_BYTES:
             padding = bytes(PADDED_BYTES - len(payload) - 5)
             payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, shown, [*arguments, padding]])
-        self._pending[self._next_id] = _Pending(contact, payload, callback, now)
+        self._pending[self._next_id] = _Pending(contact, payload, callback, late, now)
         self._timers.set(self._next_id, now + self.round_trips.retransmit_seconds)
         self._send(contact, payload)
 
@@ -150,6 +155,8 @@ class PendingRequests:
                 left = self.round_trips.give_up_seconds - (now - waiting.sent_at)
                 self._timers.set(number, now + max(left, 0.05))
                 self._send(waiting.contact, waiting.payload)
+                if waiting.late is not None:
+                    waiting.late(waiting.contact)
         return lost
 
     def poll_timeout(self) -> float | None:

@@ -10,7 +10,7 @@ from overlay.events import LookupDone, StoreDone
 from overlay.lookup import Authored, Lookup
 from overlay.records import Record, RecordVerifier, decode_record, encode_record
 from overlay.region import HOLDERS_MAX, NetworkSize
-from overlay.rpc import FIND, OK, STORE, Answer, Callback
+from overlay.rpc import FIND, OK, STORE, Answer, Callback, Late
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import KEY_BYTES
 
@@ -23,8 +23,16 @@ Emit = Callable[[LookupDone | StoreDone], None]
 class Asker(Protocol):
     """Sends a request; `callback` is called once with the answer or None."""
 
-    def __call__(self, contact: Contact, method: int, arguments: list[Any], callback: Callback, now: float) -> None:
-        """Ask `contact`."""
+    def __call__(
+        self,
+        contact: Contact,
+        method: int,
+        arguments: list[Any],
+        callback: Callback,
+        now: float,
+        late: Late | None = None,
+    ) -> None:
+        """Ask `contact`; `late` is called when its answer does not come in the usual time."""
 
 
 @dataclass(slots=True)
@@ -100,10 +108,23 @@ class Searches:
         lookup = running.lookup
         arguments = [lookup.target.to_bytes(20, "big"), lookup.wants_records]
         while (contact := lookup.next_to_ask()) is not None:
-            self._ask(contact, FIND, arguments, lambda c, a: self._answered(number, c, a), self.now)
+            self._ask(
+                contact,
+                FIND,
+                arguments,
+                lambda c, a: self._answered(number, c, a),
+                self.now,
+                late=lambda c: self._late(number, c),
+            )
         if lookup.finished and self._running.pop(number, None) is not None:
             self.size.observe(lookup.target, [contact.number for contact in lookup.closest(STORE_WIDTH)])
             running.then(lookup, running.started)
+
+    def _late(self, number: int, contact: Contact) -> None:
+        running = self._running.get(number)
+        if running is not None:
+            running.lookup.late(contact)
+            self._advance(number)
 
     def _answered(self, number: int, contact: Contact, answer: Answer | None) -> None:
         running = self._running.get(number)
