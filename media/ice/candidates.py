@@ -2,7 +2,7 @@
 
 import enum
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 
@@ -36,15 +36,27 @@ def parse_candidate(line: str) -> Candidate:
     """The value of an a=candidate line; RemoteError if it is malformed or cannot be used (TCP, a host name)."""
     if len(line) > CANDIDATE_CHARACTERS_MAX:
         raise RemoteError("a candidate line that is too long")
+    words = line.split()
     try:
-        candidate = Candidate.from_sdp(line)
-        ipaddress.ip_address(candidate.host)
+        address = ipaddress.ip_address(words[4])
+        words[4] = str(address)  # as the socket spells it, so that the sources of datagrams compare equal
+        candidate = Candidate.from_sdp(" ".join(words))
     except (ValueError, IndexError) as error:
         raise RemoteError("a candidate line that cannot be read") from error
+    if words[6] != "typ":
+        raise RemoteError("a candidate line without a type")
     usable = candidate.transport.lower() == "udp" and candidate.component == COMPONENT and candidate.type in TYPES
     if not usable or not 0 < candidate.port < 65_536 or not 0 < candidate.priority < 2**31:
         raise RemoteError("a candidate that cannot be used")
+    if not _is_unicast(address):
+        raise RemoteError("a candidate whose address is none of one machine")
     return candidate
+
+
+def _is_unicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    scoped = isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None
+    broadcast = str(address) == "255.255.255.255"
+    return not (scoped or broadcast or address.is_unspecified or address.is_multicast)
 
 
 def peer_reflexive(address: Address, priority: int, number: int) -> Candidate:
@@ -53,9 +65,8 @@ def peer_reflexive(address: Address, priority: int, number: int) -> Candidate:
 
 
 class PairState(enum.Enum):
-    """RFC 8445 §6.1.2.6."""
+    """RFC 8445 §6.1.2.6; with one component nothing is ever frozen."""
 
-    FROZEN = "frozen"
     WAITING = "waiting"
     IN_PROGRESS = "in-progress"
     SUCCEEDED = "succeeded"
@@ -64,12 +75,11 @@ class PairState(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Pair:
-    """A local and a remote candidate. `transactions` are the ids of checks that are under way."""
+    """A local and a remote candidate, and how their checks stand."""
 
     local: Candidate
     remote: Candidate
     state: PairState = PairState.WAITING
-    transactions: list[bytes] = field(default_factory=list)
     attempts: int = 0
     nominated: bool = False
     rtt: float | None = None
