@@ -5,8 +5,7 @@
     CONNECTED  a pair is nominated; consent is kept fresh; a better or repaired pair may still take over
     FAILED     no pair became valid before the deadline, or consent was lost
 
-All packets leave by the node's one socket of their address family, so local candidates of one family share a base and
-are paired once (§6.1.2.4 prunes the rest).
+All packets leave by the node's one socket of their address family, so local candidates of one family share a base.
 """
 
 import enum
@@ -16,15 +15,16 @@ from dataclasses import dataclass
 
 from media import stun
 from media.ice.candidates import Candidate, Pair, PairState, parse_candidate, peer_reflexive
+from media.ice.checklist import REFUSALS_MAX, Checklist
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import RemoteError
 from p2psip.base.timers import Timers
 
 CANDIDATES_MAX = 32
-PAIRS_MAX = 64
 EARLY_CHECKS_MAX = 16
 TRANSACTIONS_MAX = 256
+ATTEMPTS_MAX = 8
 
 PACE_SECONDS = 0.005
 RETRANSMIT_SECONDS = 0.1
@@ -71,6 +71,16 @@ class Failed:
 Output = Transmit | Selected | Failed
 
 
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """A check under way: the answer is judged by the role and the wish that it was sent with (§7.2.5)."""
+
+    pair: Pair
+    nominate: bool
+    controlling: bool
+    sent_at: float
+
+
 class IceAgent:
     """The core of one agent. Feed it STUN only; drain it after every input."""
 
@@ -85,27 +95,46 @@ class IceAgent:
         self._tie_breaker = chance.integer(64)
         self._remote_ufrag = ""
         self._remote_password = ""
-        self._pairs: list[Pair] = []
-        self._triggered: deque[Pair] = deque()
-        self._transactions: dict[bytes, tuple[Pair, bool]] = {}
+        self._checklist = Checklist()
+        self._checks: dict[bytes, _Check] = {}
         self._early: deque[tuple[Address, int, bool]] = deque(maxlen=EARLY_CHECKS_MAX)
-        self._retransmit: Timers[int] = Timers()
+        self._retransmit: Timers[Pair] = Timers()
         self._timers: Timers[_Timer] = Timers()
         self._outputs: deque[Output] = deque()
 
     # Inputs
 
     def set_remote(self, ufrag: str, password: str, lines: Iterable[str], now: float) -> None:
-        """Begin the checks: the peer's credentials and candidate lines; lines that cannot be used are passed over."""
-        self._remote_ufrag, self._remote_password = ufrag, password
-        self.state = State.CHECKING
-        self._timers.set(_Timer.DEADLINE, now + DEADLINE_SECONDS)
+        """Begin the checks: the peer's credentials and candidate lines; lines that cannot be used are passed over.
+
+        Said again with the same credentials it only adds candidates; with others the peer has restarted (§9), and
+        `restart` comes first on this side too.
+        """
+        if self.state is not State.FAILED and (ufrag, password) != (self._remote_ufrag, self._remote_password):
+            self._remote_ufrag, self._remote_password = ufrag, password
+            self._forget_checks()
+            self.state = State.CHECKING
+            self._timers.set(_Timer.DEADLINE, now + DEADLINE_SECONDS)
         for line in lines:
             self.add_remote_candidate(line, now)
         while self._early:
             source, priority, use = self._early.popleft()
             self._take_check(source, priority, use, now)
-        self._pace(now)
+        self._plan_pace(now)
+        if _Timer.PACE in self._timers:
+            self._timers.stop(_Timer.PACE)
+            self._pace(now)
+
+    def restart(self) -> None:
+        """Take new credentials (§9, RFC 8839 §4.4.1); what is selected stays in use until a pair is nominated anew.
+
+        Checks begin again with `set_remote`; consent is not refreshed meanwhile, but runs out when it must.
+        """
+        if self.state is not State.FAILED:
+            self.ufrag, self.password = self._chance.token(4), self._chance.token(12)
+            self._remote_ufrag = self._remote_password = ""
+            self._forget_checks()
+            self.state = State.GATHERED
 
     def add_remote_candidate(self, line: str, now: float) -> None:
         """One more candidate of the peer (RFC 8838)."""
@@ -113,7 +142,7 @@ class IceAgent:
             remote = parse_candidate(line)
         except RemoteError:
             return
-        self._pair_up(remote)
+        self._checklist.pair_up(self.local, remote)
         self._plan_pace(now)
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
@@ -146,10 +175,11 @@ class IceAgent:
 
     def handle_timeout(self, now: float) -> None:
         """Serve all deadlines that are due."""
-        for index in self._retransmit.expired(now):
-            pair = self._pairs[index]
-            if pair.state is PairState.IN_PROGRESS and self.state is not State.FAILED:
-                self._check(pair, now, nominate=pair.nominated)
+        for pair in self._retransmit.expired(now):
+            if self.state is State.CONNECTED and pair.attempts >= ATTEMPTS_MAX:
+                pair.state = PairState.FAILED
+            elif pair.state is PairState.IN_PROGRESS:
+                self._check(pair, now)
         for timer in self._timers.expired(now):
             match timer:
                 case _Timer.PACE:
@@ -157,8 +187,7 @@ class IceAgent:
                 case _Timer.NOMINATE:
                     self._nominate(now)
                 case _Timer.DEADLINE:
-                    if self.state is State.CHECKING:
-                        self._fail("no way to the other side was found: every connectivity check failed")
+                    self._fail(self._checklist.reason())
                 case _Timer.CONSENT:
                     self._refresh_consent(now)
                 case _Timer.CONSENT_EXPIRES:
@@ -175,43 +204,27 @@ class IceAgent:
 
     # Pairs
 
-    def _pair_up(self, remote: Candidate) -> Pair | None:
-        """The pair for `remote` (made when it is new), or None when there is no local candidate of its family."""
-        for pair in self._pairs:
-            if pair.destination == (remote.host, remote.port):
-                return pair
-        local = next((candidate for candidate in self.local if candidate.can_pair_with(remote)), None)
-        if local is None or len(self._pairs) >= PAIRS_MAX:
-            return None
-        pair = Pair(local, remote)
-        self._pairs.append(pair)
-        return pair
-
     def _plan_pace(self, now: float) -> None:
         if self.state is State.CHECKING and _Timer.PACE not in self._timers:
             self._timers.set(_Timer.PACE, now)
 
     def _pace(self, now: float) -> None:
-        """One check every PACE_SECONDS: a triggered one first, else the waiting pair of highest priority (§6.1.4.2)."""
-        pair = self._triggered.popleft() if self._triggered else None
-        if pair is None:
-            waiting = [candidate for candidate in self._pairs if candidate.state is PairState.WAITING]
-            pair = max(waiting, key=lambda each: each.priority(self.controlling), default=None)
-        if pair is not None:
+        """One check every PACE_SECONDS."""
+        pair = self._checklist.next_waiting(self.controlling)
+        if pair is not None and self.state is State.CHECKING:
             self._check(pair, now)
             self._timers.set(_Timer.PACE, now + PACE_SECONDS)
 
     def _check(self, pair: Pair, now: float, *, nominate: bool = False) -> None:
-        if len(self._transactions) >= TRANSACTIONS_MAX:
-            self._transactions.pop(next(iter(self._transactions)))
+        if len(self._checks) >= TRANSACTIONS_MAX:
+            self._checks.pop(next(iter(self._checks)))
         transaction = self._chance.bytes(12)
-        self._transactions[transaction] = (pair, nominate)
+        self._checks[transaction] = _Check(pair, nominate, self.controlling, now)
         if pair.state is not PairState.SUCCEEDED:
             pair.state = PairState.IN_PROGRESS
             delay = min(RETRANSMIT_SECONDS * 2**pair.attempts, RETRANSMIT_SECONDS_MAX)
-            self._retransmit.set(self._pairs.index(pair), now + delay)
-        pair.attempts = min(pair.attempts + 1, 8)
-        pair.sent_at = now
+            self._retransmit.set(pair, now + delay)
+        pair.attempts = min(pair.attempts + 1, ATTEMPTS_MAX)
         role = "ICE-CONTROLLING" if self.controlling else "ICE-CONTROLLED"
         attributes: dict[str, object] = {"PRIORITY": _PRFLX_PRIORITY, role: self._tie_breaker}
         if nominate:
@@ -234,7 +247,7 @@ class IceAgent:
         except RemoteError:
             self._outputs.append(Transmit(stun.binding_error(message, 401, "Unauthorized", None), source))
             return
-        if not self._settle_roles(message, source):
+        if not self._settle_roles(message, source, now):
             return
         self._outputs.append(Transmit(stun.binding_success(message, source, self.password), source))
         use = "USE-CANDIDATE" in attributes
@@ -243,7 +256,7 @@ class IceAgent:
         else:
             self._take_check(source, attributes["PRIORITY"], use, now)
 
-    def _settle_roles(self, message: stun.Message, source: Address) -> bool:
+    def _settle_roles(self, message: stun.Message, source: Address, now: float) -> bool:
         """§7.3.1.1: two agents of one role; the larger tie-breaker stays controlling. False when 487 was answered."""
         rival = message.attributes.get("ICE-CONTROLLING" if self.controlling else "ICE-CONTROLLED")
         if rival is None:
@@ -253,12 +266,22 @@ class IceAgent:
             error = stun.binding_error(message, 487, "Role Conflict", self.password)
             self._outputs.append(Transmit(error, source))
             return False
-        self.controlling = we_control
+        self._switch_role(now)
         return True
+
+    def _switch_role(self, now: float) -> None:
+        """The new controlling agent nominates; what the peer nominated in its old role no longer counts."""
+        self.controlling = not self.controlling
+        self._timers.stop(_Timer.NOMINATE)
+        for pair in self._checklist.pairs:
+            pair.nominated = False
+        if self.controlling and self._checklist.best_valid(True) is not None:
+            self._timers.set(_Timer.NOMINATE, now)
 
     def _take_check(self, source: Address, priority: int, use: bool, now: float) -> None:
         """Learn a peer-reflexive candidate, check back at once (§7.3.1.4), and follow a nomination (§7.3.1.5)."""
-        pair = self._pair_up(peer_reflexive(source, priority, len(self._pairs)))
+        number = len(self._checklist.pairs)
+        pair = self._checklist.pair_up(self.local, peer_reflexive(source, priority, number))
         if pair is None:
             return
         if use and not self.controlling:
@@ -272,49 +295,62 @@ class IceAgent:
     # Responses to our checks
 
     def _receive_response(self, message: stun.Message, source: Address, now: float) -> None:
-        found = self._transactions.get(message.transaction_id)
-        if found is None:
+        check = self._checks.get(message.transaction_id)
+        if check is None:
             return
-        pair, nominate = found
+        if message.error_code == 401 and source == check.pair.destination:  # comes without integrity (RFC 8489 §9.1.3)
+            del self._checks[message.transaction_id]
+            self._refused(check.pair)
+            return
         try:
             stun.verify(message, self._remote_password)
         except RemoteError:
             return
-        del self._transactions[message.transaction_id]
+        del self._checks[message.transaction_id]
         if message.message_class == stun.Class.ERROR:
-            self._check_failed(pair, message.error_code, now)
-        elif source == pair.destination:  # §7.2.5.2.1: the answer must come from where the check went
-            self._check_succeeded(pair, nominate, now)
+            self._check_failed(check, message.error_code, now)
+        elif source == check.pair.destination:  # §7.2.5.2.1: the answer must come from where the check went
+            self._check_succeeded(check, now)
 
-    def _check_failed(self, pair: Pair, code: int | None, now: float) -> None:
+    def _check_failed(self, check: _Check, code: int | None, now: float) -> None:
+        pair = check.pair
         if code == 487:
-            self.controlling = not self.controlling
+            if check.controlling == self.controlling:  # several checks of the old role may be answered so
+                self._switch_role(now)
             self._check(pair, now)
         elif pair.state is not PairState.SUCCEEDED:
             pair.state = PairState.FAILED
-            self._retransmit.stop(self._pairs.index(pair))
+            self._retransmit.stop(pair)
 
-    def _check_succeeded(self, pair: Pair, nominate: bool, now: float) -> None:
-        pair.rtt = now - pair.sent_at
+    def _refused(self, pair: Pair) -> None:
+        """A 401 could be forged by who sees the path, so it takes a few; then waiting longer would not help."""
+        pair.refusals += 1
+        if pair.state is not PairState.IN_PROGRESS or pair.refusals < REFUSALS_MAX:
+            return
+        pair.state = PairState.FAILED
+        self._retransmit.stop(pair)
+        if self.state is State.CHECKING and self._checklist.is_refused():
+            self._fail(self._checklist.reason())
+
+    def _check_succeeded(self, check: _Check, now: float) -> None:
+        pair = check.pair
+        pair.rtt = now - check.sent_at
         pair.attempts = 0
-        self._retransmit.stop(self._pairs.index(pair))
+        self._retransmit.stop(pair)
         pair.state = PairState.SUCCEEDED
         if self.state is State.CONNECTED and pair is self.selected:
             self._timers.set(_Timer.CONSENT_EXPIRES, now + CONSENT_EXPIRES_SECONDS)
-        if nominate or (pair.nominated and not self.controlling):
+        if (check.nominate and self.controlling) or (pair.nominated and not self.controlling):
             self._conclude(pair, now)
         elif self.state is State.CHECKING:
             self._use_early(pair)
             if self.controlling and _Timer.NOMINATE not in self._timers:
-                better_open = any(
-                    other.state in (PairState.WAITING, PairState.IN_PROGRESS)
-                    and other.priority(True) > pair.priority(True)
-                    for other in self._pairs
-                )
+                better_open = self._checklist.may_do_better_than(pair, True)
                 self._timers.set(_Timer.NOMINATE, now + (HOLD_BACK_SECONDS if better_open else 0.0))
 
     def _use_early(self, pair: Pair) -> None:
-        if self.selected is None or pair.priority(self.controlling) > self.selected.priority(self.controlling):
+        best = self.selected if self.selected in self._checklist.pairs else None
+        if best is None or pair.priority(self.controlling) > best.priority(self.controlling):
             self.selected = pair
             self._outputs.append(Selected(pair.destination, nominated=False))
 
@@ -322,8 +358,7 @@ class IceAgent:
         """Regular nomination of the best valid pair (§8.1.1), repeated until it is answered."""
         if self.state is not State.CHECKING or not self.controlling:
             return
-        valid = [pair for pair in self._pairs if pair.state is PairState.SUCCEEDED]
-        best = max(valid, key=lambda each: each.priority(True), default=None)
+        best = self._checklist.best_valid(True)
         if best is not None:
             self._check(best, now, nominate=True)
             self._timers.set(_Timer.NOMINATE, now + 2 * RETRANSMIT_SECONDS)
@@ -333,8 +368,9 @@ class IceAgent:
             return
         self.state = State.CONNECTED
         self.selected = pair
-        self._timers.stop(_Timer.DEADLINE)
-        self._timers.stop(_Timer.NOMINATE)
+        for timer in (_Timer.DEADLINE, _Timer.NOMINATE, _Timer.PACE):
+            self._timers.stop(timer)
+        self._retransmit = Timers()  # §8.1.2: the other checks end
         self._timers.set(_Timer.CONSENT, now + self._consent_delay())
         self._timers.set(_Timer.CONSENT_EXPIRES, now + CONSENT_EXPIRES_SECONDS)
         self._outputs.append(Selected(pair.destination, nominated=True))
@@ -347,8 +383,18 @@ class IceAgent:
     def _consent_delay(self) -> float:
         return self._chance.uniform(0.8, 1.2) * CONSENT_SECONDS
 
-    def _fail(self, reason: str) -> None:
-        self.state = State.FAILED
-        self._timers = Timers()
+    def _forget_checks(self) -> None:
+        self._checklist = Checklist()
+        self._checks.clear()
         self._retransmit = Timers()
+        for timer in (_Timer.PACE, _Timer.NOMINATE, _Timer.DEADLINE, _Timer.CONSENT):
+            self._timers.stop(timer)
+
+    def _fail(self, reason: str) -> None:
+        if self.state is State.FAILED:
+            return
+        self.state = State.FAILED
+        self._forget_checks()
+        self._early.clear()
+        self._timers = Timers()
         self._outputs.append(Failed(reason))

@@ -83,7 +83,7 @@ class Pair:
     attempts: int = 0
     nominated: bool = False
     rtt: float | None = None
-    sent_at: float = 0.0
+    refusals: int = 0
 
     @property
     def destination(self) -> Address:

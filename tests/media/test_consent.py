@@ -1,0 +1,96 @@
+"""Consent freshness (RFC 7675) and ICE restarts (RFC 8445 §9), on virtual time."""
+
+from media import stun
+from media.ice.agent import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS, DEADLINE_SECONDS, Failed, State
+from p2psip.base.core import Address
+from tests.media.world import World, agent, introduce, nominated
+
+A: Address = ("192.0.2.1", 4000)
+B: Address = ("192.0.2.2", 5000)
+
+
+def test_consent_that_is_no_longer_given_ends_the_path_in_time() -> None:
+    world = World(7)
+    one, other = agent(A), agent(B, controlling=False, seed=2)
+    host_a, host_b = world.add(one, A), world.add(other, B)
+    introduce(one, other, world.now)
+    world.run(20.0)
+    cut = world.now
+    world.tap = lambda _host, _data, _destination: None
+    world.run(120.0)
+    for host in (host_a, host_b):
+        when, event = host.events[-1]
+        assert event == Failed("the other side has vanished: it no longer answers connectivity checks")
+        assert CONSENT_EXPIRES_SECONDS - 1.2 * CONSENT_SECONDS - 0.2 <= when - cut <= CONSENT_EXPIRES_SECONDS
+        assert host.core.poll_timeout() is None
+
+
+def test_consent_survives_a_gap_and_forged_answers_do_not_renew_it() -> None:
+    world = World(8)
+    one, other = agent(A), agent(B, controlling=False, seed=2)
+    host_a = world.add(one, A)
+    world.add(other, B)
+    introduce(one, other, world.now)
+    world.run(10.0)
+    world.tap = lambda _host, _data, _destination: None
+    world.run(CONSENT_EXPIRES_SECONDS - 1.3 * CONSENT_SECONDS)
+    world.tap = lambda _host, data, _destination: data
+    world.run(CONSENT_EXPIRES_SECONDS)
+    assert {one.state, other.state} == {State.CONNECTED}
+
+    def forge(host: object, data: bytes, _destination: Address) -> bytes | None:
+        if host is host_a and stun.is_request(data):
+            world.inject(host_a, stun.binding_success(stun.parse(data), A, "guessed"), B)
+        return None
+
+    world.tap = forge
+    world.run(CONSENT_EXPIRES_SECONDS)
+    assert one.state is State.FAILED
+
+
+def test_a_restart_keeps_the_path_until_another_pair_is_nominated() -> None:
+    world = World(9)
+    one, other = agent(A), agent(B, controlling=False, seed=2)
+    host_a, host_b = world.add(one, A), world.add(other, B)
+    introduce(one, other, world.now)
+    world.run(3.0)
+    before = (one.ufrag, one.password)
+    for each in (one, other):
+        each.restart()
+    assert one.selected is not None
+    assert one.selected.destination == B
+    assert (one.ufrag, one.password) != before
+    world.run(1.0)
+    introduce(one, other, world.now)
+    world.run(3.0)
+    assert (nominated(host_a), nominated(host_b)) == ([B, B], [A, A])
+    world.run(60.0)
+    assert one.state is other.state is State.CONNECTED
+
+
+def test_a_restart_that_the_peer_never_answers_ends_when_consent_runs_out() -> None:
+    world = World(10)
+    one, other = agent(A), agent(B, controlling=False, seed=2)
+    host_a = world.add(one, A)
+    world.add(other, B)
+    introduce(one, other, world.now)
+    world.run(3.0)
+    one.restart()
+    begun = world.now
+    world.run(60.0)
+    when, event = host_a.events[-1]
+    assert isinstance(event, Failed)
+    assert when - begun <= CONSENT_EXPIRES_SECONDS
+
+
+def test_the_same_description_again_does_not_begin_anew() -> None:
+    world = World(11)
+    one, other = agent(A), agent(B, controlling=False, seed=2)
+    host_a = world.add(one, A)
+    world.add(other, B)
+    introduce(one, other, world.now)
+    world.run(2.0)
+    introduce(one, other, world.now)
+    world.run(2 * DEADLINE_SECONDS)
+    assert one.state is State.CONNECTED
+    assert nominated(host_a) == [B]
