@@ -21,8 +21,8 @@ class AgentDirectory:
         return len(self._by_ufrag)
 
     def add(self, agent: IceAgent) -> bool:
-        """Register an agent; False when there are AGENTS_MAX."""
-        if len(self._by_ufrag) >= AGENTS_MAX:
+        """Register an agent; False when there are AGENTS_MAX, or one of its name."""
+        if len(self._by_ufrag) >= AGENTS_MAX or agent.ufrag in self._by_ufrag:
             return False
         self._by_ufrag[agent.ufrag] = agent
         return True
@@ -35,7 +35,8 @@ class AgentDirectory:
 
     def remove(self, agent: IceAgent) -> None:
         """Forget an agent; answers to its checks find nobody."""
-        self._by_ufrag.pop(agent.ufrag, None)
+        if self._by_ufrag.get(agent.ufrag) is agent:
+            del self._by_ufrag[agent.ufrag]
 
     def find(self, data: bytes) -> IceAgent | None:
         """The agent for a datagram that `stun.is_stun`, or None."""
