@@ -1,6 +1,7 @@
 """The command line: arguments and help texts only; what a command does lives in the module that it names."""
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import trio
 import typer
 
-from p2psip.app.control import ask
+from p2psip.app.control import NoNodeError, ask
 from p2psip.app.demo import run_demo
 from p2psip.app.hosting import host_overlay, make_invite_link, revoke_person
 from p2psip.app.joining import join_overlay
@@ -151,29 +152,27 @@ def phone_add(
     if algorithm not in ("MD5", "SHA-256"):
         raise typer.BadParameter("the algorithm is MD5 or SHA-256")
     settings = load_settings(shared.home)
-    state = State(shared.home)
-    address = _own_address(state)
-    new = add_phone(state, address, name, algorithm, int(time.time()), Chance.system())
-    state.close()
-    show_new_phone(shared.printer, new, (settings.sip.host, settings.sip.port))
+    with closing(State(shared.home)) as state:
+        new = add_phone(state, _own_address(state), name, algorithm, int(time.time()), Chance.system())
+    server = trio.run(_phone_server, shared.home, (settings.sip.host, settings.sip.port))
+    show_new_phone(shared.printer, new, server)
 
 
 @phone_app.command("list")
 def phone_list(context: typer.Context) -> None:
     """Show the accounts of phones."""
     shared = _context(context)
-    state = State(shared.home)
-    show_phones(shared.printer, state.phones())
-    state.close()
+    with closing(State(shared.home)) as state:
+        phones = state.phones()
+    show_phones(shared.printer, phones)
 
 
 @phone_app.command("remove")
 def phone_remove(context: typer.Context, name: Annotated[str, typer.Argument(help="User name of the phone.")]) -> None:
     """Forget the account of a phone."""
     shared = _context(context)
-    state = State(shared.home)
-    state.remove_phone(name)
-    state.close()
+    with closing(State(shared.home)) as state:
+        state.remove_phone(name)
     shared.printer.answer({"removed": name}, lambda: print(f"{name} can no longer register"))
 
 
@@ -238,3 +237,12 @@ def demo(
 def _own_address(state: State) -> str:
     membership = state.require_membership()
     return membership.addresses[0]
+
+
+async def _phone_server(home: Path, settled: tuple[str, int]) -> tuple[str, int]:
+    """Where phones register: at the running node, which may have been told another port than the settings."""
+    try:
+        host, port = (await ask(home, "ready"))["sip"]
+    except NoNodeError:
+        return settled
+    return host, port

@@ -11,7 +11,7 @@ from bootstrap.service import BootstrapServer, create_overlay, open_overlay
 from overlay.service import OverlayService
 from p2psip.app.node import OVERLAY_FILE, wait_for_signal
 from p2psip.app.show import Printer
-from p2psip.app.state import Membership, State, StateError
+from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.base.certificates import certificate_request, verify_device
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
@@ -29,8 +29,12 @@ CONFIGURATION_SECONDS = 2.0
 
 async def host_overlay(home: Path, overlay: str, host: str, port: int, printer: Printer) -> None:
     """Serve newcomers until SIGINT or SIGTERM."""
+    with only_process(home):
+        await _host_alone(home, overlay, host, port, printer)
+
+
+async def _host_alone(home: Path, overlay: str, host: str, port: int, printer: Printer) -> None:
     clock, chance = Clock(), Chance.system()
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)  # noqa: ASYNC240 - before anything is served
     authority = _open_or_create(home / AUTHORITY_FILE, overlay, clock, chance)
     state = State(home)
     membership = _admit_own_node(authority, state, overlay, clock, chance)

@@ -41,6 +41,7 @@ async def join_overlay(
             invite, name=name, password=password, signing=signing, node=node, unix=clock.unix(), chance=chance
         )
         certificate = verify_device(enrolment.certificate_der, enrolment.ca_der, clock.unix())
+        save_introducers(state, enrolment)  # before it counts: a member without introducers would stay alone
         tokenless = Invite(invite.overlay, invite.fingerprint, invite.bootstraps)
         state.save_membership(
             Membership(
@@ -54,7 +55,6 @@ async def join_overlay(
                 invite=str(tokenless),
             )
         )
-        save_introducers(state, enrolment)
         return Joined(invite.overlay, certificate.addresses, node.node_id.hex())
     finally:
         state.close()

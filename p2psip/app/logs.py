@@ -20,10 +20,17 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class _Words(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """One line: what a stranger sent may hold line ends and commands to a terminal."""
+        line = super().formatMessage(record)
+        return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
+
+
 def set_up_logging(level: str, *, json_lines: bool) -> None:
     """Send all logging to standard error at `level`."""
     target = logging.StreamHandler(sys.stderr)
-    words = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    words = _Words("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
     target.setFormatter(_JsonLines() if json_lines else words)
     logging.basicConfig(level=_LEVELS[level], handlers=[target], force=True)
     for name in ("hypercorn.error", "hypercorn.access", "httpx", "httpcore"):

@@ -18,7 +18,7 @@ from p2psip.app.directory import OverlayDirectory
 from p2psip.app.joining import save_introducers
 from p2psip.app.settings import Settings
 from p2psip.app.show import Printer
-from p2psip.app.state import Membership, State
+from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.base.certificates import verify_device
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
@@ -117,6 +117,7 @@ class Node:
             chance=chance,
         )
         commands = {"status": self._status, "lookup": self._lookup, "calls": self._calls, "lend": self._lend}
+        commands["ready"] = self._ready
         self.control = ControlServer(home, commands)
         self.sip_address: tuple[str, int] = (settings.sip.host, settings.sip.port)
         self.overlay.on_configuration(self._save_configuration)
@@ -191,7 +192,7 @@ class Node:
                 await trio.sleep(RENEWAL_RETRY_SECONDS)
                 continue
             self.membership = replace(self.membership, certificate_der=enrolment.certificate_der)
-            self._state.save_membership(self.membership)
+            self._save_membership()
             self.overlay.update_certificate(enrolment.certificate_der)
             self.overlay.update_configuration(enrolment.configuration)
             await trio.sleep(RENEWAL_CHECK_SECONDS)
@@ -209,7 +210,13 @@ class Node:
 
     def _save_configuration(self, configuration: bytes) -> None:
         self.membership = replace(self.membership, configuration=configuration)
-        self._state.save_membership(self.membership)
+        self._save_membership()
+
+    def _save_membership(self) -> None:
+        try:
+            self._state.save_membership(self.membership)
+        except StateError as error:  # a full disk must not end calls; the overlay gives all of it again
+            _log.error("%s", error)
 
     # Commands of the control socket
 
@@ -229,6 +236,9 @@ class Node:
             "port": {"received": self.port.counters.received, "unroutable": self.port.counters.unroutable},
             **calls,
         }
+
+    async def _ready(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        return self.ready()
 
     async def _lend(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         account, password = self._accounts.lend(self.membership.addresses[0], self._chance)
@@ -270,6 +280,11 @@ def full_address(target: str, overlay: str) -> str:
 
 async def run_node(home: Path, settings: Settings, printer: Printer) -> None:
     """`p2psip up`: serve until SIGINT or SIGTERM, then end calls and registrations properly."""
+    with only_process(home):
+        await _run_alone(home, settings, printer)
+
+
+async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
     clock, chance = Clock(), Chance.system()
     state = State(home)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from p2psip.base.errors import P2psipError
 
@@ -54,6 +54,12 @@ class MediaSettings(_Section):
     first_port: PortNumber = 16_384
     last_port: PortNumber = 32_767
 
+    @model_validator(mode="after")
+    def _in_order(self) -> "MediaSettings":
+        if self.last_port <= self.first_port:
+            raise ValueError("last_port must be greater than first_port: every call needs two ports")
+        return self
+
 
 class LogSettings(_Section):
     """`[log]`: how much, and for whom."""
@@ -79,23 +85,47 @@ def home_folder(chosen: Path | None) -> Path:
 def load_settings(home: Path, changes: dict[str, dict[str, Any]] | None = None) -> Settings:
     """The settings of `home`, with `changes` (from the command line) laid over the file; SettingsError otherwise."""
     path = home / SETTINGS_FILE
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text()) if path.exists() else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
+    table = _read(path)
+    chosen: set[str] = set()
     for section, values in (changes or {}).items():
         kept = {name: value for name, value in values.items() if value is not None}
         if kept and isinstance(table.setdefault(section, {}), dict):
             table[section] |= kept
+            chosen |= {f"{section}.{name}" for name in kept}
     try:
         return Settings.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{path}: {where}: {_plain(first)}") from error
+        names = [str(part) for part in first["loc"]]
+        source = "on the command line" if ".".join(names[:2]) in chosen else f"in {path}"
+        raise SettingsError(f"{source}, {'.'.join(names)}: {_plain(first, names)}") from error
 
 
-def _plain(error: Any) -> str:
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"the settings file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"the settings file {path} is no UTF-8 text (byte {error.start}): save it as UTF-8"
+        ) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}; correct that place or remove the file") from error
+
+
+def _plain(error: Any, names: list[str]) -> str:
     if error["type"] == "extra_forbidden":
-        return "there is no such setting; look for a spelling mistake"
+        return f"there is no such setting; there {_known(names[:-1])}"
+    if error["type"] == "model_type":
+        return f"this must be a section, [{names[-1]}] on a line of its own"
     return f"{str(error['msg']).removeprefix('Value error, ')} (it is {error['input']!r})"
+
+
+def _known(section: list[str]) -> str:
+    model: Any = Settings
+    for name in section:
+        model = model.model_fields[name].annotation
+    return f"are {', '.join(model.model_fields)}"

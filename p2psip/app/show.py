@@ -6,6 +6,7 @@ from typing import Any
 
 import segno
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -32,17 +33,22 @@ class Printer:
         """Names and values in two columns."""
         table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
         for name, value in facts.items():
-            table.add_row(f"[bold]{name}[/]", str(value))
+            table.add_row(f"[bold]{literal(name)}[/]", literal(value))
         self.console.print(table)
 
     def rows(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table with headings."""
         table = Table(*headings, title=title, title_justify="left")
         for row in rows:
-            table.add_row(*(str(cell) for cell in row))
+            table.add_row(*(literal(cell) for cell in row))
         self.console.print(table)
 
     def qr(self, content: str) -> None:
         """A QR code made of half-block characters; nothing with `--json` or where output is no terminal."""
         if not self.as_json and self.console.is_terminal:
             segno.make(content, error="l").terminal(compact=True)
+
+
+def literal(value: Any) -> str:
+    """Text from elsewhere as it stands: no markup of rich ("[fe80::1]" is none), no control characters to a terminal."""
+    return escape("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value)))

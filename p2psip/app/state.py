@@ -3,14 +3,20 @@
 Secrets at rest: private keys in clear (the file has mode 0600), passwords of phones never, only their digest HA1.
 """
 
+import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from p2psip.base.errors import P2psipError
 
 STATE_FILE = "node.sqlite"
+LOCK_FILE = "running"
+WAIT_SECONDS_MAX = 5.0
 PHONES_MAX = 64
 
 _SCHEMA = """
@@ -65,7 +71,7 @@ class State:
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._database = sqlite3.connect(path, isolation_level=None, timeout=5)
+            self._database = sqlite3.connect(path, isolation_level=None, timeout=WAIT_SECONDS_MAX)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.executescript(_SCHEMA)
@@ -79,10 +85,10 @@ class State:
 
     def membership(self) -> Membership | None:
         """What enrolment gave, or None before it."""
-        row = self._database.execute(
+        rows = self._read(
             "SELECT overlay, addresses, node_key, signing_key, ca, certificate, configuration, invite FROM membership"
-        ).fetchone()
-        return Membership(row[0], tuple(row[1].split()), *row[2:]) if row else None
+        )
+        return Membership(rows[0][0], tuple(rows[0][1].split()), *rows[0][2:]) if rows else None
 
     def require_membership(self) -> Membership:
         """What enrolment gave; StateError with the way out before it."""
@@ -107,7 +113,7 @@ class State:
 
     def introducers(self) -> list[tuple[bytes, tuple[str, int]]]:
         """The peers that enrolment named: (node key, address)."""
-        rows = self._database.execute("SELECT node_key, host, port FROM introducers ORDER BY rowid").fetchall()
+        rows = self._read("SELECT node_key, host, port FROM introducers ORDER BY rowid")
         return [(node_key, (host, port)) for node_key, host, port in rows]
 
     def save_introducer(self, node_key: bytes, address: tuple[str, int]) -> None:
@@ -116,16 +122,14 @@ class State:
 
     def phones(self) -> list[Phone]:
         """All phone accounts by name."""
-        rows = self._database.execute(
-            "SELECT name, address, algorithm, ha1, added FROM phones ORDER BY name"
-        ).fetchall()
+        rows = self._read("SELECT name, address, algorithm, ha1, added FROM phones ORDER BY name")
         return [Phone(*row) for row in rows]
 
     def phone(self, name: str) -> Phone | None:
         """The account of one user name, or None."""
         query = "SELECT name, address, algorithm, ha1, added FROM phones WHERE name = ?"
-        row = self._database.execute(query, (name,)).fetchone()
-        return Phone(*row) if row else None
+        rows = self._read(query, (name,))
+        return Phone(*rows[0]) if rows else None
 
     def add_phone(self, phone: Phone) -> None:
         """Store an account; StateError if the name is taken or there are PHONES_MAX."""
@@ -142,8 +146,33 @@ class State:
         if not self._write("DELETE FROM phones WHERE name = ?", (name,)):
             raise StateError(f"there is no phone named {name}; `p2psip phone list` shows them")
 
+    def _read(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StateError(f"the state file {self.path} cannot be read: {error}") from error
+
     def _write(self, statement: str, values: tuple[object, ...]) -> int:
         try:
             return self._database.execute(statement, values).rowcount
         except sqlite3.Error as error:
             raise StateError(f"the state file {self.path} cannot be written: {error}") from error
+
+
+@contextmanager
+def only_process(home: Path) -> Iterator[None]:
+    """Hold the folder for one running process; StateError while another one holds it. kill -9 lets go of it, too."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(home / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"the folder {home} cannot be used: {error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StateError(f"p2psip is running in {home} already; stop it first, or use another --home") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)

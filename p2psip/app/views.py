@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from p2psip.app.phones import NewPhone
-from p2psip.app.show import Printer
+from p2psip.app.show import Printer, literal
 from p2psip.app.state import Phone
 
 
@@ -63,11 +63,11 @@ def show_lookup(printer: Printer, found: Mapping[str, Any]) -> None:
             for r in found["registrations"]
         ]
         if rows:
-            printer.rows(found["address"], ("device (Node-ID)", "reached at", "valid for"), rows)
+            printer.rows(literal(found["address"]), ("device (Node-ID)", "reached at", "valid for"), rows)
         elif found["name_exists"]:
-            printer.text(f"{found['address']} exists, but no phone is registered now")
+            printer.text(f"{literal(found['address'])} exists, but no phone is registered now")
         else:
-            printer.text(f"nobody in this overlay is called {found['address']}")
+            printer.text(f"nobody in this overlay is called {literal(found['address'])}")
         printer.text(f"{found['hops']} hop(s), {found['messages']} message(s), {found['milliseconds']:.1f} ms")
 
     printer.answer(found, for_a_person)
@@ -77,7 +77,7 @@ def show_call(printer: Printer, report: Mapping[str, Any]) -> None:
     """How a call went."""
 
     def for_a_person() -> None:
-        printer.text(f"{report['status']} {report['reason']}")
+        printer.text(f"{report['status']} {literal(report['reason'])}")
         for name in (
             "post_dial_delay_ms",
             "first_audio_ms",
@@ -87,7 +87,7 @@ def show_call(printer: Printer, report: Mapping[str, Any]) -> None:
             "recording",
         ):
             if report.get(name) is not None:
-                printer.text(f"  {name.replace('_', ' ')}: {report[name]}")
+                printer.text(f"  {name.replace('_', ' ')}: {literal(report[name])}")
 
     printer.answer(report, for_a_person)
 

@@ -1,0 +1,88 @@
+"""Settings: defaults, the file, what the command line lays over it, and one sentence for each way to get it wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2psip.app.settings import SETTINGS_FILE, Settings, SettingsError, home_folder, load_settings
+
+
+def write(home: Path, text: str | bytes) -> Path:
+    path = home / SETTINGS_FILE
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_without_a_file_everything_has_a_default(tmp_path: Path) -> None:
+    assert load_settings(tmp_path) == Settings()
+    assert load_settings(tmp_path / "missing").sip.host == "127.0.0.1"
+
+
+def test_the_file_counts(tmp_path: Path) -> None:
+    write(tmp_path, '[sip]\nport = 5070\nalgorithms = ["SHA-256", "MD5"]\n[overlay]\nhosts = ["::1"]\n')
+    settings = load_settings(tmp_path)
+    assert (settings.sip.port, settings.sip.algorithms, settings.overlay.hosts) == (5070, ("SHA-256", "MD5"), ("::1",))
+
+
+def test_the_command_line_is_laid_over_the_file(tmp_path: Path) -> None:
+    write(tmp_path, '[sip]\nport = 5070\nhost = "127.0.0.2"\n')
+    settings = load_settings(tmp_path, {"sip": {"port": 0, "host": None}, "log": {"level": "debug"}})
+    assert (settings.sip.port, settings.sip.host, settings.log.level) == (0, "127.0.0.2", "debug")
+
+
+WRONG: list[tuple[str | bytes, tuple[str, ...]]] = [
+    ("[sip]\nprot = 5060\n", ("sip.prot", "no such setting", "port")),
+    ("[spi]\nport = 5060\n", ("spi", "no such setting", "sip")),
+    ("prot = 5060\n", ("prot", "no such setting")),
+    ('[sip]\nport = "telephone"\n', ("sip.port", "integer", "'telephone'")),
+    ("[sip]\nport = 65536\n", ("sip.port", "65535", "65536")),
+    ("[sip]\nport = -1\n", ("sip.port", "-1")),
+    ('[sip]\nhost = "localhost"\n', ("sip.host", "'localhost' is not an IP address")),
+    ('[overlay]\nhosts = ["nowhere"]\n', ("overlay.hosts.0", "'nowhere' is not an IP address")),
+    ("[overlay]\nhosts = []\n", ("overlay.hosts",)),
+    ('[overlay]\nhosts = ["::1", "::1", "::1"]\n', ("overlay.hosts",)),
+    ('[sip]\nalgorithms = ["SHA-1"]\n', ("sip.algorithms.0", "'MD5' or 'SHA-256'")),
+    ('[log]\nlevel = "loud"\n', ("log.level", "'debug', 'info', 'warning' or 'error'")),
+    ("sip = 5\n", ("sip", "[sip]")),
+    ("[media]\nfirst_port = 200\nlast_port = 200\n", ("media", "greater than first_port")),
+    ("[sip\n", ("not valid TOML", "line 1")),
+    ("[sip]\nport = 1\nport = 2\n", ("not valid TOML", "line 3")),
+    (b"[sip]\nhost = '\xff'\n", ("UTF-8",)),
+    ("x = " + "[" * 5_000, ("not valid TOML",)),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), WRONG, ids=lambda value: repr(value)[:40])
+def test_each_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path, {"log": {"level": None}})
+    said = str(caught.value)
+    assert "\n" not in said
+    assert str(path) in said
+    for word in words:
+        assert word in said
+
+
+def test_a_mistake_on_the_command_line_does_not_blame_the_file(tmp_path: Path) -> None:
+    changes: dict[str, dict[str, Any]] = {"sip": {"host": "localhost"}}
+    with pytest.raises(SettingsError, match=r"on the command line, sip\.host: 'localhost' is not an IP address"):
+        load_settings(tmp_path, changes)
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / SETTINGS_FILE).mkdir()
+    with pytest.raises(SettingsError, match="Is a directory"):
+        load_settings(tmp_path)
+
+
+def test_a_section_that_is_no_table_is_not_hidden_by_the_command_line(tmp_path: Path) -> None:
+    write(tmp_path, "log = 5\n")
+    with pytest.raises(SettingsError, match=r"\[log\]"):
+        load_settings(tmp_path, {"log": {"level": "debug"}})
+
+
+def test_the_folder_is_the_chosen_one_or_the_platforms(tmp_path: Path) -> None:
+    assert home_folder(tmp_path) == tmp_path
+    assert home_folder(None).name == "p2psip"
