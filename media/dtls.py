@@ -1,9 +1,12 @@
-"""DTLS 1.2 for SRTP keys (RFC 5764, RFC 8842) over pyOpenSSL, as a core: datagrams in, datagrams and keys out."""
+"""DTLS 1.2 for SRTP keys (RFC 5764, RFC 8842) over pyOpenSSL, as a core: datagrams in, datagrams and keys out.
 
-import contextlib
+OpenSSL's retransmission timer reads the real clock and waits a second. So that a lost flight costs less, and that a run
+on virtual time is a run on virtual time, the core sends the last flight again by itself as well.
+"""
+
 import datetime
 import enum
-import hashlib
+import re
 from collections import deque
 from dataclasses import dataclass
 
@@ -18,8 +21,14 @@ from p2psip.base.errors import RemoteError
 
 DATAGRAM_BYTES = 1_200
 DEADLINE_SECONDS = 15.0
+RESEND_SECONDS = 0.25
+RESEND_SECONDS_MAX = 2.0
+RESENDS_MAX = 16
 CERTIFICATE_DAYS = 30
 PROFILES = b"SRTP_AEAD_AES_128_GCM:SRTP_AES128_CM_SHA1_80"
+_READ_BYTES = 16_384
+_OF_A_HANDSHAKE = frozenset((20, 22))  # content types change_cipher_spec and handshake
+_FINGERPRINT = re.compile("[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31}")
 _LABEL = b"EXTRACTOR-dtls_srtp"
 _KEY_AND_SALT_BYTES = {b"SRTP_AEAD_AES_128_GCM": (16, 12), b"SRTP_AES128_CM_SHA1_80": (16, 14)}
 
@@ -91,16 +100,20 @@ class DtlsTransport:
         self._destination: Address = ("", 0)
         self._deadline = 0.0
         self._retransmit: float | None = None
+        self._flight: list[bytes] = []
+        self._resend: float | None = None
+        self._resends = 0
         self._outputs: deque[Output] = deque()
         self.state = State.NEW
 
     def start(self, *, client: bool, fingerprint: str, destination: Address, now: float) -> None:
         """Begin the handshake towards `destination`. `fingerprint` is the peer's, as `sha-256 AB:CD:…`."""
-        algorithm, _, digits = fingerprint.strip().partition(" ")
-        if algorithm.lower() != "sha-256" or not digits:
+        try:
+            self._fingerprint = is_fingerprint(fingerprint).split()[1].upper()
+        except RemoteError:
             self._fail("the other side offers a fingerprint that is not SHA-256")
             return
-        self._fingerprint, self._client, self._destination = digits.strip().upper(), client, destination
+        self._client, self._destination = client, destination
         self._connection = SSL.Connection(self._identity.context)
         self._connection.set_ciphertext_mtu(DATAGRAM_BYTES)
         if client:
@@ -117,15 +130,15 @@ class DtlsTransport:
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """Take one DTLS datagram."""
-        if self._connection is None or self.state is State.FAILED:
+        if self._connection is None or self.state is State.FAILED or not data or not 20 <= data[0] < 64:
             return
         self._connection.bio_write(data)
         if self.state is State.HANDSHAKE:
             self._continue(now)
-        else:  # a repeated last flight wants ours again; anything else (an alert) is read and dropped
-            with contextlib.suppress(SSL.Error):
-                self._connection.recv(1)
-            self._flush()
+            return
+        self._read_on(self._connection)
+        if not self._flush() and not self._client and data[0] in _OF_A_HANDSHAKE and self._resends < RESENDS_MAX:
+            self._send_flight()  # the client repeats its last flight: it has not seen ours
 
     def handle_timeout(self, now: float) -> None:
         """Retransmit, or give up."""
@@ -133,15 +146,20 @@ class DtlsTransport:
             return
         if now >= self._deadline:
             self._fail("the DTLS handshake was not answered in time")
-        elif self._retransmit is not None and now >= self._retransmit:
+            return
+        if self._retransmit is not None and now >= self._retransmit:
             self._connection.DTLSv1_handle_timeout()
             self._continue(now)
+        elif self._resend is not None and now >= self._resend:
+            self._send_flight()
+            delay = min(RESEND_SECONDS * 2**self._resends, RESEND_SECONDS_MAX)
+            self._resend = now + delay if self._resends < RESENDS_MAX else None
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
         if self.state is not State.HANDSHAKE:
             return None
-        return self._deadline if self._retransmit is None else min(self._deadline, self._retransmit)
+        return min(when for when in (self._deadline, self._retransmit, self._resend) if when is not None)
 
     def poll_output(self) -> Output | None:
         """The next output, or None."""
@@ -161,19 +179,37 @@ class DtlsTransport:
             self._flush()
             self._finish()
             return
-        self._flush()
+        if self._flush():
+            self._resend, self._resends = now + RESEND_SECONDS, 0
         delay = self._connection.DTLSv1_get_timeout()
         self._retransmit = None if delay is None else now + delay
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
+        """Send what OpenSSL has written, and keep it as the last flight; False when there is nothing."""
         assert self._connection is not None
-        while True:
-            try:
-                data = self._connection.bio_read(DATAGRAM_BYTES + 300)
-            except SSL.Error:
-                return
-            for record in _datagrams(data):
-                self._outputs.append(Transmit(record, self._destination))
+        written = bytearray()
+        try:
+            while True:
+                written += self._connection.bio_read(_READ_BYTES)
+        except SSL.Error:  # the memory BIO is empty
+            pass
+        if written:
+            self._flight = _datagrams(bytes(written))
+            self._outputs.extend(Transmit(each, self._destination) for each in self._flight)
+        return bool(written)
+
+    def _send_flight(self) -> None:
+        self._resends += 1
+        self._outputs.extend(Transmit(each, self._destination) for each in self._flight)
+
+    @staticmethod
+    def _read_on(connection: SSL.Connection) -> None:
+        """Repeated flights are answered by OpenSSL itself; alerts and application data are read and dropped."""
+        try:
+            while connection.recv(_READ_BYTES):
+                pass
+        except SSL.Error:
+            return
 
     def _finish(self) -> None:
         assert self._connection is not None
@@ -194,6 +230,8 @@ class DtlsTransport:
         self._outputs.append(Keys(profile.decode(), local, remote))
 
     def _fail(self, reason: str) -> None:
+        if self.state is State.FAILED:
+            return
         self.state = State.FAILED
         self._outputs.append(DtlsFailed(reason))
 
@@ -201,8 +239,7 @@ class DtlsTransport:
 def is_fingerprint(text: str) -> str:
     """`text` if it is a SHA-256 fingerprint of the form of RFC 8122; RemoteError(488) otherwise."""
     algorithm, _, digits = text.strip().partition(" ")
-    parts = digits.strip().split(":")
-    if algorithm.lower() != "sha-256" or len(parts) != hashlib.sha256().digest_size:
+    if algorithm.lower() != "sha-256" or _FINGERPRINT.fullmatch(digits.strip()) is None:
         raise RemoteError("a media description without a SHA-256 fingerprint", status=488)
     return text
 
