@@ -1,0 +1,183 @@
+"""A whole overlay on virtual time: the peers that production runs, one heap of (time, sequence, target, datagram), no sockets."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from overlay.events import LookupDone, Output, StoreDone
+from overlay.membership import Membership
+from overlay.peer import Peer
+from overlay.records import registration_key
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address, Transmit
+from tests.overlay.devices import UNIX, Device, Town
+
+LATENCY_SECONDS = (0.005, 0.08)
+JOIN_SECONDS = 3.0
+STEPS_MAX = 20_000_000
+
+
+@dataclass(eq=False)
+class Node:
+    """One node of the world: its core, its keys and what it has put out besides datagrams."""
+
+    peer: Peer
+    device: Device
+    address: Address
+    alive: bool = True
+    planned: float | None = None
+    events: list[Output] = field(default_factory=list)
+
+    @property
+    def key(self) -> bytes:
+        """The node key."""
+        return self.device.node_key.public
+
+
+class World:
+    """Nodes, links with seeded latency and loss, and the clock. Virtual time `now` starts at 1000 s."""
+
+    def __init__(self, seed: int, *, loss: float = 0.0, town: Town | None = None) -> None:
+        self.town = town or Town(seed)
+        self.now = 1_000.0
+        self.unix_offset = UNIX - self.now
+        self.loss = loss
+        self.nodes: list[Node] = []
+        self.trace: list[tuple[float, Address, Address, int]] = []
+        self._chance = Chance.seeded(seed).child("world")
+        self._by_address: dict[Address, Node] = {}
+        self._heap: list[tuple[float, int, Address, bytes | None, Address]] = []
+        self._sequence = 0
+
+    @property
+    def unix(self) -> float:
+        """Unix time now."""
+        return self.now + self.unix_offset
+
+    @property
+    def alive(self) -> list[Node]:
+        """The nodes that have not vanished."""
+        return [node for node in self.nodes if node.alive]
+
+    def add(self, name: str = "", *, address: Address | None = None, device: Device | None = None) -> Node:
+        """A new node that knows nobody yet."""
+        number = len(self.nodes)
+        device = device or self.town.device(name or f"user{number}")
+        address = address or (f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 5000)
+        peer = Peer(
+            node_key=device.node_key,
+            certificate=device.certificate.der,
+            membership=Membership(self.town.ca_der, self.town.configuration()),
+            chance=self._chance.child(f"node {number}"),
+            now=self.now,
+            unix_offset=self.unix_offset,
+        )
+        node = Node(peer, device, address)
+        self.nodes.append(node)
+        self._by_address[address] = node
+        self.pump(node)
+        return node
+
+    def populate(self, count: int) -> None:
+        """Add `count` nodes that join one after the other through a node that is there."""
+        for _ in range(count):
+            introducers = self.alive
+            self.join(self.add(), *([self._chance.choice(introducers)] if introducers else []))
+
+    def join(self, node: Node, *introducers: Node) -> None:
+        """Greet the introducers and look oneself up, as the service does."""
+        for introducer in introducers:
+            node.peer.greet(introducer.key, introducer.address, self.now)
+        self.pump(node)
+        if introducers:
+            self.run_until(lambda: len(node.peer.table) > 0, JOIN_SECONDS)
+            self.look_up(node, node.device.node_key.node_id, records=False)
+
+    def vanish(self, node: Node) -> None:
+        """The node is gone without a word."""
+        node.alive = False
+        del self._by_address[node.address]
+
+    def look_up(self, node: Node, key: bytes, *, records: bool = True) -> LookupDone:
+        """One lookup from beginning to end."""
+        number = node.peer.look_up(key, self.now, records=records)
+        done = self._finish(node, LookupDone, number)
+        assert isinstance(done, LookupDone)
+        return done
+
+    def find(self, node: Node, address: str) -> LookupDone:
+        """Look up the registrations of a person."""
+        return self.look_up(node, registration_key(address))
+
+    def register(self, node: Node, sequence: int = 1, *, seconds: int = 600) -> StoreDone:
+        """Store the node's own registration at its address."""
+        record = node.device.record(sequence, expiry=int(self.unix) + seconds)
+        done = self._finish(node, StoreDone, node.peer.store_record(record, self.now))
+        assert isinstance(done, StoreDone)
+        return done
+
+    def run(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        end = self.now + seconds
+        while self._heap and self._heap[0][0] <= end:
+            self._step()
+        self.now = end
+
+    def run_until(self, condition: Callable[[], bool], seconds: float = 60.0) -> bool:
+        """Let virtual time pass until `condition` holds, at most `seconds`; whether it holds."""
+        end = self.now + seconds
+        while not condition():
+            if not self._heap or self._heap[0][0] > end:
+                self.now = end
+                return condition()
+            self._step()
+        return True
+
+    def pump(self, node: Node) -> None:
+        """Take the outputs of a node after a command: datagrams on their way, events into `node.events`."""
+        while (output := node.peer.poll_output()) is not None:
+            if isinstance(output, Transmit):
+                self.send(node.address, output.destination, output.data)
+            else:
+                node.events.append(output)
+        deadline = node.peer.poll_timeout()
+        if deadline is not None and (node.planned is None or deadline < node.planned):
+            node.planned = deadline
+            self._push(deadline, node.address, None, node.address)
+
+    def send(self, source: Address, destination: Address, data: bytes) -> None:
+        """Put a datagram on its way, or lose it."""
+        self.trace.append((self.now, source, destination, len(data)))
+        if self.loss and self._chance.uniform(0, 1) < self.loss:
+            return
+        self._push(self.now + self._chance.uniform(*LATENCY_SECONDS), destination, data, source)
+
+    def _push(self, when: float, target: Address, data: bytes | None, source: Address) -> None:
+        self._sequence += 1
+        heapq.heappush(self._heap, (when, self._sequence, target, data, source))
+
+    def _step(self) -> None:
+        when, _sequence, target, data, source = heapq.heappop(self._heap)
+        self.now = max(self.now, when)
+        node = self._by_address.get(target)
+        assert self._sequence < STEPS_MAX, "the world never comes to rest"
+        if node is None:
+            return
+        if data is not None:
+            node.peer.receive(data, source, self.now)
+        elif node.planned == when:
+            node.planned = None
+            node.peer.handle_timeout(self.now)
+        self.pump(node)
+
+    def _finish(self, node: Node, kind: type, number: int) -> Output:
+        self.pump(node)
+        ends: list[Output] = []
+
+        def is_done() -> bool:
+            ends.extend(event for event in node.events if isinstance(event, kind) and event.number == number)  # type: ignore[attr-defined]
+            node.events = [event for event in node.events if event not in ends]
+            return bool(ends)
+
+        assert self.run_until(is_done), f"seed: {kind.__name__} {number} never came"
+        return ends[0]
