@@ -12,11 +12,8 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted."""
     try:
         app()
-    except* P2psipError as group:
-        print(f"p2psip: {_first(group)}", file=sys.stderr)
-        sys.exit(1)
-    except* (OSError, trio.BrokenResourceError) as group:
-        print(f"p2psip: {_first(group)}", file=sys.stderr)
+    except* (P2psipError, OSError, trio.BrokenResourceError) as group:
+        print(f"p2psip: {_printable(str(_first(group)))}", file=sys.stderr)
         sys.exit(1)
     except* KeyboardInterrupt:
         sys.exit(130)
@@ -26,6 +23,10 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _printable(words: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in words)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from p2psip.app.quickcall import call_once, message_once
 from p2psip.app.settings import home_folder, load_settings
 from p2psip.app.show import Printer
 from p2psip.app.state import State
-from p2psip.app.views import show_call, show_lookup, show_new_phone, show_phones, show_status
+from p2psip.app.views import show_call, show_lookup, show_new_phone, show_outcome, show_phones, show_status
 from p2psip.base.chance import Chance
 from p2psip.net.clock import Clock
 
@@ -218,7 +218,7 @@ def message(
     """Send a text message through the running node."""
     shared = _context(context)
     report = trio.run(partial(message_once, shared.home, target, text))
-    shared.printer.answer(report, lambda: print(f"{report['status']} {report['reason']}"))
+    shared.printer.answer(report, lambda: show_outcome(shared.printer, report))
     if report["status"] >= 300:
         raise typer.Exit(1)
 

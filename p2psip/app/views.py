@@ -12,25 +12,30 @@ def show_new_phone(printer: Printer, new: NewPhone, server: tuple[str, int]) -> 
     """What to type into a phone, as text and as a QR code."""
     phone, (host, port) = new.phone, server
     domain = phone.address.partition("@")[2]
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    uri = f"sip:{phone.name}:{new.password}@{authority};domain={domain}"
     facts = {
         "name": phone.name,
         "address": phone.address,
         "domain": domain,
         "password": new.password,
-        "server": f"{host}:{port}",
+        "server": authority,
+        "host": host,
+        "port": port,
         "transport": "UDP or TCP",
         "algorithm": phone.algorithm,
+        "uri": uri,
     }
     titles = {
         "User name": phone.name,
         "Password": f"{new.password}   (shown only now)",
         "Domain / realm": domain,
-        "Proxy / server": f"{host}:{port}",
+        "Proxy / server": authority,
         "Transport": "UDP or TCP",
         "You are": f"sip:{phone.address}",
     }
     printer.answer(facts, lambda: printer.facts("Type this into the phone:", titles))
-    printer.qr(f"sip:{phone.name}:{new.password}@{host}:{port};domain={domain}")
+    printer.qr(uri)
 
 
 def show_phones(printer: Printer, phones: Sequence[Phone]) -> None:
@@ -73,17 +78,21 @@ def show_lookup(printer: Printer, found: Mapping[str, Any]) -> None:
     printer.answer(found, for_a_person)
 
 
+def show_outcome(printer: Printer, report: Mapping[str, Any]) -> None:
+    """The final status of a request in the words of whoever gave it."""
+    printer.text(f"{report['status']} {literal(report['reason'])}")
+
+
 def show_call(printer: Printer, report: Mapping[str, Any]) -> None:
     """How a call went."""
 
     def for_a_person() -> None:
-        printer.text(f"{report['status']} {literal(report['reason'])}")
+        show_outcome(printer, report)
         for name in (
             "post_dial_delay_ms",
-            "first_audio_ms",
             "seconds",
-            "packets_sent",
-            "packets_received",
+            "heard_seconds",
+            "ended_by",
             "recording",
         ):
             if report.get(name) is not None:
