@@ -21,6 +21,8 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 
 EARLY_PACKETS_MAX = 10
+PACKET_BYTES_MIN = 8
+SRTP_BYTES_MIN = 12
 
 _PROFILES = {
     "SRTP_AEAD_AES_128_GCM": Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
@@ -85,7 +87,7 @@ class SecureTransport:
         self._receive: Session | None = None
         self._early: deque[bytes] = deque(maxlen=EARLY_PACKETS_MAX)
         self._unsent: deque[bytes] = deque(maxlen=EARLY_PACKETS_MAX)
-        self._early_dtls: deque[tuple[bytes, Address]] = deque(maxlen=EARLY_PACKETS_MAX)
+        self._early_dtls: deque[tuple[bytes, Address, bool]] = deque(maxlen=EARLY_PACKETS_MAX)
         self._outputs: deque[Output] = deque()
         self.description = TransportDescription(
             self.agent.ufrag,
@@ -109,22 +111,20 @@ class SecureTransport:
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """Take one STUN or DTLS datagram."""
-        if data[0] < 4:
-            wrapped = self.agent.unwrap(data) if stun.is_indication(data) else None
-            if wrapped is None:
-                self.agent.receive(data, source, now)
-            elif self.destination is None:
-                self._early_dtls.append((wrapped, source))
-            else:
-                self._dtls.receive(wrapped, source, now)
-        elif self.destination is None:
-            self._early_dtls.append((data, source))
-        elif source == self.destination:
-            self._dtls.receive(data, source, now)
+        if self.lost:
+            return
+        if not stun.is_stun(data):
+            self._receive_dtls(data, source, now, wrapped=False)
+        elif not stun.is_indication(data):
+            self.agent.receive(data, source, now)
+        elif (inner := self.agent.unwrap(data)) is not None:
+            self._receive_dtls(inner, source, now, wrapped=True)
         self._drain(now)
 
     def handle_timeout(self, now: float) -> None:
         """Serve what is due."""
+        if self.lost:
+            return
         self.agent.handle_timeout(now)
         self._dtls.handle_timeout(now)
         self._drain(now)
@@ -142,6 +142,8 @@ class SecureTransport:
 
     def protect(self, packet: bytes) -> bytes | None:
         """The SRTP or SRTCP form of `packet`; None when it cannot be sent yet (a few are kept) or not at all."""
+        if len(packet) < PACKET_BYTES_MIN:
+            return None
         if self._send is None:
             self._unsent.append(packet)
             return None
@@ -151,8 +153,11 @@ class SecureTransport:
             return None
 
     def unprotect(self, packet: bytes, source: Address) -> bytes | None:
-        """The packet in an SRTP or SRTCP datagram from the chosen address; None when it is not to be believed."""
-        if source != self.destination or len(packet) < 12:
+        """The packet in an SRTP or SRTCP datagram; None when it is not to be believed.
+
+        It comes from the chosen address, or from another that works: until ICE concludes, both sides may differ.
+        """
+        if len(packet) < SRTP_BYTES_MIN or (source != self.destination and not self.agent.checklist.is_valid(source)):
             return None
         if self._receive is None:
             self._early.append(packet)
@@ -162,6 +167,13 @@ class SecureTransport:
         except (SrtpError, ValueError):
             self.undecryptable += 1
             return None
+
+    def _receive_dtls(self, data: bytes, source: Address, now: float, *, wrapped: bool) -> None:
+        """Wrapped DTLS has proved who sent it; bare DTLS is believed from the chosen address, and only when agreed on."""
+        if self.destination is None:
+            self._early_dtls.append((data, source, wrapped))
+        elif wrapped or (source == self.destination and not self._wraps):
+            self._dtls.receive(data, source, now)
 
     def _drain(self, now: float) -> None:
         while not self.lost:
@@ -201,8 +213,8 @@ class SecureTransport:
                 client=self._dtls_client, fingerprint=self._remote_fingerprint, destination=remote, now=now
             )
             while self._early_dtls:
-                data, source = self._early_dtls.popleft()
-                self._dtls.receive(data, source, now)
+                data, source, wrapped = self._early_dtls.popleft()
+                self._receive_dtls(data, source, now, wrapped=wrapped)
 
     def _begin(self, keys: Keys) -> None:
         profile = _PROFILES[keys.profile]
@@ -212,7 +224,7 @@ class SecureTransport:
         assert self.destination is not None
         self._outputs.append(Ready(self.destination))
         while self._unsent:
-            with contextlib.suppress(SrtpError):
+            with contextlib.suppress(SrtpError, ValueError):
                 packet = self._unsent.popleft()
                 wire = self._send.protect_rtcp(packet) if is_rtcp(packet) else self._send.protect(packet)
                 self._outputs.append(Transmit(wire, self.destination))

@@ -95,7 +95,7 @@ class IceAgent:
         self._tie_breaker = chance.integer(64)
         self._remote_ufrag = ""
         self._remote_password = ""
-        self._checklist = Checklist()
+        self.checklist = Checklist()
         self._checks: dict[bytes, _Check] = {}
         self._early: deque[tuple[Address, int, bool]] = deque(maxlen=EARLY_CHECKS_MAX)
         self._retransmit: Timers[Pair] = Timers()
@@ -142,7 +142,7 @@ class IceAgent:
             remote = parse_candidate(line)
         except RemoteError:
             return
-        self._checklist.pair_up(self.local, remote)
+        self.checklist.pair_up(self.local, remote)
         self._plan_pace(now)
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
@@ -187,7 +187,7 @@ class IceAgent:
                 case _Timer.NOMINATE:
                     self._nominate(now)
                 case _Timer.DEADLINE:
-                    self._fail(self._checklist.reason())
+                    self._fail(self.checklist.reason())
                 case _Timer.CONSENT:
                     self._refresh_consent(now)
                 case _Timer.CONSENT_EXPIRES:
@@ -210,7 +210,7 @@ class IceAgent:
 
     def _pace(self, now: float) -> None:
         """One check every PACE_SECONDS."""
-        pair = self._checklist.next_waiting(self.controlling)
+        pair = self.checklist.next_waiting(self.controlling)
         if pair is not None and self.state is State.CHECKING:
             self._check(pair, now)
             self._timers.set(_Timer.PACE, now + PACE_SECONDS)
@@ -273,15 +273,15 @@ class IceAgent:
         """The new controlling agent nominates; what the peer nominated in its old role no longer counts."""
         self.controlling = not self.controlling
         self._timers.stop(_Timer.NOMINATE)
-        for pair in self._checklist.pairs:
+        for pair in self.checklist.pairs:
             pair.nominated = False
-        if self.controlling and self._checklist.best_valid(True) is not None:
+        if self.controlling and self.checklist.best_valid(True) is not None:
             self._timers.set(_Timer.NOMINATE, now)
 
     def _take_check(self, source: Address, priority: int, use: bool, now: float) -> None:
         """Learn a peer-reflexive candidate, check back at once (§7.3.1.4), and follow a nomination (§7.3.1.5)."""
-        number = len(self._checklist.pairs)
-        pair = self._checklist.pair_up(self.local, peer_reflexive(source, priority, number))
+        number = len(self.checklist.pairs)
+        pair = self.checklist.pair_up(self.local, peer_reflexive(source, priority, number))
         if pair is None:
             return
         if use and not self.controlling:
@@ -329,8 +329,8 @@ class IceAgent:
             return
         pair.state = PairState.FAILED
         self._retransmit.stop(pair)
-        if self.state is State.CHECKING and self._checklist.is_refused():
-            self._fail(self._checklist.reason())
+        if self.state is State.CHECKING and self.checklist.is_refused():
+            self._fail(self.checklist.reason())
 
     def _check_succeeded(self, check: _Check, now: float) -> None:
         pair = check.pair
@@ -345,11 +345,11 @@ class IceAgent:
         elif self.state is State.CHECKING:
             self._use_early(pair)
             if self.controlling and _Timer.NOMINATE not in self._timers:
-                better_open = self._checklist.may_do_better_than(pair, True)
+                better_open = self.checklist.may_do_better_than(pair, True)
                 self._timers.set(_Timer.NOMINATE, now + (HOLD_BACK_SECONDS if better_open else 0.0))
 
     def _use_early(self, pair: Pair) -> None:
-        best = self.selected if self.selected in self._checklist.pairs else None
+        best = self.selected if self.selected in self.checklist.pairs else None
         if best is None or pair.priority(self.controlling) > best.priority(self.controlling):
             self.selected = pair
             self._outputs.append(Selected(pair.destination, nominated=False))
@@ -358,7 +358,7 @@ class IceAgent:
         """Regular nomination of the best valid pair (§8.1.1), repeated until it is answered."""
         if self.state is not State.CHECKING or not self.controlling:
             return
-        best = self._checklist.best_valid(True)
+        best = self.checklist.best_valid(True)
         if best is not None:
             self._check(best, now, nominate=True)
             self._timers.set(_Timer.NOMINATE, now + 2 * RETRANSMIT_SECONDS)
@@ -384,7 +384,7 @@ class IceAgent:
         return self._chance.uniform(0.8, 1.2) * CONSENT_SECONDS
 
     def _forget_checks(self) -> None:
-        self._checklist = Checklist()
+        self.checklist = Checklist()
         self._checks.clear()
         self._retransmit = Timers()
         for timer in (_Timer.PACE, _Timer.NOMINATE, _Timer.DEADLINE, _Timer.CONSENT):

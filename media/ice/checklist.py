@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from media.ice.candidates import Candidate, Pair, PairState
+from p2psip.base.core import Address
 
 PAIRS_MAX = 64
 REFUSALS_MAX = 3
@@ -45,6 +46,10 @@ class Checklist:
             and other.priority(controlling) > pair.priority(controlling)
             for other in self.pairs
         )
+
+    def is_valid(self, destination: Address) -> bool:
+        """Whether the path to `destination` has proved to work."""
+        return any(pair.destination == destination and pair.state is PairState.SUCCEEDED for pair in self.pairs)
 
     def is_refused(self) -> bool:
         """Whether every pair has failed, and at least one because the peer does not take our credentials."""

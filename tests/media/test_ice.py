@@ -184,11 +184,11 @@ def test_checks_that_come_before_the_answer_are_remembered_within_a_bound() -> N
 def test_a_peer_reflexive_pair_takes_the_priority_that_is_signalled_later() -> None:
     core = talking()
     core.receive(request(core), ELSEWHERE, 0.0)
-    learnt = core._checklist.pairs[1]
+    learnt = core.checklist.pairs[1]
     assert learnt.remote.type == "prflx"
     core.add_remote_candidate(local_candidate("host", ELSEWHERE, ELSEWHERE).to_sdp(), 0.1)
     assert learnt.remote.type == "host"
-    assert len(core._checklist.pairs) == 2
+    assert len(core.checklist.pairs) == 2
 
 
 def test_a_candidate_that_comes_late_is_checked_at_once() -> None:
@@ -207,9 +207,9 @@ def test_one_pair_and_one_candidate_over_the_bound() -> None:
     assert len(core.local) == CANDIDATES_MAX
     lines = [local_candidate("host", ("192.0.2.2", 5000 + n), B).to_sdp() for n in range(PAIRS_MAX + 1)]
     core.set_remote("peer", "their-password", lines, 0.0)
-    assert len(core._checklist.pairs) == PAIRS_MAX
+    assert len(core.checklist.pairs) == PAIRS_MAX
     core.receive(request(core), ELSEWHERE, 0.0)  # answered, though there is no room to check back
-    assert len(core._checklist.pairs) == PAIRS_MAX
+    assert len(core.checklist.pairs) == PAIRS_MAX
     assert ELSEWHERE in [to for _, to in sent(core)]
 
 
@@ -301,7 +301,7 @@ def test_a_forged_request_is_refused_and_changes_nothing(
     message.add_message_integrity(password.format(**words).encode())
     core.receive(bytes(message), ELSEWHERE, 0.0)
     assert [each.error_code for each, _ in sent(core)] == ([] if answer is None else [answer])
-    assert len(core._checklist.pairs) == 1
+    assert len(core.checklist.pairs) == 1
 
 
 def test_every_datagram_twice_changes_nothing() -> None:
@@ -330,7 +330,7 @@ def test_ten_thousand_garbage_datagrams_grow_nothing_past_its_bound() -> None:
             data[chance.integer(16) % (len(data) - 8)] ^= 1 + chance.integer(7)
         core.receive(bytes(data), ("203.0.113.1", 1 + number), 0.0)
         outputs(core)
-    assert len(core._checklist.pairs) == 1
+    assert len(core.checklist.pairs) == 1
     assert len(core._checks) == 1
     assert core.selected is None
 
@@ -340,7 +340,7 @@ def test_ten_thousand_honest_looking_checks_grow_nothing_past_its_bound() -> Non
     for number in range(10_000):
         core.receive(request(core, SOFTWARE=str(number)), ("203.0.113.1", 1 + number), 0.0)
         outputs(core)
-    assert len(core._checklist.pairs) <= PAIRS_MAX
+    assert len(core.checklist.pairs) <= PAIRS_MAX
     assert len(core._checks) <= TRANSACTIONS_MAX
     assert len(core._retransmit) <= PAIRS_MAX
 
