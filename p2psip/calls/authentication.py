@@ -1,6 +1,5 @@
 """Who a phone is: digest authentication of its requests (RFC 3261 §22), with a limit on guessing."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from p2psip.base.chance import Chance
@@ -11,8 +10,6 @@ from p2psip.sip.digest import DigestServer, digest_secret, parse_fields
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request, Response
-
-MOMENTS_MAX = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,6 @@ class Authenticator:
         self._chance = chance
         self._digest = DigestServer(realm, chance)
         self._nobody = digest_secret("SHA-256", chance.token(16), realm, chance.token(16))
-        self._moments: OrderedDict[int, None] = OrderedDict()
         self.limiter = GuessLimiter()
 
     def check(self, request: Request, flow: Flow, now: float) -> Account | Refusal:
@@ -78,18 +74,5 @@ class Authenticator:
         return None
 
     def _challenge(self, request: Request, algorithm: str, now: float, *, stale: bool = False) -> Response:
-        challenge = ("WWW-Authenticate", self._digest.challenge(algorithm, self._own_moment(now), stale=stale))
+        challenge = ("WWW-Authenticate", self._digest.challenge(algorithm, now, stale=stale))
         return make_response(request, 401, to_tag=self._chance.token(4), headers=[challenge])
-
-    def _own_moment(self, now: float) -> float:
-        """A moment at or shortly before `now` that no other challenge has.
-
-        A nonce is made from its millisecond; two phones with one nonce would look like a replay to each other.
-        """
-        millisecond = int(now * 1000)
-        while millisecond in self._moments:
-            millisecond -= 1
-        self._moments[millisecond] = None
-        if len(self._moments) > MOMENTS_MAX:
-            self._moments.popitem(last=False)
-        return millisecond / 1000

@@ -33,6 +33,10 @@ class MediaEnd(Protocol):
     def leg(self) -> Leg:
         """The leg to bridge; made when first needed."""
 
+    @property
+    def can_be_lost(self) -> bool:
+        """Whether the path has a heartbeat, so that `wait_lost` can return."""
+
     def take(self, body: bytes, *, is_offer: bool) -> Audio:
         """Read the peer's description and aim the media at it; RemoteError(488) when it cannot be used."""
 
@@ -47,7 +51,12 @@ class MediaEnd(Protocol):
 
 
 class PhoneEnd:
-    """Plain RTP towards a phone at `signalling_host`; our sockets are on `host` (None: the media plane's choice)."""
+    """Plain RTP towards a phone at `signalling_host`; its silence is no fault.
+
+    Our sockets are on `host` (None: the media plane's choice).
+    """
+
+    can_be_lost = False
 
     def __init__(self, media: MediaPort, chance: Chance, *, signalling_host: str, host: str | None) -> None:
         self.leg = media.phone_leg(host)
@@ -68,7 +77,7 @@ class PhoneEnd:
         return write_description(audio, self._origin, self._layout, phone_line(self.leg.local))
 
     async def wait_lost(self) -> str:
-        """A phone's RTP has no heartbeat: silence is no fault."""
+        """Never returns."""
         await trio.sleep_forever()
         raise AssertionError("never reached")
 
@@ -79,6 +88,8 @@ class PhoneEnd:
 
 class OverlayEnd:
     """ICE and DTLS-SRTP towards another node. Whoever speaks first is the offerer."""
+
+    can_be_lost = True
 
     def __init__(self, media: MediaPort, chance: Chance) -> None:
         self._media = media

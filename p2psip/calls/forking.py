@@ -76,7 +76,7 @@ class Forking:
 
     def watch(self, branch: Branch) -> None:
         """The media path of a ringing branch is being set up: give the branch up when the path is lost."""
-        if not branch.is_watched:
+        if branch.end.can_be_lost and not branch.is_watched:
             branch.is_watched = True
             self._nursery.start_soon(self._watch, branch)
 

@@ -50,7 +50,8 @@ class Talk:
             for side, other in ((self._caller, self._callee), (self._callee, self._caller)):
                 if side is not None:
                     nursery.start_soon(self._serve, side, other, nursery)
-                    nursery.start_soon(self._watch_media, side)
+                    if side.end.can_be_lost:
+                        nursery.start_soon(self._watch_media, side)
             await self._over.wait()
             nursery.cancel_scope.cancel()
         assert self.ending is not None
@@ -59,10 +60,13 @@ class Talk:
     async def say_goodbye(self, ending: Ending) -> None:
         """BYE to every side that did not hang up itself."""
         header = ending.header or reason_header(ending.status, ending.words)
+        sides = [side for side in (self._caller, self._callee) if side is not None and side is not ending.by]
+        if len(sides) == 1:
+            await sides[0].hang_up(header)
+            return
         async with trio.open_nursery() as nursery:
-            for side in (self._caller, self._callee):
-                if side is not None and side is not ending.by:
-                    nursery.start_soon(side.hang_up, header)
+            for side in sides:
+                nursery.start_soon(side.hang_up, header)
 
     def end(self, ending: Ending) -> None:
         """The call is over; the first word counts."""

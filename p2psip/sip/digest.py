@@ -1,7 +1,7 @@
 """Digest access authentication, both sides (RFC 3261 §22, RFC 7616, RFC 8760). MD5 and SHA-256, qop=auth.
 
-The server keeps no nonces: a nonce is a time and an HMAC over it, so that a flood of challenges costs no memory. What is
-kept is bounded: the highest nonce-count of the nonces that were used of late.
+The server keeps no nonces: a nonce is a time, a serial number and an HMAC over both, so that a flood of challenges costs no
+memory. What is kept is bounded: the highest nonce-count of the nonces that were used of late.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ FIELDS_MAX = 32
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _FIELD = re.compile(r"""\s*([A-Za-z0-9\-_]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*(?:,|$)""", re.DOTALL)
+_NONCE = re.compile(r"(([0-9a-f]{1,16})-[0-9a-f]{1,16})-[0-9a-f]{32}")
 _UNQUOTED = frozenset(("algorithm", "qop", "nc", "stale"))
 
 
@@ -110,11 +111,12 @@ class DigestServer:
     def __init__(self, realm: str, chance: Chance) -> None:
         self.realm = realm
         self._key = chance.bytes(32)
+        self._serial = 0
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def challenge(self, algorithm: str, now: float, *, stale: bool = False) -> str:
         """A WWW-Authenticate value. `now` is steady seconds."""
-        fields = {"realm": self.realm, "nonce": self._nonce(int(now * 1000)), "algorithm": algorithm, "qop": "auth"}
+        fields = {"realm": self.realm, "nonce": self._new_nonce(now), "algorithm": algorithm, "qop": "auth"}
         if stale:
             fields["stale"] = "true"
         return format_fields(fields).replace("qop=auth", 'qop="auth"')
@@ -134,17 +136,19 @@ class DigestServer:
             return Verdict(False, stale=True)
         return Verdict(True)
 
-    def _nonce(self, milliseconds: int) -> str:
-        stamp = f"{milliseconds:x}"
-        return f"{stamp}-{hmac.new(self._key, stamp.encode(), hashlib.sha256).hexdigest()[:32]}"
+    def _new_nonce(self, now: float) -> str:
+        """Milliseconds and a serial number, so that no two phones share a nonce, with a code that proves them ours."""
+        self._serial += 1
+        return self._nonce(f"{int(now * 1000):x}-{self._serial:x}")
+
+    def _nonce(self, stamp: str) -> str:
+        return f"{stamp}-{hmac.digest(self._key, stamp.encode(), 'sha256').hex()[:32]}"
 
     def _is_fresh(self, nonce: str, now: float) -> bool:
-        stamp = nonce.partition("-")[0]
-        if not re.fullmatch(r"[0-9a-f]{1,16}", stamp) or not hmac.compare_digest(
-            self._nonce(int(stamp, 16)).encode(), nonce.encode("utf-8", "replace")
-        ):
+        match = _NONCE.fullmatch(nonce)
+        if match is None or not hmac.compare_digest(self._nonce(match[1]), nonce):
             return False
-        return 0.0 <= now - int(stamp, 16) / 1000 + 0.001 <= NONCE_SECONDS_MAX
+        return 0.0 <= now - int(match[2], 16) / 1000 + 0.001 <= NONCE_SECONDS_MAX
 
     def _count_up(self, nonce: str, count: int) -> bool:
         """Refuse a nonce-count that is not above the last one (a replay)."""

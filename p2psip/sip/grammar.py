@@ -17,7 +17,6 @@ _PARAMETER = re.compile(
 _PLAIN = re.compile(r"(?:;[a-z0-9\-]+(?:=[A-Za-z0-9\-.!%*_+~:]+)?)*")
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|<[^<>]*>|,|[^,"<>]+', re.DOTALL)
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
-_QUOTE = re.compile(r'(["\\])')
 
 
 def is_token(text: str) -> bool:
@@ -32,7 +31,7 @@ def unquote(text: str) -> str:
 
 def quote(text: str) -> str:
     """`text` as a quoted string."""
-    return '"' + _QUOTE.sub(r"\\\1", text) + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def parse_parameters(text: str) -> Parameters:

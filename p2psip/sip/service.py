@@ -198,7 +198,6 @@ class SipService:
                 except OSError:  # an ICMP error of an earlier send; the socket itself is well
                     continue
                 self._receive(data, Flow("udp", local, source[:2]))
-            await trio.lowlevel.checkpoint()
 
     def _receive_stream(self, data: bytes, flow: Flow) -> None:
         self._receive(data, flow)
@@ -235,7 +234,7 @@ class SipService:
         earlier = deadline is not None and deadline < self._deadline
         self._deadline = math.inf if deadline is None else deadline
         if earlier and self._timer_scope is not None:
-            self._timer_scope.cancel()
+            self._timer_scope.deadline = trio.current_time() + max(self._deadline - self._now(), 0.0)
 
     def _handle(self, output: object) -> None:
         match output:
