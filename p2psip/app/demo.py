@@ -16,6 +16,7 @@ from p2psip.app.handset import open_handset
 from p2psip.app.local_network import LocalNetwork, NodeProcess, PhoneAccount
 from p2psip.app.show import Printer
 from p2psip.app.views import show_ladder
+from p2psip.base.errors import P2psipError
 from p2psip.softphone.phone import CallReport, Credentials, Softphone
 
 SHARE_NEEDED = 0.95
@@ -23,7 +24,13 @@ HANG_UP_SECONDS_MAX = 3.0
 NOTE_SECONDS = 0.5
 CALLER_NOTES = (440.0, 660.0, 550.0)
 CALLEE_NOTES = (880.0, 700.0, 1000.0)
+CALL_SECONDS_MAX = 20.0
+MARK = ".p2psip-demo"
 PEOPLE = ("alice", "bob", "carol")
+
+
+class DemoError(P2psipError):
+    """The folder of the demo cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +44,7 @@ class DemoCall:
 
 async def run_demo(folder: Path, printer: Printer) -> bool:
     """Run it; whether everything went well. Recordings and logs stay in `folder`."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)  # noqa: ASYNC240 - before anything runs
+    _clear(folder)
     network = LocalNetwork(folder)
     calls: list[DemoCall] = []
     try:
@@ -64,6 +70,19 @@ async def run_demo(folder: Path, printer: Printer) -> bool:
     return ok
 
 
+def _clear(folder: Path) -> None:
+    """An empty folder; what was left by a demo before goes, and nothing else ever does."""
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            if not (folder / MARK).is_file():
+                raise DemoError(f"{folder} holds other files: say with --folder where recordings and logs may be left")
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).write_text("Left by `p2psip demo`, which empties this folder when it runs again.\n")
+    except OSError as error:
+        raise DemoError(f"the folder {folder} cannot be used: {error}") from error
+
+
 async def _one_call(
     printer: Printer,
     folder: Path,
@@ -86,7 +105,7 @@ async def _one_call(
         await called.register()
         hung_up = trio.Event()
         nursery.start_soon(_answer, called, callee, reports, hung_up)
-        with trio.fail_after(20):
+        with trio.move_on_after(CALL_SECONDS_MAX):
             await _wait_published(nodes[callee])
             reports[caller] = await calling.call(target, _melody(CALLER_NOTES), 0.0)
         with trio.move_on_after(HANG_UP_SECONDS_MAX):
@@ -106,7 +125,12 @@ async def _judge(
     nodes: dict[str, NodeProcess],
 ) -> DemoCall:
     caller, callee = people
-    record = (await ask(nodes[caller].home, "calls"))[-1]
+    records = await ask(nodes[caller].home, "calls")
+    if caller not in reports or not records:
+        words = f"no end within {CALL_SECONDS_MAX:.0f} s"
+        printer.text(f"[bold red]{words}[/]")
+        return DemoCall(title, ok=False, facts={"status": 408, "reason": words})
+    record = records[-1]
     show_in_words = not printer.as_json
     if show_in_words:
         show_ladder(printer, record["ladder"])
@@ -118,6 +142,7 @@ async def _judge(
         write_wav(folder / f"{title.replace(' ', '-')}-heard-by-{name}.wav", report.heard)
     facts = {
         "status": reports[caller].status,
+        "reason": reports[caller].reason,
         "post_dial_delay_ms": record["post_dial_delay_ms"],
         "first_audio_ms": record["first_audio_ms"],
         "lookup_hops": record["hops"],
