@@ -1,7 +1,7 @@
 """One iterative lookup: asks the next candidate the moment any answer arrives, ALPHA at a time, never in rounds.
 
 It ends when the WIDTH closest candidates that are alive have all answered, or, for records, when enough of them agree. Who
-takes longer than usual holds up nobody, unless nothing was found without it.
+takes longer than usual holds up nobody, unless without it no record, or too few of the closest, were found.
 """
 
 from bisect import insort
@@ -84,12 +84,12 @@ class Lookup:
             alive += 1
             if alive >= self.width:
                 break
-        if self._under_way == 0 and not (self._late and self.wants_records and not self._tells(self.newest)):
+        if self._under_way == 0 and not (self._late and self._lacks_something()):
             self.finished = True
         return None
 
     def late(self, contact: Contact) -> None:
-        """`contact` takes longer than usual: go on with others. Only "there is no record" waits for it to the end."""
+        """`contact` takes longer than usual: go on with others. Only a lookup that still lacks something waits for it."""
         candidate = self._candidates.get(contact.node_key)
         if candidate is not None and candidate.asked and not (candidate.late or candidate.answered or candidate.failed):
             candidate.late = True
@@ -118,6 +118,12 @@ class Lookup:
     def closest(self, count: int) -> list[Contact]:
         """The closest that have answered, closest first."""
         return [candidate.contact for candidate in self._order if candidate.answered][:count]
+
+    def _lacks_something(self) -> bool:
+        """Whether what the late ones may say still matters: no record yet, or fewer than WIDTH places to go on from."""
+        if self.wants_records:
+            return not self._tells(self.newest)
+        return len(self.closest(self.width)) < self.width
 
     def _settle(self, candidate: _Candidate) -> None:
         if candidate.answered or candidate.failed:
