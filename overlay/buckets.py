@@ -7,6 +7,7 @@ plain: a dictionary per bucket. kademlia's `Node` and `NodeHeap` are the oracle 
 from collections.abc import Iterator
 
 from overlay.contact import Contact, network_of
+from p2psip.base.core import Address
 
 BITS = 160
 BUCKET_CONTACTS_MAX = 20
@@ -46,26 +47,35 @@ class RoutingTable:
         """
         held = self.get(contact)
         if held is not None:
-            held.address, held.failures, held.last_seen = contact.address, 0, contact.last_seen
+            held.failures, held.last_seen = 0, contact.last_seen
+            self.move(held, contact.address)
             return True
         if not self.has_room(contact):
             return False
         bucket = self._bucket(contact.number)
-        network = network_of(contact.address[0])
         if len(bucket) >= BUCKET_CONTACTS_MAX:
             self.remove(next(other for other in bucket.values() if other.failures))
         bucket[contact.node_key] = self._contacts[contact.node_key] = contact
         self._used |= 1 << self._index(contact.number)
-        if network is not None:
-            self._networks[network] = self._networks.get(network, 0) + 1
+        self._count(contact.address, 1)
+        return True
+
+    def move(self, held: Contact, address: Address) -> bool:
+        """A peer in the table is at another address now; False, and nothing changed, when that network is full."""
+        old, new = network_of(held.address[0]), network_of(address[0])
+        if new != old:
+            if not self._network_has_room(address):
+                return False
+            self._count(held.address, -1)
+            self._count(address, 1)
+        held.address = address
         return True
 
     def has_room(self, contact: Contact) -> bool:
         """Whether `add` would hold this peer that is not in the table yet."""
         if contact.number == self._own or len(self._contacts) >= TABLE_CONTACTS_MAX:
             return False
-        network = network_of(contact.address[0])
-        if network is not None and self._networks.get(network, 0) >= NETWORK_CONTACTS_MAX:
+        if not self._network_has_room(contact.address):
             return False
         bucket = self._bucket(contact.number)
         return len(bucket) < BUCKET_CONTACTS_MAX or any(other.failures for other in bucket.values())
@@ -79,11 +89,7 @@ class RoutingTable:
         del bucket[contact.node_key]
         if not bucket:
             self._used &= ~(1 << self._index(contact.number))
-        network = network_of(held.address[0])
-        if network is not None and network in self._networks:
-            self._networks[network] -= 1
-            if not self._networks[network]:
-                del self._networks[network]
+        self._count(held.address, -1)
 
     def find_closest(self, target: int, count: int) -> list[Contact]:
         """Exactly the `count` contacts closest to `target`, closest first.
@@ -104,6 +110,17 @@ class RoutingTable:
         used = [index for index, bucket in enumerate(self._buckets) if bucket] or [BITS - 1]
         index = used[draw % len(used)]
         return self._own ^ (1 << index) ^ (draw & (1 << index) - 1)
+
+    def _network_has_room(self, address: Address) -> bool:
+        network = network_of(address[0])
+        return network is None or self._networks.get(network, 0) < NETWORK_CONTACTS_MAX
+
+    def _count(self, address: Address, change: int) -> None:
+        network = network_of(address[0])
+        if network is not None:
+            self._networks[network] = self._networks.get(network, 0) + change
+            if not self._networks[network]:
+                del self._networks[network]
 
     def _index(self, number: int) -> int:
         return (number ^ self._own).bit_length() - 1
