@@ -18,6 +18,7 @@ from p2psip.base.keys import node_id_of
 CONTACTS_PER_ANSWER = 8
 RECORDS_PER_ANSWER_MAX = 16
 ANSWER_BYTES_MAX = 1_800
+ANSWER_HEAD_BYTES = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,9 @@ class Holder:
         else:
             proved = self._is_proved(request.token, node_id, source, now)
         budget = ANSWER_BYTES_MAX if proved else min(AMPLIFICATION_MAX * (len(payload) + 65) - 65, ANSWER_BYTES_MAX)
-        certificate = self.certificate if request.wants_certificate else None
-        room = budget - 80 - (len(certificate) if certificate else 0)
+        fits = len(self.certificate) + ANSWER_HEAD_BYTES <= budget
+        certificate = self.certificate if request.wants_certificate and fits else None
+        room = budget - ANSWER_HEAD_BYTES - (len(certificate) if certificate else 0)
         try:
             result: Any = self._serve(request, proved, room, unix)
             status = OK
