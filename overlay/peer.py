@@ -24,7 +24,6 @@ from overlay.rpc import (
     OK,
     PING,
     REQUEST,
-    STORE,
     Answer,
     Callback,
     Late,
@@ -67,7 +66,6 @@ class Peer:
         self.number = int.from_bytes(node_key.node_id, "big")
         self.membership = membership
         self.table = RoutingTable(self.number)
-        self.unix_offset = unix_offset
         self.malformed = 0
         self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset)
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
@@ -79,12 +77,21 @@ class Peer:
         self._certificates: OrderedDict[bytes, bytes] = OrderedDict()
         self._addresses: OrderedDict[bytes, Address] = OrderedDict()
         self._unproved: OrderedDict[bytes, deque[bytes]] = OrderedDict()
-        self._seen: deque[tuple[bytes, Address]] = deque(maxlen=SEEN_VOTES_MAX)
+        self._seen: OrderedDict[bytes, Address] = OrderedDict()
         self._checking: set[bytes] = set()
         self._timers: Timers[str] = Timers()
         self._timers.set("refresh", now + self._chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
         self._timers.set("ping", now + self._chance.uniform(0.5, 1.0) * PING_SECONDS)
         self._outputs: deque[Output] = deque()
+
+    @property
+    def unix_offset(self) -> float:
+        """Unix time minus steady time."""
+        return self._searches.unix_offset
+
+    @unix_offset.setter
+    def unix_offset(self, seconds: float) -> None:
+        self._searches.unix_offset = seconds
 
     @property
     def store(self) -> RecordStore:
@@ -100,7 +107,7 @@ class Peer:
     def seen_as(self) -> Address | None:
         """Our address as at least SEEN_VOTES_NEEDED different peers see it (of the last votes, one for each peer)."""
         votes: dict[Address, set[bytes]] = {}
-        for voter, address in self._seen:
+        for voter, address in self._seen.items():
             votes.setdefault(address, set()).add(voter)
         best = max(votes, key=lambda address: len(votes[address]), default=None)
         return best if best is not None and len(votes[best]) >= SEEN_VOTES_NEEDED else None
@@ -131,11 +138,10 @@ class Peer:
         self._holder.certificate = certificate
 
     def update_configuration(self, configuration: bytes) -> bool:
-        """Take a newer signed configuration; peers that it bans leave the table."""
+        """Take a newer signed configuration; peers that it bans or revokes leave the table."""
         newer = self.membership.update(configuration)
         if newer:
-            banned = self.membership.configuration.banned_node_ids
-            for contact in [contact for contact in self.table if contact.node_id in banned]:
+            for contact in [contact for contact in self.table if not self._is_member(contact, self._searches.now)]:
                 self.table.remove(contact)
         return newer
 
@@ -244,7 +250,7 @@ class Peer:
         held = self.table.get(contact)
         if held is not None:
             if served.is_proved:
-                held.address = contact.address
+                self.table.move(held, contact.address)
             return
         if not self.table.has_room(contact):
             return
@@ -267,12 +273,10 @@ class Peer:
         if found is None:
             return
         contact, answer, callback = found
-        self._seen.append((sender, answer.seen))
         if answer.certificate is not None:
             self._learn_certificate(contact, answer.certificate, now)
-        if answer.status == 401:
-            self._requests.forget_token(sender)
         if self._is_member(contact, now):
+            self._vote(sender, answer.seen)
             if self.table.get(contact) is None:
                 self._take_in(contact, now)
             callback(contact, answer)
@@ -280,6 +284,12 @@ class Peer:
             self.table.remove(contact)
             callback(contact, None)
         self._compare_configuration(contact, answer.sequence, now)
+
+    def _vote(self, voter: bytes, seen: Address) -> None:
+        self._seen[voter] = seen
+        self._seen.move_to_end(voter)
+        if len(self._seen) > SEEN_VOTES_MAX:
+            self._seen.popitem(last=False)
 
     def _learn_certificate(self, contact: Contact, der: bytes, now: float) -> None:
         try:
@@ -346,7 +356,7 @@ class Peer:
             closer = sum(contact.number ^ key < self.number ^ key for contact in closest if contact is not newcomer)
             if newcomer in closest and closer < HANDING_OVER_NODES and handed < HANDED_OVER_MAX:
                 handed += 1
-                self._ask(newcomer, STORE, [encode_record(record)], _ignore, now)
+                self._searches.store_at(newcomer, encode_record(record), _ignore)
 
     def _refresh(self, now: float) -> None:
         """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper)."""

@@ -30,6 +30,7 @@ TOKENS_MAX = 4_096
 PADDED_BYTES = 420
 AMPLIFICATION_MAX = 3
 OK = 200
+UNAUTHORIZED = 401
 
 _REQUEST, _ANSWER = bytes((REQUEST,)), bytes((ANSWER,))
 
@@ -137,10 +138,6 @@ class PendingRequests:
                 self._tokens.popitem(last=False)
         return contact, answer, waiting.callback
 
-    def forget_token(self, node_key: bytes) -> None:
-        """The other side no longer takes our token."""
-        self._tokens.pop(node_key, None)
-
     def handle_timeout(self, now: float) -> list[tuple[Contact, Callback]]:
         """Repeat once what is due; give back what is given up."""
         lost: list[tuple[Contact, Callback]] = []
@@ -199,7 +196,7 @@ def _parse_answer(payload: bytes) -> tuple[int, Answer]:
             bytes() | None as certificate,
             int() as sequence,
             result,
-        ]:
+        ] if 0 < port < 65_536:
             return number, Answer(status, (unpack_host(packed), port), token, certificate, sequence, result)
         case _:
             raise RemoteError("an answer of an unknown form")

@@ -10,7 +10,7 @@ from overlay.events import LookupDone, StoreDone
 from overlay.lookup import Authored, Lookup
 from overlay.records import Record, RecordVerifier, decode_record, encode_record
 from overlay.region import HOLDERS_MAX, NetworkSize
-from overlay.rpc import FIND, OK, STORE, Answer, Callback, Late
+from overlay.rpc import FIND, OK, STORE, UNAUTHORIZED, Answer, Callback, Late
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import KEY_BYTES
 
@@ -155,6 +155,8 @@ class Searches:
         for data in packed_records:
             try:
                 record = decode_record(data)
+                if int.from_bytes(record.key, "big") != lookup.target:
+                    continue  # genuine, but of somebody else
                 records.append((record, self._verifier.verify(record, self.now + self.unix_offset)))
             except (RemoteError, TypeError):
                 continue  # one false or expired record says nothing about the others
@@ -178,4 +180,15 @@ class Searches:
         if not holders:
             self._emit(StoreDone(number, 0, None))
         for contact in holders:
-            self._ask(contact, STORE, [data], done, self.now)
+            self.store_at(contact, data, done)
+
+    def store_at(self, contact: Contact, data: bytes, callback: Callback) -> None:
+        """Store an encoded record at one peer; once more if it takes our write token no longer and sends a new one."""
+
+        def answered(asked: Contact, answer: Answer | None) -> None:
+            if answer is not None and answer.status == UNAUTHORIZED and answer.token:
+                self._ask(asked, STORE, [data], callback, self.now)
+            else:
+                callback(asked, answer)
+
+        self._ask(contact, STORE, [data], answered, self.now)
