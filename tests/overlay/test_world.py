@@ -21,3 +21,114 @@ def test_every_lookup_of_every_node_finds_the_record(count: int) -> None:
     owner = world.nodes[count // 2]
     assert world.register(owner).holders >= 8
     assert found_sequences(world, owner.device.certificate.addresses[0]) == [[1]] * count
+
+
+@pytest.mark.slow
+def test_every_lookup_among_a_thousand_nodes_finds_the_record() -> None:
+    world = World(seed=1000)
+    world.populate(1000)
+    owner = world.nodes[500]
+    assert world.register(owner).holders >= 8
+    assert found_sequences(world, owner.device.certificate.addresses[0]) == [[1]] * 1000
+
+
+def test_the_closest_that_a_lookup_finds_are_the_true_closest() -> None:
+    world = World(seed=2)
+    world.populate(50)
+    for number in range(20):
+        key = number.to_bytes(1, "big") * 20
+        true = sorted(world.nodes, key=lambda node: node.peer.number ^ int.from_bytes(key, "big"))
+        done = world.look_up(world.nodes[number], key, records=False)
+        others = [node.key for node in true if node is not world.nodes[number]]
+        assert [contact.node_key for contact in done.closest[:5]] == others[:5]
+
+
+def test_every_lookup_finds_the_record_when_every_tenth_datagram_is_lost() -> None:
+    world = World(seed=3, loss=0.1)
+    world.populate(50)
+    owner = world.nodes[7]
+    assert world.register(owner).holders >= 6
+    assert found_sequences(world, owner.device.certificate.addresses[0]) == [[1]] * 50
+
+
+def test_every_lookup_finds_the_record_after_a_third_of_the_nodes_has_vanished() -> None:
+    world = World(seed=4)
+    world.populate(60)
+    owner = world.nodes[0]
+    world.register(owner)
+    for node in world.nodes[1::3]:
+        world.vanish(node)
+    assert found_sequences(world, owner.device.certificate.addresses[0]) == [[1]] * 40
+
+
+def test_the_vanished_leave_the_tables() -> None:
+    world = World(seed=5)
+    world.populate(20)
+    gone = world.nodes[3]
+    world.vanish(gone)
+    world.run(1_500)
+    assert [node for node in world.alive if node.peer.table.find(gone.key)] == []
+
+
+def test_newcomers_get_the_records_that_they_should_hold() -> None:
+    world = World(seed=6)
+    world.populate(20)
+    owner = world.nodes[0]
+    world.register(owner)
+    address = owner.device.certificate.addresses[0]
+    old = list(world.nodes)
+    world.populate(30)
+    key = int.from_bytes(owner.device.record().key, "big")
+    world.run(5)
+    closest = sorted(world.nodes, key=lambda node: node.peer.number ^ key)[:5]
+    assert any(node not in old for node in closest)
+    assert [node for node in closest if node is not owner and len(node.peer.store) == 0] == []
+    for node in old[1:]:
+        world.vanish(node)
+    assert found_sequences(world, address) == [[1]] * 31
+
+
+def test_a_record_that_has_expired_is_found_by_nobody_and_offered_to_nobody() -> None:
+    world = World(seed=7)
+    world.populate(20)
+    owner = world.nodes[0]
+    world.register(owner, seconds=60)
+    address = owner.device.certificate.addresses[0]
+    assert found_sequences(world, address) == [[1]] * 20
+    world.run(61)
+    assert found_sequences(world, address) == [[]] * 20
+    old = len(world.nodes)
+    world.populate(20)
+    assert [len(node.peer.store) for node in world.nodes[old:]] == [0] * 20
+
+
+def test_a_newer_record_replaces_the_older_one_for_everybody() -> None:
+    world = World(seed=8)
+    world.populate(30)
+    owner = world.nodes[0]
+    world.register(owner, 1)
+    world.register(owner, 2)
+    assert found_sequences(world, owner.device.certificate.addresses[0]) == [[2]] * 30
+
+
+def test_a_configuration_spreads_and_who_is_revoked_leaves_every_table() -> None:
+    world = World(seed=9)
+    world.populate(30)
+    revoked = world.nodes[4]
+    serial = revoked.device.certificate.serial
+    newer = world.town.configuration(2, revoked_serials=frozenset((serial,)), banned_node_ids=frozenset())
+    world.nodes[0].peer.update_configuration(newer)
+    world.run(700)
+    others = [node for node in world.nodes if node is not revoked]
+    assert {node.peer.membership.configuration.sequence for node in others} == {2}
+    assert [node for node in others if node.peer.table.find(revoked.key)] == []
+
+
+def test_the_same_seed_gives_the_same_trace() -> None:
+    traces = []
+    for _ in range(2):
+        world = World(seed=10, loss=0.05)
+        world.populate(12)
+        world.register(world.nodes[3])
+        traces.append(world.trace)
+    assert traces[0] == traces[1]

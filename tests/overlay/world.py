@@ -14,6 +14,7 @@ from tests.overlay.devices import UNIX, Device, Town
 
 LATENCY_SECONDS = (0.005, 0.08)
 JOIN_SECONDS = 3.0
+JOIN_ATTEMPTS_MAX = 5
 STEPS_MAX = 20_000_000
 
 
@@ -85,13 +86,14 @@ class World:
             self.join(self.add(), *([self._chance.choice(introducers)] if introducers else []))
 
     def join(self, node: Node, *introducers: Node) -> None:
-        """Greet the introducers and look oneself up, as the service does."""
-        for introducer in introducers:
-            node.peer.greet(introducer.key, introducer.address, self.now)
-        self.pump(node)
-        if introducers:
-            self.run_until(lambda: len(node.peer.table) > 0, JOIN_SECONDS)
-            self.look_up(node, node.device.node_key.node_id, records=False)
+        """Greet the introducers until one answers, and look oneself up, as a node does."""
+        for _ in range(JOIN_ATTEMPTS_MAX):
+            for introducer in introducers:
+                node.peer.greet(introducer.key, introducer.address, self.now)
+            self.pump(node)
+            if introducers and self.run_until(lambda: len(node.peer.table) > 0, JOIN_SECONDS):
+                self.look_up(node, node.device.node_key.node_id, records=False)
+                return
 
     def vanish(self, node: Node) -> None:
         """The node is gone without a word."""
