@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from media import stun
 from media.ice.candidates import Candidate, Pair, PairState, parse_candidate, peer_reflexive
-from media.ice.checklist import REFUSALS_MAX, Checklist
+from media.ice.checklist import REFUSALS_MAX, Check, Checklist, Checks
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import RemoteError
@@ -23,7 +23,6 @@ from p2psip.base.timers import Timers
 
 CANDIDATES_MAX = 32
 EARLY_CHECKS_MAX = 16
-TRANSACTIONS_MAX = 256
 ATTEMPTS_MAX = 8
 
 PACE_SECONDS = 0.005
@@ -71,16 +70,6 @@ class Failed:
 Output = Transmit | Selected | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
-    """A check under way: the answer is judged by the role and the wish that it was sent with (§7.2.5)."""
-
-    pair: Pair
-    nominate: bool
-    controlling: bool
-    sent_at: float
-
-
 class IceAgent:
     """The core of one agent. Feed it STUN only; drain it after every input."""
 
@@ -96,7 +85,7 @@ class IceAgent:
         self._remote_ufrag = ""
         self._remote_password = ""
         self.checklist = Checklist()
-        self._checks: dict[bytes, _Check] = {}
+        self._checks = Checks()
         self._early: deque[tuple[Address, int, bool]] = deque(maxlen=EARLY_CHECKS_MAX)
         self._retransmit: Timers[Pair] = Timers()
         self._timers: Timers[_Timer] = Timers()
@@ -216,12 +205,11 @@ class IceAgent:
             self._timers.set(_Timer.PACE, now + PACE_SECONDS)
 
     def _check(self, pair: Pair, now: float, *, nominate: bool = False) -> None:
-        if len(self._checks) >= TRANSACTIONS_MAX:
-            self._checks.pop(next(iter(self._checks)))
         transaction = self._chance.bytes(12)
-        self._checks[transaction] = _Check(pair, nominate, self.controlling, now)
+        self._checks.add(transaction, Check(pair, nominate, self.controlling, now))
         if pair.state is not PairState.SUCCEEDED:
             pair.state = PairState.IN_PROGRESS
+            pair.is_hastened = False
             delay = min(RETRANSMIT_SECONDS * 2**pair.attempts, RETRANSMIT_SECONDS_MAX)
             self._retransmit.set(pair, now + delay)
         pair.attempts = min(pair.attempts + 1, ATTEMPTS_MAX)
@@ -289,8 +277,16 @@ class IceAgent:
         if pair.state is PairState.SUCCEEDED:
             if pair.nominated:
                 self._conclude(pair, now)
+        elif pair.state is PairState.IN_PROGRESS:
+            self._hasten(pair, now)
         elif self.state is State.CHECKING or pair.nominated:
             self._check(pair, now)
+
+    def _hasten(self, pair: Pair, now: float) -> None:
+        """Our check may have met a NAT that the peer's has opened since, or its answer is on the way already (§6.1.4)."""
+        if not pair.is_hastened:
+            pair.is_hastened = True
+            self._retransmit.set(pair, now + PACE_SECONDS)
 
     # Responses to our checks
 
@@ -299,20 +295,20 @@ class IceAgent:
         if check is None:
             return
         if message.error_code == 401 and source == check.pair.destination:  # comes without integrity (RFC 8489 §9.1.3)
-            del self._checks[message.transaction_id]
+            self._checks.remove(message.transaction_id)
             self._refused(check.pair)
             return
         try:
             stun.verify(message, self._remote_password)
         except RemoteError:
             return
-        del self._checks[message.transaction_id]
+        self._checks.remove(message.transaction_id)
         if message.message_class == stun.Class.ERROR:
             self._check_failed(check, message.error_code, now)
         elif source == check.pair.destination:  # §7.2.5.2.1: the answer must come from where the check went
             self._check_succeeded(check, now)
 
-    def _check_failed(self, check: _Check, code: int | None, now: float) -> None:
+    def _check_failed(self, check: Check, code: int | None, now: float) -> None:
         pair = check.pair
         if code == 487:
             if check.controlling == self.controlling:  # several checks of the old role may be answered so
@@ -332,7 +328,7 @@ class IceAgent:
         if self.state is State.CHECKING and self.checklist.is_refused():
             self._fail(self.checklist.reason())
 
-    def _check_succeeded(self, check: _Check, now: float) -> None:
+    def _check_succeeded(self, check: Check, now: float) -> None:
         pair = check.pair
         pair.rtt = now - check.sent_at
         pair.attempts = 0
@@ -345,8 +341,10 @@ class IceAgent:
         elif self.state is State.CHECKING:
             self._use_early(pair)
             if self.controlling and _Timer.NOMINATE not in self._timers:
-                better_open = self.checklist.may_do_better_than(pair, True)
-                self._timers.set(_Timer.NOMINATE, now + (HOLD_BACK_SECONDS if better_open else 0.0))
+                if self.checklist.may_do_better_than(pair, True):
+                    self._timers.set(_Timer.NOMINATE, now + HOLD_BACK_SECONDS)
+                else:
+                    self._nominate(now)
 
     def _use_early(self, pair: Pair) -> None:
         best = self.selected if self.selected in self.checklist.pairs else None

@@ -84,6 +84,7 @@ class Pair:
     nominated: bool = False
     rtt: float | None = None
     refusals: int = 0
+    is_hastened: bool = False
 
     @property
     def destination(self) -> Address:

@@ -1,12 +1,54 @@
-"""The checklist of one agent (RFC 8445 §6.1.2): its pairs, which is checked next, and which is the best that works."""
+"""The checklist of one agent (RFC 8445 §6.1.2): its pairs, which is checked next, which is the best that works, and the
+checks that wait for an answer.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from media.ice.candidates import Candidate, Pair, PairState
 from p2psip.base.core import Address
 
 PAIRS_MAX = 64
 REFUSALS_MAX = 3
+CHECKS_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check under way: its answer is judged by the role and the wish that it was sent with (§7.2.5)."""
+
+    pair: Pair
+    nominate: bool
+    controlling: bool
+    sent_at: float
+
+
+class Checks:
+    """The checks that wait for an answer, by transaction id; the oldest beyond CHECKS_MAX are forgotten."""
+
+    def __init__(self) -> None:
+        self._by_transaction: dict[bytes, Check] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_transaction)
+
+    def add(self, transaction: bytes, check: Check) -> None:
+        """A check is sent."""
+        if len(self._by_transaction) >= CHECKS_MAX:
+            del self._by_transaction[next(iter(self._by_transaction))]
+        self._by_transaction[transaction] = check
+
+    def get(self, transaction: bytes) -> Check | None:
+        """The check that an answer is to."""
+        return self._by_transaction.get(transaction)
+
+    def remove(self, transaction: bytes) -> None:
+        """The check is answered."""
+        self._by_transaction.pop(transaction, None)
+
+    def clear(self) -> None:
+        """Expect no answer any more."""
+        self._by_transaction.clear()
 
 
 class Checklist:

@@ -8,14 +8,14 @@ from media.ice.agent import (
     CONSENT_SECONDS,
     DEADLINE_SECONDS,
     EARLY_CHECKS_MAX,
-    TRANSACTIONS_MAX,
+    PACE_SECONDS,
     Failed,
     IceAgent,
     Selected,
     State,
 )
 from media.ice.candidates import local_candidate
-from media.ice.checklist import PAIRS_MAX, REFUSALS_MAX
+from media.ice.checklist import CHECKS_MAX, PAIRS_MAX, REFUSALS_MAX
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from tests.media.world import World, agent, introduce, nominated
@@ -172,6 +172,28 @@ def test_a_check_of_the_peer_is_checked_back_at_once() -> None:
     assert check.message_class == stun.Class.REQUEST
 
 
+def test_a_check_that_is_under_way_is_repeated_soon_and_not_put_off_by_more_of_the_peers() -> None:
+    core = talking()
+    outputs(core)
+    core.receive(request(core), B, 0.001)
+    assert [message.message_class for message, _ in sent(core)] == [stun.Class.RESPONSE]
+    core.receive(request(core, SOFTWARE="again"), B, 0.005)
+    outputs(core)
+    core.handle_timeout(0.001 + PACE_SECONDS)
+    assert [(message.message_class, to) for message, to in sent(core)] == [(stun.Class.REQUEST, B)]
+
+
+def test_a_pair_of_agents_next_to_each_other_needs_six_datagrams() -> None:
+    world = World(12, latency=(0.0001, 0.0002))
+    one, other = agent(A), agent(B, controlling=False, seed=2)
+    host_a, host_b = world.add(one, A), world.add(other, B)
+    introduce(one, other, world.now)
+    begun = world.now
+    world.run(1.0, until=lambda: bool(nominated(host_a) and nominated(host_b)))
+    assert world.sent == 6
+    assert world.now - begun < 0.001
+
+
 def test_checks_that_come_before_the_answer_are_remembered_within_a_bound() -> None:
     core = agent(A)
     for number in range(EARLY_CHECKS_MAX + 1):
@@ -221,9 +243,9 @@ def test_checks_that_wait_for_an_answer_stay_within_their_bound() -> None:
         when = core.poll_timeout()
         assert when is not None
         core.handle_timeout(when)
-        assert len(core._checks) <= TRANSACTIONS_MAX
+        assert len(core._checks) <= CHECKS_MAX
     assert when == DEADLINE_SECONDS
-    assert len(sent(core)) > TRANSACTIONS_MAX
+    assert len(sent(core)) > CHECKS_MAX
 
 
 def test_nothing_answers_and_the_agent_says_so_at_its_deadline() -> None:
@@ -341,7 +363,7 @@ def test_ten_thousand_honest_looking_checks_grow_nothing_past_its_bound() -> Non
         core.receive(request(core, SOFTWARE=str(number)), ("203.0.113.1", 1 + number), 0.0)
         outputs(core)
     assert len(core.checklist.pairs) <= PAIRS_MAX
-    assert len(core._checks) <= TRANSACTIONS_MAX
+    assert len(core._checks) <= CHECKS_MAX
     assert len(core._retransmit) <= PAIRS_MAX
 
 
