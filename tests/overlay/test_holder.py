@@ -1,0 +1,187 @@
+"""The answering side: what a holder says, what it refuses with which status, and how long its answers may be."""
+
+import contextlib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overlay import rpc
+from overlay.buckets import RoutingTable
+from overlay.contact import Contact
+from overlay.holder import ANSWER_BYTES_MAX, CONTACTS_PER_ANSWER, Holder
+from overlay.records import Record, encode_record
+from p2psip.base.chance import Chance
+from p2psip.base.codec import pack, unpack
+from p2psip.base.errors import RemoteError
+from tests.overlay.devices import UNIX, Device, Town
+
+SOURCE = ("192.0.2.7", 5000)
+FRAME_BYTES = 65
+METHODS = (rpc.PING, rpc.FIND, rpc.STORE, rpc.CONFIGURATION)
+
+
+class Desk:
+    """One holder with forty peers in its table, and somebody who asks it."""
+
+    def __init__(self) -> None:
+        self.town = Town()
+        self.alice, self.host = self.town.device("alice"), self.town.device("host")
+        table = RoutingTable(int.from_bytes(self.host.node_key.node_id, "big"))
+        for number in range(40):
+            table.add(Contact(bytes([number]) * 32, (f"10.0.0.{number}", 5000)))
+        self.holder = Holder(table, self.town.membership(), self.host.certificate.der, Chance.seeded(2))
+
+    def ask(
+        self, method: int, *arguments: object, token: bytes = b"", wants: bool = False, now: float = 0.0
+    ) -> tuple[int, bytes, bytes | None, object]:
+        """Status, token, certificate and result of the answer."""
+        payload = b"\x01" + pack([5, method, wants, token, 1, b"", list(arguments)])
+        served = self.holder.answer(self.alice.node_key.public, payload, SOURCE, now, UNIX)
+        number, status, _seen, given_token, certificate, _sequence, result = unpack(served.payload[1:])
+        assert number == 5
+        return status, given_token, certificate, result
+
+    def token(self) -> bytes:
+        """A write token as every answer has it."""
+        return self.ask(rpc.PING)[1]
+
+    def store(self, record: Record) -> tuple[int, object]:
+        """Status and result of storing this, with a good token."""
+        status, _token, _certificate, result = self.ask(rpc.STORE, encode_record(record), token=self.token())
+        return status, result
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_ping(desk: Desk) -> None:
+    assert desk.ask(rpc.PING)[0] == 200
+
+
+def test_the_certificate_is_given_to_those_who_want_it(desk: Desk) -> None:
+    assert desk.ask(rpc.PING, bytes(400), wants=True)[2] == desk.host.certificate.der
+    assert desk.ask(rpc.PING, bytes(400))[2] is None
+
+
+def test_find_gives_the_closest_contacts(desk: Desk) -> None:
+    status, _token, _certificate, result = desk.ask(rpc.FIND, bytes(20), False, token=desk.token())
+    closest = [contact.pack() for contact in desk.holder.table.find_closest(0, CONTACTS_PER_ANSWER)]
+    assert (status, result) == (200, [closest, []])
+
+
+def test_a_stored_record_is_found(desk: Desk) -> None:
+    record = desk.alice.record()
+    assert desk.store(record) == (200, None)
+    assert desk.store(record) == (200, None)
+    _status, _token, _certificate, result = desk.ask(rpc.FIND, record.key, True, token=desk.token())
+    assert isinstance(result, list)
+    assert result[1] == [encode_record(record)]
+
+
+def test_a_store_without_a_token_is_refused(desk: Desk) -> None:
+    status, token, _certificate, _result = desk.ask(rpc.STORE, encode_record(desk.alice.record()))
+    assert (status, len(desk.holder.store)) == (401, 0)
+    assert desk.ask(rpc.STORE, encode_record(desk.alice.record()), token=token)[0] == 200
+
+
+def test_a_token_that_is_too_old_is_refused(desk: Desk) -> None:
+    token = desk.token()
+    assert desk.ask(rpc.STORE, encode_record(desk.alice.record()), token=token, now=300.0)[0] == 200
+    assert desk.ask(rpc.STORE, encode_record(desk.alice.record(2)), token=token, now=600.0)[0] == 401
+
+
+def foreign(_town: Town) -> Device:
+    return Town(seed=99).device("alice")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status"),
+    [
+        (lambda desk, good: replace(good, signature=bytes([good.signature[0] ^ 1]) + good.signature[1:]), 403),
+        (lambda desk, good: replace(good, body=bytes([good.body[0]]) + good.body[1:-1] + b"\x00"), 403),
+        (lambda desk, good: desk.town.device("mallory").record(key=good.key), 403),
+        (lambda desk, good: desk.alice.record(expiry=UNIX + 3_600), 400),
+        (lambda desk, good: desk.alice.record(expiry=UNIX), 410),
+        (lambda desk, good: foreign(desk.town).record(), 403),
+        (lambda desk, good: replace(good, kind="gossip"), 400),
+    ],
+)
+def test_what_is_not_true_is_refused_and_not_held(desk: Desk, spoil: object, status: int) -> None:
+    assert callable(spoil)
+    assert desk.store(spoil(desk, desk.alice.record()))[0] == status
+    assert len(desk.holder.store) == 0
+
+
+def test_an_old_sequence_is_refused(desk: Desk) -> None:
+    assert desk.store(desk.alice.record(5))[0] == 200
+    assert desk.store(desk.alice.record(4))[0] == 409
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        (99, ()),
+        (-1, ()),
+        (rpc.FIND, ()),
+        (rpc.FIND, (bytes(19), True)),
+        (rpc.FIND, (bytes(20), 1)),
+        (rpc.STORE, ("text",)),
+        (rpc.STORE, ()),
+    ],
+)
+def test_what_is_not_known_is_refused(desk: Desk, method: int, arguments: tuple[object, ...]) -> None:
+    assert desk.ask(method, *arguments)[0] == 405
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.binary(max_size=24) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=6),
+    max_leaves=12,
+)
+DESK = Desk()
+
+
+@given(st.sampled_from(METHODS), st.lists(VALUES, max_size=4), st.booleans(), st.booleans())
+def test_any_arguments_are_answered(method: int, arguments: list[object], proved: bool, wants: bool) -> None:
+    assert DESK.ask(method, *arguments, token=DESK.token() if proved else b"", wants=wants)[0] in (
+        200,
+        400,
+        405,
+        401,
+        413,
+    )
+
+
+@given(st.binary(max_size=100))
+def test_any_payload_is_answered_or_dropped(payload: bytes) -> None:
+    with contextlib.suppress(RemoteError):
+        DESK.holder.answer(DESK.alice.node_key.public, b"\x01" + payload, SOURCE, 0.0, UNIX)
+
+
+@given(st.sampled_from([*METHODS, 99]), st.integers(0, 900), st.booleans(), st.booleans(), st.binary(max_size=20))
+def test_an_unproved_asker_gets_at_most_three_times_what_it_sent(
+    method: int, padding: int, wants: bool, wants_records: bool, token: bytes
+) -> None:
+    """For a datagram whose source address may be false: the frames around both are counted."""
+    for record in (DESK.alice.record(1), DESK.alice.record(1, kind="name", expiry=UNIX + 600)):
+        DESK.store(record)
+    arguments: list[object] = [] if method == rpc.PING else [DESK.alice.record().key, wants_records]
+    for pad in ([], [bytes(padding)]):
+        payload = b"\x01" + pack([1, method, wants, token, 1, b"", [*arguments, *pad]])
+        served = DESK.holder.answer(DESK.alice.node_key.public, payload, SOURCE, 0.0, UNIX)
+        assert not served.is_proved
+        assert len(served.payload) + FRAME_BYTES <= 3 * (len(payload) + FRAME_BYTES)
+
+
+def test_an_answer_fits_a_datagram(desk: Desk) -> None:
+    for number in range(17):
+        device = desk.town.device("alice", seconds=86_400 + number)
+        desk.store(device.record())
+    payload = b"\x01" + pack([1, rpc.FIND, True, desk.token(), 1, b"", [desk.alice.record().key, True]])
+    served = desk.holder.answer(desk.alice.node_key.public, payload, SOURCE, 0.0, UNIX)
+    assert served.is_proved
+    assert len(served.payload) <= ANSWER_BYTES_MAX
