@@ -7,7 +7,7 @@ import sys
 import benchmarks
 from benchmarks.table import show
 
-NOT_BENCHMARKS = {"__main__", "table"}
+NOT_BENCHMARKS = {"__main__", "network", "table"}
 
 
 def main() -> int:

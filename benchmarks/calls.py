@@ -121,10 +121,9 @@ async def _kamailio(folder: Path) -> dict[str, float]:
     command = [program("kamailio"), "-f", str(configuration), "-DD", "-E", "-Y", str(folder), "-P", str(folder / "pid")]
     async with _running(command, folder) as process:
         await trio.sleep(2)
-        accounts = [
-            PhoneAccount(name, f"{name}@home.example", "secret", ("127.0.0.1", port)) for name in ("desk", "kitchen")
-        ]
-        return await _register_and_call(folder, *accounts, cpu_of(process.pid))
+        server = ("127.0.0.1", port)
+        desk, kitchen = (PhoneAccount(name, f"{name}@home.example", "secret", server) for name in ("desk", "kitchen"))
+        return await _register_and_call(folder, desk, kitchen, cpu_of(process.pid))
 
 
 async def _register_and_call(folder: Path, desk: PhoneAccount, kitchen: PhoneAccount, cpu: Cpu) -> dict[str, float]:

@@ -11,21 +11,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
-from overlay.service import OverlayService
-from p2psip.base.certificates import create_authority, issue_device
-from p2psip.base.chance import Chance
-from p2psip.base.configuration import OverlayConfiguration, sign_configuration
-from p2psip.base.keys import NodeKey, SigningKey
-from p2psip.net.clock import Clock
-from p2psip.net.port import NodePort
+from benchmarks.network import OVERLAY, Authority, introducer, overlay_of
 
-OVERLAY = "home.example"
 NODES = 200
 NODES_LARGE = 1_000
 ROUNDS = 200
@@ -158,16 +149,16 @@ def _peer(command: list[str]) -> dict[str, Any]:
 
 async def _round(count: int) -> dict[str, tuple[float, int]]:
     """CPU microseconds and successes of each kind of work among `count` nodes."""
-    async with _network(2) as (one, other):
-        await other.join([_introducer(one)])
+    async with overlay_of(Authority(), 2) as (one, other):
+        await other.join([introducer(one)])
 
         async def request(number: int) -> bool:
             return (await one.find(f"nobody{number}@{OVERLAY}")).messages == 1
 
         found = {"request": await _timed(request, REQUESTS)}
-    async with _network(count) as services:
+    async with overlay_of(Authority(), count) as services:
         for index, service in enumerate(services[1:], 1):
-            await service.join([_introducer(services[index // 2])])
+            await service.join([introducer(services[index // 2])])
 
         async def absent(number: int) -> bool:
             return not (await services[number % count].find(f"absent{number}@{OVERLAY}")).registrations
@@ -190,46 +181,3 @@ async def _timed(work: Any, count: int) -> tuple[float, int]:
     for number in range(count):
         good += await work(number)
     return (time.process_time() - begun) / count * 1e6, good
-
-
-def _introducer(service: OverlayService) -> tuple[bytes, Any]:
-    return service.peer.node_key.public, ("127.0.0.1", int(service.status()["addresses"][0].rpartition(":")[2]))
-
-
-@asynccontextmanager
-async def _network(count: int) -> AsyncIterator[list[OverlayService]]:
-    chance, unix = Chance.system(), int(time.time())
-    authority = SigningKey.generate(chance)
-    ca = create_authority(OVERLAY, authority, unix)
-    configuration = sign_configuration(OverlayConfiguration(OVERLAY, 1, unix), authority)
-    services = []
-    async with trio.open_nursery() as nursery:
-        for number in range(count):
-            node, signing = NodeKey.generate(chance), SigningKey.generate(chance)
-            certificate = issue_device(
-                ca,
-                authority,
-                signing_public=signing.public,
-                node_id=node.node_id,
-                addresses=(f"user{number}@{OVERLAY}",),
-                serial=number + 1,
-                not_before=unix,
-                not_after=unix + 86_400,
-            )
-            port = NodePort.bind(["127.0.0.1"], 0)
-            service = OverlayService(
-                node_key=node,
-                signing_key=signing,
-                certificate=certificate,
-                ca=ca,
-                configuration=configuration,
-                port=port,
-                clock=Clock(),
-                chance=chance,
-                state_file=None,
-            )
-            await nursery.start(port.run)
-            await nursery.start(service.run)
-            services.append(service)
-        yield services
-        nursery.cancel_scope.cancel()

@@ -98,7 +98,7 @@ class Node:
             phone_host=settings.sip.host,
             rtp_ports=(settings.media.first_port, settings.media.last_port),
         )
-        self._accounts = StoredAccounts(state)
+        self.accounts = StoredAccounts(state)
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
         self.calls = CallServer(
             settings=CallSettings(
@@ -112,7 +112,7 @@ class Node:
             sip=self.sip,
             media=self.media,
             directory=self.directory,
-            accounts=self._accounts,
+            accounts=self.accounts,
             clock=clock,
             chance=chance,
         )
@@ -241,7 +241,7 @@ class Node:
         return self.ready()
 
     async def _lend(self, _arguments: dict[str, Any]) -> dict[str, Any]:
-        account, password = self._accounts.lend(self.membership.addresses[0], self._chance)
+        account, password = self.accounts.lend(self.membership.addresses[0], self._chance)
         server = list(self.sip_address)
         return {"name": account.name, "address": account.address, "password": password, "server": server}
 
