@@ -55,3 +55,18 @@ def test_the_demo_as_json(tmp_path: Path) -> None:
         assert call["lookup_hops"] >= 1, "a lookup from the cache proves nothing"
         assert set(call["audio"]) == {"bob hears alice", "alice hears bob"}
     assert len(list(folder.glob("*.wav"))) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [2.0, 5.0])
+def test_a_demo_that_is_ended_leaves_no_process_behind(tmp_path: Path, seconds: float) -> None:
+    folder = tmp_path / "output"
+    command = [sys.executable, "-m", "p2psip.app", "demo", "--folder", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.terminate()
+        _, words = process.communicate(timeout=30)
+    assert (process.returncode, words) == (1, b"p2psip: ended by SIGTERM\n")
+    listed = subprocess.run(["pgrep", "-af", str(folder)], capture_output=True, text=True, check=False)
+    assert listed.stdout == ""
