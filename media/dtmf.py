@@ -3,12 +3,13 @@
 import struct
 from dataclasses import dataclass
 
-from p2psip.base.errors import RemoteError
+from p2psip.base.errors import LocalError, RemoteError
 
 DIGITS = "0123456789*#ABCD"
 EVENT_VOLUME = 10
 UPDATES_PER_DIGIT_MAX = 50
 REPEATED_ENDS = 3
+DURATION_MAX = 0xFFFF
 
 _EVENT = struct.Struct("!BBH")
 
@@ -39,6 +40,9 @@ class TelephoneEvent:
 
 def digit_payloads(digit: str, updates: int, packet_samples: int = 160) -> list[TelephoneEvent]:
     """The events of one key press: `updates` growing ones, then the end three times (RFC 4733 §2.5.1.4)."""
+    if len(digit) != 1 or digit not in DIGITS:
+        raise LocalError(f"{digit!r} is no digit of a telephone")
     count = max(1, min(updates, UPDATES_PER_DIGIT_MAX))
-    growing = [TelephoneEvent(digit, False, EVENT_VOLUME, packet_samples * (i + 1)) for i in range(count)]
-    return growing + [TelephoneEvent(digit, True, EVENT_VOLUME, packet_samples * (count + 1))] * REPEATED_ENDS
+    durations = [min(packet_samples * (number + 1), DURATION_MAX) for number in range(count + 1)]
+    growing = [TelephoneEvent(digit, False, EVENT_VOLUME, duration) for duration in durations[:-1]]
+    return growing + [TelephoneEvent(digit, True, EVENT_VOLUME, durations[-1])] * REPEATED_ENDS

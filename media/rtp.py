@@ -46,4 +46,9 @@ class RtpPacket:
 
 def is_rtcp(data: bytes) -> bool:
     """Whether a datagram with version 2 is RTCP (packet types 192 to 223)."""
-    return 192 <= data[1] <= 223
+    return len(data) > 1 and 192 <= data[1] <= 223
+
+
+def is_rtp(data: bytes) -> bool:
+    """Whether a datagram can be RTP at all: version 2, a whole header, no RTCP."""
+    return len(data) >= HEADER_BYTES and 0x80 <= data[0] <= 0xBF and not 192 <= data[1] <= 223

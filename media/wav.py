@@ -20,8 +20,14 @@ def read_wav(path: Path) -> "array[int]":
             if file.getnframes() > SECONDS_MAX * SAMPLE_RATE:
                 raise RemoteError(f"{path} is longer than an hour")
             return array("h", file.readframes(file.getnframes()))
-    except (wave.Error, EOFError, OSError, ValueError) as error:
-        raise RemoteError(f"{path} cannot be read as a WAV file: {error}") from error
+    except (
+        wave.Error,
+        EOFError,
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # `wave` says RuntimeError of odd lengths
+        raise RemoteError(f"{path} cannot be read as a WAV file: {str(error) or 'it is cut off'}") from error
 
 
 def write_wav(path: Path, samples: "array[int]") -> None:
