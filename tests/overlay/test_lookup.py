@@ -1,0 +1,184 @@
+"""One lookup by hand: who is asked when, who is waited for, and when it ends."""
+
+import pytest
+
+from overlay.contact import Contact
+from overlay.lookup import AGREEING_ANSWERS, ALPHA, CANDIDATES_MAX, WIDTH, Authored, Lookup
+from tests.overlay.devices import UNIX, Town
+
+TOWN = Town()
+ALICE = TOWN.device("alice")
+
+
+def contacts(count: int, first: int = 0) -> list[Contact]:
+    """Contacts whose distance to 0 is their place in the list, beginning with `first` + 1."""
+    made = []
+    for number in range(first, first + count):
+        contact = Contact(number.to_bytes(32, "big"), ("192.0.2.1", 5000))
+        contact.number = number + 1
+        made.append(contact)
+    return made
+
+
+def authored(sequence: int, kind: str = "registration") -> Authored:
+    return ALICE.record(sequence, kind=kind, expiry=UNIX + 600), ALICE.certificate
+
+
+def ask_all(lookup: Lookup) -> list[Contact]:
+    """All that are to be asked now."""
+    asked = []
+    while (contact := lookup.next_to_ask()) is not None:
+        asked.append(contact)
+    return asked
+
+
+def test_alpha_are_asked_at_once_and_no_more() -> None:
+    lookup, peers = Lookup(0, False), contacts(10)
+    lookup.add(peers)
+    assert ask_all(lookup) == peers[:ALPHA]
+    assert ALPHA == 4
+
+
+def test_each_answer_lets_the_next_be_asked_without_waiting_for_a_round() -> None:
+    """The playbook with a silent peer: the first never answers, and nobody waits for it."""
+    lookup, peers = Lookup(0, False), contacts(10)
+    lookup.add(peers)
+    _silent, *others = ask_all(lookup)
+    for place, contact in enumerate(others):
+        lookup.answered(contact, [], [])
+        assert ask_all(lookup) == [peers[ALPHA + place]]
+
+
+def test_a_closer_peer_that_an_answer_names_comes_first() -> None:
+    lookup, far = Lookup(0, False), contacts(6, first=100)
+    lookup.add(far)
+    ask_all(lookup)
+    (near,) = contacts(1)
+    lookup.answered(far[3], [near], [])
+    assert ask_all(lookup) == [near]
+    lookup.answered(near, [], [])
+    assert lookup.hops == 2
+
+
+def test_nobody_is_asked_twice_and_a_second_answer_changes_nothing() -> None:
+    lookup, peers = Lookup(0, False), contacts(3)
+    lookup.add(peers)
+    assert ask_all(lookup) == peers
+    lookup.answered(peers[0], peers, [])
+    lookup.answered(peers[0], contacts(5, first=50), [])
+    assert ask_all(lookup) == []
+    assert (lookup.messages, lookup.knows(contacts(1, first=50)[0].node_key)) == (3, False)
+
+
+def test_it_ends_when_the_closest_that_live_have_answered() -> None:
+    lookup, peers = Lookup(0, False), contacts(WIDTH + 5)
+    lookup.add(peers)
+    while (contact := lookup.next_to_ask()) is not None:
+        if contact is peers[2]:
+            lookup.failed(contact)
+        else:
+            lookup.answered(contact, [], [])
+    assert lookup.finished
+    assert lookup.closest(WIDTH) == [*peers[:2], *peers[3 : WIDTH + 1]]
+    assert lookup.messages == WIDTH + 1
+
+
+def test_it_stops_when_enough_answers_agree() -> None:
+    lookup, peers = Lookup(0, True), contacts(8)
+    lookup.add(peers)
+    asked = ask_all(lookup)
+    for contact in asked[: AGREEING_ANSWERS - 1]:
+        lookup.answered(contact, [], [authored(3)])
+        assert not lookup.finished
+    lookup.answered(asked[AGREEING_ANSWERS - 1], [], [authored(3)])
+    assert lookup.finished
+    assert ask_all(lookup) == []
+    assert [record.sequence for record, _author in lookup.newest.values()] == [3]
+
+
+def test_a_newer_record_starts_the_count_again() -> None:
+    lookup, peers = Lookup(0, True), contacts(8)
+    lookup.add(peers)
+    for contact, sequence in zip(peers, (1, 1, 2, 1, 2), strict=False):
+        ask_all(lookup)
+        lookup.answered(contact, [], [authored(sequence)])
+        assert not lookup.finished
+    ask_all(lookup)
+    lookup.answered(peers[5], [], [authored(2)])
+    assert lookup.finished
+    assert [record.sequence for record, _author in lookup.newest.values()] == [2]
+
+
+def test_that_a_name_exists_ends_nothing() -> None:
+    lookup, peers = Lookup(0, True), contacts(WIDTH)
+    lookup.add(peers)
+    for contact in peers[:-1]:
+        ask_all(lookup)
+        lookup.answered(contact, [], [authored(1, "name")])
+    assert not lookup.finished
+
+
+def test_who_is_late_makes_room_for_the_next() -> None:
+    lookup, peers = Lookup(0, False), contacts(6)
+    lookup.add(peers)
+    ask_all(lookup)
+    lookup.late(peers[0])
+    lookup.late(peers[0])
+    assert ask_all(lookup) == [peers[4]]
+
+
+def test_the_late_hold_up_nobody_once_enough_was_found() -> None:
+    lookup, peers = Lookup(0, False), contacts(WIDTH + 1)
+    lookup.add(peers)
+    ask_all(lookup)
+    lookup.late(peers[0])
+    for contact in peers[1:]:
+        ask_all(lookup)
+        lookup.answered(contact, [], [])
+    assert ask_all(lookup) == []
+    assert lookup.finished
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_without_a_find_the_late_are_waited_for(records: bool) -> None:
+    lookup, (slow,) = Lookup(0, records), contacts(1)
+    lookup.add([slow])
+    ask_all(lookup)
+    lookup.late(slow)
+    assert ask_all(lookup) == []
+    assert not lookup.finished
+    nearer = contacts(2, first=5)
+    lookup.answered(slow, nearer, [authored(1)] if records else [])
+    assert ask_all(lookup) == nearer
+
+
+@pytest.mark.parametrize("late_first", [True, False])
+def test_it_ends_when_the_last_one_fails(late_first: bool) -> None:
+    lookup, peers = Lookup(0, True), contacts(1)
+    lookup.add(peers)
+    ask_all(lookup)
+    if late_first:
+        lookup.late(peers[0])
+    lookup.failed(peers[0])
+    assert ask_all(lookup) == []
+    assert lookup.finished
+
+
+def test_without_candidates_it_ends_at_once() -> None:
+    lookup = Lookup(0, True)
+    assert lookup.next_to_ask() is None
+    assert lookup.finished
+
+
+def test_one_candidate_over_the_bound_drops_the_farthest() -> None:
+    lookup, peers = Lookup(0, False), contacts(CANDIDATES_MAX + 1)
+    lookup.add(reversed(peers))
+    assert [lookup.knows(peer.node_key) for peer in (peers[0], peers[-2], peers[-1])] == [True, True, False]
+
+
+def test_ten_thousand_candidates_do_not_pile_up() -> None:
+    lookup, peers = Lookup(0, False), contacts(10_000)
+    for first in range(0, 10_000, 40):
+        lookup.add(peers[first : first + 40])
+        lookup.next_to_ask()
+    assert sum(lookup.knows(peer.node_key) for peer in peers) <= CANDIDATES_MAX + ALPHA
