@@ -1,6 +1,7 @@
 """`p2psip demo`: a bootstrap server, three nodes and two phones on loopback; two calls, then one without the bootstrap server."""
 
 import shutil
+import signal
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +44,21 @@ class DemoCall:
 
 
 async def run_demo(folder: Path, printer: Printer) -> bool:
-    """Run it; whether everything went well. Recordings and logs stay in `folder`."""
+    """Run it; whether everything went well. Recordings and logs stay in `folder`; SIGTERM leaves no process behind."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_at_sigterm)
+        ok = await _run_all(folder, printer)
+        nursery.cancel_scope.cancel()
+    return ok
+
+
+async def _end_at_sigterm() -> None:
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _number in signals:
+            raise DemoError("ended by SIGTERM")
+
+
+async def _run_all(folder: Path, printer: Printer) -> bool:
     _clear(folder)
     network = LocalNetwork(folder)
     calls: list[DemoCall] = []

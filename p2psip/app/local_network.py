@@ -131,11 +131,15 @@ class LocalNetwork:
         with _open_log(home) as log:
             process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, stderr=log)
         line = b""
-        with trio.move_on_after(READY_SECONDS_MAX):
-            line = await _first_line(process)
+        try:
+            with trio.move_on_after(READY_SECONDS_MAX):
+                line = await _first_line(process)
+        finally:
+            if not line:  # too late, failed or cancelled: it must not stay behind
+                process.kill()
+                with trio.CancelScope(shield=True):
+                    await process.wait()
         if not line:
-            process.kill()
-            await process.wait()
             raise ProcessFailed(f"`p2psip {arguments[0]}` of {name} did not become ready: {_end_of_log(home)}")
         node = NodeProcess(name, home, process, json.loads(line))
         self.nodes.append(node)
