@@ -12,10 +12,11 @@ import enum
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from media import stun
-from media.ice.candidates import Candidate, Pair, PairState, parse_candidate, peer_reflexive
-from media.ice.checklist import REFUSALS_MAX, Check, Checklist, Checks
+from media.ice.candidates import Candidate, Pair, PairState, is_credential, parse_candidate, peer_reflexive
+from media.ice.checklist import ATTEMPTS_MAX, PAIRS_MAX, REFUSALS_MAX, Check, Checklist, Checks
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import RemoteError
@@ -23,12 +24,11 @@ from p2psip.base.timers import Timers
 
 CANDIDATES_MAX = 32
 EARLY_CHECKS_MAX = 16
-ATTEMPTS_MAX = 8
 
 PACE_SECONDS = 0.005
 RETRANSMIT_SECONDS = 0.1
-RETRANSMIT_SECONDS_MAX = 1.0
-HOLD_BACK_SECONDS = 0.05
+RETRANSMIT_SECONDS_MAX = 0.5
+HOLD_BACK_SECONDS = 0.25
 DEADLINE_SECONDS = 8.0
 CONSENT_SECONDS = 5.0
 CONSENT_EXPIRES_SECONDS = 30.0
@@ -94,17 +94,19 @@ class IceAgent:
     # Inputs
 
     def set_remote(self, ufrag: str, password: str, lines: Iterable[str], now: float) -> None:
-        """Begin the checks: the peer's credentials and candidate lines; lines that cannot be used are passed over.
+        """Begin the checks: the peer's credentials (RemoteError(488) for none) and candidate lines, the usable ones.
 
         Said again with the same credentials it only adds candidates; with others the peer has restarted (§9), and
         `restart` comes first on this side too.
         """
+        if not (is_credential(ufrag) and is_credential(password)):
+            raise RemoteError("ICE credentials that cannot be used", status=488)
         if self.state is not State.FAILED and (ufrag, password) != (self._remote_ufrag, self._remote_password):
             self._remote_ufrag, self._remote_password = ufrag, password
             self._forget_checks()
             self.state = State.CHECKING
             self._timers.set(_Timer.DEADLINE, now + DEADLINE_SECONDS)
-        for line in lines:
+        for line in islice(lines, PAIRS_MAX):
             self.add_remote_candidate(line, now)
         while self._early:
             source, priority, use = self._early.popleft()
@@ -275,7 +277,7 @@ class IceAgent:
         if use and not self.controlling:
             pair.nominated = True
         if pair.state is PairState.SUCCEEDED:
-            if pair.nominated:
+            if use and not self.controlling:
                 self._conclude(pair, now)
         elif pair.state is PairState.IN_PROGRESS:
             self._hasten(pair, now)
@@ -356,9 +358,10 @@ class IceAgent:
         """Regular nomination of the best valid pair (§8.1.1), repeated until it is answered."""
         if self.state is not State.CHECKING or not self.controlling:
             return
-        best = self.checklist.best_valid(True)
-        if best is not None:
-            self._check(best, now, nominate=True)
+        nominee = self.checklist.nominee()
+        if nominee is not None:
+            nominee.nominated = True
+            self._check(nominee, now, nominate=True)
             self._timers.set(_Timer.NOMINATE, now + 2 * RETRANSMIT_SECONDS)
 
     def _conclude(self, pair: Pair, now: float) -> None:
@@ -389,10 +392,9 @@ class IceAgent:
             self._timers.stop(timer)
 
     def _fail(self, reason: str) -> None:
-        if self.state is State.FAILED:
-            return
+        if self.state is not State.FAILED:
+            self._outputs.append(Failed(reason))
         self.state = State.FAILED
         self._forget_checks()
         self._early.clear()
         self._timers = Timers()
-        self._outputs.append(Failed(reason))

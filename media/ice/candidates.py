@@ -10,6 +10,7 @@ from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 
 CANDIDATE_CHARACTERS_MAX = 256
+CREDENTIAL_CHARACTERS_MAX = 256
 COMPONENT = 1
 TYPES = frozenset(("host", "srflx", "prflx", "relay"))
 
@@ -51,6 +52,11 @@ def parse_candidate(line: str) -> Candidate:
     if not _is_unicast(address):
         raise RemoteError("a candidate whose address is none of one machine")
     return candidate
+
+
+def is_credential(text: str) -> bool:
+    """Whether `text` can be a user name fragment or a password; RFC 8839 §5.4 has fewer characters, peers have more."""
+    return 0 < len(text) <= CREDENTIAL_CHARACTERS_MAX and text.isascii() and text.isprintable() and ":" not in text
 
 
 def _is_unicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -10,6 +10,7 @@ from p2psip.base.core import Address
 
 PAIRS_MAX = 64
 REFUSALS_MAX = 3
+ATTEMPTS_MAX = 8
 CHECKS_MAX = 256
 
 
@@ -80,6 +81,15 @@ class Checklist:
         """The pair of highest priority that has succeeded."""
         valid = [pair for pair in self.pairs if pair.state is PairState.SUCCEEDED]
         return max(valid, key=lambda each: each.priority(controlling), default=None)
+
+    def nominee(self) -> Pair | None:
+        """The pair to nominate: always the same, so that both sides agree, unless it no longer answers."""
+        for pair in self.pairs:
+            if pair.nominated and pair.attempts < ATTEMPTS_MAX:
+                return pair
+            if pair.nominated:
+                pair.state, pair.nominated = PairState.FAILED, False
+        return self.best_valid(True)
 
     def may_do_better_than(self, pair: Pair, controlling: bool) -> bool:
         """Whether a pair of higher priority is still to be decided."""

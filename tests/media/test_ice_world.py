@@ -39,6 +39,7 @@ def test_both_conclude_on_the_same_pair_whatever_is_lost(loss: float, seed: int)
     world.run(15.0)
     assert agreed(host_a, host_b)
     assert one.state is other.state is State.CONNECTED
+    assert len(nominated(host_a)) == len(nominated(host_b)) == 1  # and neither changes its mind
     if loss == 0.0:
         assert (nominated(host_a), nominated(host_b)) == ([B6], [A6])
 
@@ -51,7 +52,7 @@ def test_the_best_pair_that_works_is_chosen_nearly_always_even_with_loss() -> No
         world.run(DEADLINE_SECONDS, until=lambda here=host_a, there=host_b: agreed(here, there))  # type: ignore[misc]
         assert agreed(host_a, host_b)
         best += nominated(host_a) == [B6]
-    assert best >= 85
+    assert best >= 95
 
 
 @pytest.mark.parametrize("seed", range(10))

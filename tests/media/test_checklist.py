@@ -1,0 +1,108 @@
+"""The checklist and the credentials of a peer: who is nominated, who is given up, and the bounds."""
+
+import pytest
+
+from media import stun
+from media.ice.agent import State
+from media.ice.candidates import CREDENTIAL_CHARACTERS_MAX, PairState, local_candidate
+from media.ice.checklist import ATTEMPTS_MAX, CHECKS_MAX, PAIRS_MAX, Check, Checklist, Checks
+from p2psip.base.core import Address, Transmit
+from p2psip.base.errors import RemoteError
+from tests.media.world import agent
+
+A: Address = ("192.0.2.1", 4000)
+B: Address = ("192.0.2.2", 5000)
+
+
+def filled(count: int) -> Checklist:
+    """A checklist of `count` pairs, the first the best."""
+    checklist = Checklist()
+    for number in range(count):
+        remote = local_candidate("host", ("192.0.2.2", 5000 + number), B, 65_535 - number)
+        checklist.pair_up([local_candidate("host", A, A)], remote)
+    return checklist
+
+
+def test_what_is_nominated_once_is_nominated_again_though_better_has_come() -> None:
+    better, worse = filled(2).pairs
+    checklist = Checklist()
+    checklist.pairs = [better, worse]
+    worse.state, worse.nominated = PairState.SUCCEEDED, True
+    better.state = PairState.SUCCEEDED
+    assert checklist.best_valid(True) is better
+    assert checklist.nominee() is worse
+
+
+def test_a_nominee_that_no_longer_answers_is_given_up_for_the_next() -> None:
+    checklist = filled(2)
+    best, second = checklist.pairs
+    for pair in (best, second):
+        pair.state = PairState.SUCCEEDED
+    best.nominated, best.attempts = True, ATTEMPTS_MAX
+    assert checklist.nominee() is second
+    assert best.state is PairState.FAILED
+    second.state = PairState.FAILED
+    assert checklist.nominee() is None
+
+
+def test_a_controlling_agent_whose_nominee_dies_settles_on_another() -> None:
+    core = agent(A)
+    lines = [local_candidate("host", ("192.0.2.2", 5000 + n), B, 65_535 - n).to_sdp() for n in range(2)]
+    core.set_remote("peer", "password", lines, 0.0)
+    answered: set[int] = set()
+    now = 0.0
+    while core.state is State.CHECKING:
+        while (output := core.poll_output()) is not None:
+            if not isinstance(output, Transmit):
+                continue
+            message, port = stun.parse(output.data), output.destination[1]
+            if port == 5001 or port not in answered:  # the better one answers its first check, and no other
+                answered.add(port)
+                core.receive(stun.binding_success(message, A, "password"), output.destination, now)
+        now = core.poll_timeout() or now
+        core.handle_timeout(now)
+    assert core.state is State.CONNECTED
+    assert core.selected is not None
+    assert core.selected.destination == ("192.0.2.2", 5001)
+    assert now < 3.0
+
+
+def test_one_pair_and_one_check_over_the_bound() -> None:
+    assert len(filled(PAIRS_MAX + 1).pairs) == PAIRS_MAX
+    checks = Checks()
+    pair = filled(1).pairs[0]
+    for number in range(CHECKS_MAX + 1):
+        checks.add(number.to_bytes(12, "big"), Check(pair, nominate=False, controlling=True, sent_at=number))
+    assert len(checks) == CHECKS_MAX
+    assert checks.get(bytes(12)) is None
+    assert checks.get((1).to_bytes(12, "big")) is not None
+
+
+def test_no_more_lines_are_read_than_there_can_be_pairs() -> None:
+    def endless() -> object:
+        for number in range(PAIRS_MAX + 1):
+            assert number < PAIRS_MAX
+            yield "rubbish"
+
+    core = agent(A)
+    core.set_remote("peer", "password", endless(), 0.0)  # type: ignore[arg-type]
+    assert core.checklist.pairs == []
+
+
+@pytest.mark.parametrize("text", ["", "two words:", "a:b", "é", "line\nbreak", "x" * (CREDENTIAL_CHARACTERS_MAX + 1)])
+def test_credentials_that_cannot_be_used_are_refused(text: str) -> None:
+    for ufrag, password in ((text, "password"), ("ufrag", text)):
+        core = agent(A)
+        with pytest.raises(RemoteError) as caught:
+            core.set_remote(ufrag, password, [], 0.0)
+        assert caught.value.status == 488
+        assert core.state is State.GATHERED
+
+
+def test_the_longest_credentials_fit_a_check() -> None:
+    longest = "x" * CREDENTIAL_CHARACTERS_MAX
+    core = agent(A)
+    core.set_remote(longest, longest, [local_candidate("host", B, B).to_sdp()], 0.0)
+    check = core.poll_output()
+    assert isinstance(check, Transmit)
+    assert stun.is_stun(check.data)
