@@ -24,6 +24,7 @@ from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request, Response
 from p2psip.sip.parser import parse_message
 from p2psip.sip.transactions import (
+    BRANCH_COOKIE,
     T1_SECONDS,
     T2_SECONDS,
     T4_SECONDS,
@@ -37,11 +38,10 @@ from p2psip.sip.transactions import (
     client_key,
     server_key,
 )
-from p2psip.sip.via import note_source, put_via, same_hop
+from p2psip.sip.via import note_source, put_via, reply_flow, same_hop
 
 TRANSACTIONS_MAX = 20_000
 TRANSACTIONS_PER_FLOW_MAX = 8_000
-BRANCH_COOKIE = "z9hG4bK"
 
 
 class TransactionLayer:
@@ -82,18 +82,18 @@ class TransactionLayer:
             self._receive_request(message, flow, now)
 
     def request(self, request: Request, flow: Flow, now: float) -> str:
-        """Send `request` in a new client transaction; its key. A Via with a fresh branch is put on top."""
+        """Send `request` in a new client transaction; its key. A Via with a fresh branch is put on top.
+
+        With TRANSACTIONS_MAX requests waiting, it fails with 503 as on a broken transport.
+        """
         branch = BRANCH_COOKIE + self._chance.token(8)
         put_via(request, flow, branch)
         key = client_key(branch, request.method)
-        wire = request.to_bytes()
-        state = State.CALLING if request.method == "INVITE" else State.TRYING
-        transaction = ClientTransaction(key, request, flow, wire, state)
-        self._clients[key] = transaction
-        self._send(wire, flow)
-        if not flow.reliable:
-            self._set(transaction, Timer.RETRANSMIT, now + T1_SECONDS)
-        self._set(transaction, Timer.TIMEOUT, now + TRANSACTION_SECONDS)
+        if len(self._clients) < TRANSACTIONS_MAX:
+            self._open_client(key, request, flow, now)
+        else:
+            self.refused += 1
+            self._outputs += (TransactionFailed(key, 503), TransactionEnded(key))
         return key
 
     def send_ack(self, request: Request, flow: Flow) -> bytes:
@@ -118,7 +118,7 @@ class TransactionLayer:
             transaction.cancel_wanted = True
 
     def respond(self, key: str, response: Response, now: float) -> None:
-        """Answer the request `key`. Responses after a final one are ignored, but for 2xx again in ACCEPTED."""
+        """Answer the request `key`. Responses after a final one are ignored; 2xx is repeated by its user (§13.3.1.4)."""
         transaction = self._servers.get(key)
         if transaction is None:
             return
@@ -127,7 +127,7 @@ class TransactionLayer:
         wire = response.to_bytes()
         transaction.response, transaction.wire = response, wire
         self._stop(transaction, Timer.TRYING)
-        self._send(wire, transaction.flow)
+        self._send(wire, transaction.reply)
         if response.status < 200:
             transaction.state = State.PROCEEDING
         elif transaction.is_invite:
@@ -164,9 +164,9 @@ class TransactionLayer:
     # Requests of peers
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
-        key = server_key(request)
+        key = server_key(request, flow)
         existing = self._servers.get(key)
-        if existing is not None and (existing.flow == flow or not flow.reliable):
+        if existing is not None:
             self._repeat_or_confirm(existing, request, now)
         elif request.method == "ACK":
             self._outputs.append(AckReceived(request, flow))
@@ -180,15 +180,14 @@ class TransactionLayer:
         if request.to.tag is None and merge_key in self._merged:
             self._answer_statelessly(request, flow, 482, None)
             return
-        if len(self) >= TRANSACTIONS_MAX or self._per_flow.get(flow, 0) >= TRANSACTIONS_PER_FLOW_MAX:
+        if self._is_full(flow):
             self.refused += 1
             self._answer_statelessly(request, flow, 503, f'{self._server_name} "too many transactions at once"')
             return
         state = State.PROCEEDING if request.method == "INVITE" else State.TRYING
-        transaction = ServerTransaction(key, request, flow, state, merge_key=merge_key)
-        self._servers[key] = transaction
+        transaction = ServerTransaction(key, request, flow, reply_flow(request, flow), state, merge_key=merge_key)
+        self._add_server(transaction)
         self._merged[merge_key] = key
-        self._per_flow[flow] = self._per_flow.get(flow, 0) + 1
         if transaction.is_invite:
             self._set(transaction, Timer.TRYING, now + TRYING_SECONDS)
         self._outputs.append(RequestReceived(key, request, flow))
@@ -204,17 +203,19 @@ class TransactionLayer:
             elif transaction.state is State.ACCEPTED:
                 self._outputs.append(AckReceived(request, transaction.flow))
         elif transaction.wire is not None and transaction.state in (State.PROCEEDING, State.COMPLETED):
-            self._send(transaction.wire, transaction.flow)
+            self._send(transaction.wire, transaction.reply)
 
     def _receive_cancel(self, cancel: Request, flow: Flow, now: float) -> None:
-        invite_key = server_key(cancel).removesuffix("CANCEL") + "INVITE"
-        target = self._servers.get(invite_key)
+        """§9.2: 200 with the tag that the INVITE got, or 481. Above the bounds it is served, but not remembered."""
+        key = server_key(cancel, flow)
+        target = self._servers.get(key.removesuffix("CANCEL") + "INVITE")
         status = 200 if target is not None else 481
-        key = server_key(cancel)
-        if len(self) < TRANSACTIONS_MAX:
-            self._servers[key] = ServerTransaction(key, cancel, flow, State.TRYING)
-            self._per_flow[flow] = self._per_flow.get(flow, 0) + 1
-            self.respond(key, make_response(cancel, status, to_tag=self._chance.token(4)), now)
+        if self._is_full(flow):
+            self._answer_statelessly(cancel, flow, status, None)
+        else:
+            said = target.response.to.tag if target is not None and target.response is not None else None
+            self._add_server(ServerTransaction(key, cancel, flow, reply_flow(cancel, flow), State.TRYING))
+            self.respond(key, make_response(cancel, status, to_tag=said or self._chance.token(4)), now)
         if target is not None and target.state is State.PROCEEDING:
             self._outputs.append(CancelReceived(target.key, cancel))
 
@@ -234,13 +235,29 @@ class TransactionLayer:
             if transaction.wire is None:
                 self.respond(transaction.key, make_response(transaction.request, 100), now)
         elif timer is Timer.RETRANSMIT and transaction.wire is not None:
-            self._send(transaction.wire, transaction.flow)
+            self._send(transaction.wire, transaction.reply)
             transaction.interval = min(2 * transaction.interval, T2_SECONDS)
             self._set(transaction, Timer.RETRANSMIT, now + transaction.interval)
         else:
             self._end(transaction)
 
-    # Responses to ours
+    def _is_full(self, flow: Flow) -> bool:
+        return len(self) >= TRANSACTIONS_MAX or self._per_flow.get(flow, 0) >= TRANSACTIONS_PER_FLOW_MAX
+
+    def _add_server(self, transaction: ServerTransaction) -> None:
+        self._servers[transaction.key] = transaction
+        self._per_flow[transaction.flow] = self._per_flow.get(transaction.flow, 0) + 1
+
+    # Requests of ours, and responses to them
+
+    def _open_client(self, key: str, request: Request, flow: Flow, now: float) -> None:
+        state = State.CALLING if request.method == "INVITE" else State.TRYING
+        transaction = ClientTransaction(key, request, flow, request.to_bytes(), state)
+        self._clients[key] = transaction
+        self._send(transaction.wire, flow)
+        if not flow.reliable:
+            self._set(transaction, Timer.RETRANSMIT, now + T1_SECONDS)
+        self._set(transaction, Timer.TIMEOUT, now + TRANSACTION_SECONDS)
 
     def _receive_response(self, response: Response, now: float) -> None:
         branch = response.top_via.branch or ""
@@ -257,10 +274,11 @@ class TransactionLayer:
             self._outputs.append(ResponseReceived(transaction.key, response))
             self._stop(transaction, Timer.RETRANSMIT)
             if response.status < 200:
-                self._stop(transaction, Timer.TIMEOUT)
                 transaction.state = State.PROCEEDING
-                if transaction.cancel_wanted:
-                    self._send_cancel(transaction, now)
+                if not transaction.cancelled:  # else timer B bounds the wait for 487 (§9.1)
+                    self._stop(transaction, Timer.TIMEOUT)
+                    if transaction.cancel_wanted:
+                        self._send_cancel(transaction, now)
             elif response.status < 300:
                 self._stop(transaction, Timer.TIMEOUT)
                 transaction.state = State.ACCEPTED
@@ -314,13 +332,7 @@ class TransactionLayer:
             for value in transaction.request.headers.all(name):
                 cancel.headers.add(name, value)
         key = client_key(cancel.top_via.branch or "", "CANCEL")
-        wire = cancel.to_bytes()
-        sent = ClientTransaction(key, cancel, transaction.flow, wire, State.TRYING)
-        self._clients[key] = sent
-        self._send(wire, transaction.flow)
-        if not transaction.flow.reliable:
-            self._set(sent, Timer.RETRANSMIT, now + T1_SECONDS)
-        self._set(sent, Timer.TIMEOUT, now + TRANSACTION_SECONDS)
+        self._open_client(key, cancel, transaction.flow, now)
         # §9.1: if no final response comes within 64*T1 after the CANCEL, the INVITE is given up
         self._set(transaction, Timer.TIMEOUT, now + TRANSACTION_SECONDS)
 
@@ -336,7 +348,7 @@ class TransactionLayer:
             response = make_response(request, status, to_tag=self._chance.token(4), headers=headers)
         except SipSyntaxError:  # its To cannot be read; the response goes back with To as it came
             response = make_response(request, status, headers=headers)
-        self._send(response.to_bytes(), flow)
+        self._send(response.to_bytes(), reply_flow(request, flow))
 
     def _send(self, wire: bytes, flow: Flow) -> None:
         self._outputs.append(SipTransmit(wire, flow))

@@ -11,7 +11,7 @@ A machine is a value with a state; it is driven by `p2psip.sip.layer`, which own
 import enum
 from dataclasses import dataclass, field
 
-from p2psip.sip.flow import Flow
+from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.message import Request, Response
 
 T1_SECONDS = 0.5
@@ -20,6 +20,7 @@ T4_SECONDS = 5.0
 TRANSACTION_SECONDS = 64 * T1_SECONDS
 TIMER_D_SECONDS = 32.0
 TRYING_SECONDS = 0.2
+BRANCH_COOKIE = "z9hG4bK"
 
 
 class State(enum.Enum):
@@ -65,11 +66,12 @@ class ClientTransaction:
 
 @dataclass(slots=True)
 class ServerTransaction:
-    """One request of a peer and the last response to it. `wire` is that response as sent."""
+    """One request of a peer and the last response to it. `wire` is that response as sent, over the flow `reply`."""
 
     key: str
     request: Request
     flow: Flow
+    reply: Flow
     state: State
     interval: float = T1_SECONDS
     response: Response | None = None
@@ -87,12 +89,16 @@ def client_key(branch: str, method: str) -> str:
     return f"{branch} {method}"
 
 
-def server_key(request: Request) -> str:
-    """What a request is matched by (§17.2.3); ACK is matched to its INVITE. Without the magic cookie, RFC 2543's way."""
+def server_key(request: Request, flow: Flow) -> str:
+    """What a request is matched by (§17.2.3); ACK is matched to its INVITE. Without the magic cookie, RFC 2543's way.
+
+    In the overlay every node writes the same sent-by, so there the Node-ID that was proved stands for it.
+    """
     method = "INVITE" if request.method == "ACK" else request.method
     via = request.top_via
     branch = via.branch or ""
-    if branch.startswith("z9hG4bK") and len(branch) > 7:
-        return f"{branch} {via.host.lower()}:{via.port or 0} {method}"
-    tag = "" if request.method in ("INVITE", "ACK") else request.to.tag or ""
+    if branch.startswith(BRANCH_COOKIE) and branch != BRANCH_COOKIE:
+        sent_by = flow.remote[0] if flow.transport == OVERLAY else f"{via.host.lower()}:{via.port or 0}"
+        return f"{branch} {sent_by} {method}"
+    tag = "" if request.method in ("INVITE", "ACK", "CANCEL") else request.to.tag or ""
     return f"{request.call_id} {request.from_.tag} {tag} {request.cseq.number} {via} {method}"

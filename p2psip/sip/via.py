@@ -1,9 +1,13 @@
 """What happens to Via on the way: ours on top, the source of a request noted, the hop kept for ACK and CANCEL (RFC 3261 §18)."""
 
+from dataclasses import replace
+
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.headers import CSeq, Headers, Via
 from p2psip.sip.message import Request
+
+UDP_PORT = 5060
 
 
 def put_via(request: Request, flow: Flow, branch: str) -> None:
@@ -29,12 +33,26 @@ def note_source(request: Request, flow: Flow) -> None:
     changed = top
     if top.parameter("rport") is not None:
         changed = changed.with_parameter("rport", str(flow.remote[1])).with_parameter("received", flow.remote[0])
-    elif top.host.strip("[]").lower() != flow.remote[0].lower():
+    elif not _names_source(top, flow):
         changed = changed.with_parameter("received", flow.remote[0])
     if changed is not top:
         rest = [("Via", str(via)) for via in vias[1:]]
         others = [pair for pair in request.headers if pair[0] != "Via"]
         request.headers = Headers([("Via", str(changed)), *rest, *others])
+
+
+def reply_flow(request: Request, flow: Flow) -> Flow:
+    """Where the responses to `request`, which came over `flow`, go (§18.2.2).
+
+    Over UDP without rport (RFC 3581) that is the port in the topmost Via. A request that has come through a NAT is
+    answered at its source all the same, since nothing else gets back to it.
+    """
+    if flow.transport != "udp":
+        return flow
+    top = request.top_via
+    if top.parameter("rport") is not None or not _names_source(top, flow):
+        return flow
+    return replace(flow, remote=(flow.remote[0], top.port or UDP_PORT))
 
 
 def same_hop(request: Request, method: str, to: str | None) -> Request:
@@ -47,3 +65,7 @@ def same_hop(request: Request, method: str, to: str | None) -> Request:
     copied.headers.add("To", to or "")
     copied.headers.add("CSeq", str(CSeq(request.cseq.number, method)))
     return copied
+
+
+def _names_source(via: Via, flow: Flow) -> bool:
+    return via.host.strip("[]").lower() == flow.remote[0].lower()
