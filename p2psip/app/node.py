@@ -1,5 +1,6 @@
 """The composition of a node: one port, the services on it, the calls above them, the door for the command line."""
 
+import gc
 import logging
 import signal
 from dataclasses import replace
@@ -37,6 +38,7 @@ RENEWAL_CHECK_SECONDS = 3_600.0
 RENEWAL_RETRY_SECONDS = 300.0
 REJOIN_SECONDS = 10.0
 BIND_ATTEMPTS_MAX = 16
+GARBAGE_OBJECTS_MAX = 20_000
 
 _log = logging.getLogger(__name__)
 
@@ -292,6 +294,7 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
             await node.join()
+            settle_memory()
             printer.answer(node.ready(), lambda: _welcome(printer, node, state))
             await wait_for_signal()
             _log.info("ending calls and registrations")
@@ -299,6 +302,16 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
             nursery.cancel_scope.cancel()
     finally:
         state.close()
+
+
+def settle_memory() -> None:
+    """What was made at the start stays: leave it out of garbage collections, and collect the young less often.
+
+    A full collection of a node's modules takes tens of milliseconds, which callers would hear and which was a fifth of its CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS_MAX)
 
 
 async def wait_for_signal() -> None:
