@@ -1,6 +1,6 @@
 """Dialogs (RFC 3261 §12): identity, route set, remote target and sequence numbers, seen from one side."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from p2psip.base.errors import RemoteError
 from p2psip.sip.build import make_request
@@ -103,7 +103,7 @@ class Dialog:
             uri, routes = first, [*routes[1:], f"<{self.target}>"]
         request = make_request(
             method,
-            uri,
+            _request_uri(uri),
             from_=self.local,
             to=self.remote,
             call_id=self.call_id,
@@ -118,3 +118,10 @@ class Dialog:
         for name, value in (headers or []) + self.extra_headers:
             request.headers.add(name, value)
         return request
+
+
+def _request_uri(uri: SipUri | OtherUri) -> SipUri | OtherUri:
+    """Without what may stand in Contact and Record-Route, but not in a Request-URI (§19.1.1, table 1)."""
+    if isinstance(uri, SipUri) and (uri.headers or uri.parameter("method") is not None):
+        return replace(uri.without_parameter("method"), headers=())
+    return uri
