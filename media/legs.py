@@ -14,13 +14,14 @@ Sink = Callable[[bytes], None]
 
 @dataclass(slots=True)
 class LegStatistics:
-    """Counts of one leg since its start. `last_received` is steady seconds; `refused` came from a wrong address."""
+    """Counts of one leg since its start. `first_received` is steady seconds; `refused` came from a wrong address, or was
+    nothing that a leg takes.
+    """
 
     received: int = 0
     sent: int = 0
     refused: int = 0
     first_received: float | None = None
-    last_received: float | None = None
 
 
 class Leg(Protocol):
@@ -42,39 +43,53 @@ class Bridge:
     """Two legs joined both ways until `close`; the legs themselves live on."""
 
     def __init__(self, left: Leg, right: Leg) -> None:
-        self._legs = (left, right)
+        self._legs: tuple[Leg, ...] = (left, right)
         left.connect(right.send)
         right.connect(left.send)
 
+    def rebind(self, right: Leg) -> None:
+        """Join the left leg to another one, as in a transfer; the leg that was joined before hears nobody."""
+        if self._legs:
+            left, before = self._legs
+            before.connect(None)
+            self._legs = (left, right)
+            left.connect(right.send)
+            right.connect(left.send)
+
     def close(self) -> None:
-        """Part the legs."""
-        for leg in self._legs:
+        """Part the legs, once: a second call harms no bridge that was made since."""
+        legs, self._legs = self._legs, ()
+        for leg in legs:
             leg.connect(None)
 
 
 class Latch:
     """Symmetric RTP: believes the first packet from an allowed host, then only that address, until it is aimed anew."""
 
-    __slots__ = ("_hosts", "_latched", "target")
+    __slots__ = ("_aimed_at", "_latched", "target")
 
     def __init__(self) -> None:
         self.target: Address | None = None
-        self._hosts: frozenset[str] = frozenset()
+        self._aimed_at: tuple[Address, str] | None = None
         self._latched = False
 
     def aim(self, announced: Address, signalling_host: str) -> None:
-        """The peer announced an address. Packets may come from it, or from the host that signals (once)."""
-        if self.target is not None and self._latched and announced[0] in self._hosts and announced == self.target:
-            return
-        self.target = announced
-        self._hosts = frozenset((announced[0], signalling_host))
-        self._latched = False
+        """The peer announced an address. Packets may come from it, or from the host that signals (once).
+
+        The same announcement again (a hold, a session timer) changes nothing: behind a NAT the announced address leads
+        nowhere, and media must go on to the one that was learnt.
+        """
+        if self._aimed_at != (announced, signalling_host):
+            self._aimed_at = (announced, signalling_host)
+            if not self._latched or announced != self.target:
+                self.target = announced
+                self._latched = False
 
     def admit(self, source: Address) -> bool:
         """Whether a packet from `source` is the peer's; the first one of an allowed host fixes the address."""
         if self._latched:
             return source == self.target
-        if source[0] not in self._hosts:
+        if self._aimed_at is None or source[0] not in (self._aimed_at[0][0], self._aimed_at[1]):
             return False
         self.target = source
         self._latched = True

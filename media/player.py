@@ -79,7 +79,6 @@ class PlayerLeg:
         now = self._clock.now()
         self.statistics.received += 1
         self.statistics.first_received = self.statistics.first_received or now
-        self.statistics.last_received = now
         if len(self._heard) < RECORDED_PACKETS_MAX:
             self._heard[self._extend(heard.sequence)] = heard.payload
 
