@@ -52,12 +52,12 @@ _NAMES_CACHED_MAX = 512
 
 _USUAL_NAME_ADDR = re.compile(r'(?:"([^"\\]*)" ?)?<([^<>]*)>(;[^\s"]*)?')
 _NAME_ADDR = re.compile(
-    r"""\s*(?:(?P<quoted>"(?:[^"\\]|\\.)*")\s*|(?P<words>[A-Za-z0-9\-.!%*_+`'~\s]*?)\s*)<(?P<uri>[^<>]*)>\s*(?P<rest>.*)""",
+    r"""\s*+(?:(?P<quoted>"(?:[^"\\]|\\.)*+")\s*+|(?P<words>[A-Za-z0-9\-.!%*_+`'~\s]*+))<(?P<uri>[^<>]*+)>\s*+(?P<rest>.*)""",
     re.DOTALL,
 )
 _ADDR_SPEC = re.compile(r"\s*([^\s;,<>?\"]+)\s*(.*)", re.DOTALL)
 _VIA = re.compile(
-    r"\s*SIP\s*/\s*2\.0\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+([A-Za-z0-9\-._]+|\[[0-9A-Fa-f:.]+\])\s*(?::\s*([0-9]{1,5})\s*)?(.*)",
+    r"\s*SIP\s*/\s*([0-9]{1,5}\.[0-9]{1,5})\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+([A-Za-z0-9\-._]+|\[[0-9A-Fa-f:.]+\])\s*(?::\s*([0-9]{1,5})\s*)?(.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _CSEQ = re.compile(r"\s*([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*")
@@ -227,12 +227,16 @@ class NameAddr:
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """One Via value (RFC 3261 §20.42). `transport` is in upper case; `host` as written."""
+    """One Via value (RFC 3261 §20.42). `transport` is in upper case; `host` as written.
+
+    `version` is that of SIP: a request of another version is refused, yet it must be readable for the 505 to find its way.
+    """
 
     transport: str
     host: str
     port: int | None
     parameters: Parameters = ()
+    version: str = "2.0"
 
     @classmethod
     def parse(cls, text: str) -> "Via":
@@ -240,15 +244,15 @@ class Via:
         match = _VIA.fullmatch(text)
         if match is None:
             raise SipSyntaxError("a Via that cannot be read")
-        transport, host, port, rest = match.groups()
+        version, transport, host, port, rest = match.groups()
         number = int(port) if port else None
         if number is not None and number > 65_535:
             raise SipSyntaxError("a Via with a port above 65535")
-        return cls(transport.upper(), host, number, parse_parameters(rest))
+        return cls(transport.upper(), host, number, parse_parameters(rest), version)
 
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"
-        return f"SIP/2.0/{self.transport} {self.host}{port}{format_parameters(self.parameters)}"
+        return f"SIP/{self.version}/{self.transport} {self.host}{port}{format_parameters(self.parameters)}"
 
     @property
     def branch(self) -> str | None:

@@ -159,7 +159,7 @@ def _max_forwards(values: list[str]) -> int | None:
     if not values:
         return None
     text = _one_text(values).strip()
-    if not (text.isascii() and text.isdigit()) or len(text) > 3 or int(text) > 255:
+    if not (text.isascii() and text.isdigit()) or len(text) > 10 or int(text) > 255:
         raise SipSyntaxError("a Max-Forwards that is no number from 0 to 255")
     return int(text)
 

@@ -6,15 +6,15 @@ from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.grammar import is_token
 from p2psip.sip.headers import Headers, canonical_name
 from p2psip.sip.message import Message, Request, Response
-from p2psip.sip.uri import parse_uri
+from p2psip.sip.uri import SipUri, parse_uri
 
 MESSAGE_BYTES_MAX = 65_535
 HEADER_LINES_MAX = 256
 
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(r"(?<![ \t])[ \t]*+\r\n[ \t]++")
 _REQUEST_LINE = re.compile(r"([^ \r\n]+) ([^ \r\n]+) (SIP/[0-9]+\.[0-9]+)", re.IGNORECASE)
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-9][0-9]{2}) ?(.*)", re.IGNORECASE | re.DOTALL)
-_STRAY = re.compile(r"[\r\n\0]")
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: ([^\r\n\0]*))?", re.IGNORECASE)
+_STRAY = re.compile(r"[\r\n]|(?<!\\)\0")  # a quoted pair may hold NUL (§25.1)
 _ONCE = frozenset(("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires"))
 
 
@@ -80,6 +80,8 @@ def _request(line: str, headers: Headers, body: bytes, problem: SipSyntaxError |
         if problem is not None:
             raise problem
         request.uri = parse_uri(match[2])
+        if isinstance(request.uri, SipUri) and request.uri.headers:
+            raise SipSyntaxError("a Request-URI with header fields in it")
         _check_common(request)
         if request.cseq.method != method:
             raise SipSyntaxError("the method of CSeq is not that of the request")
@@ -92,9 +94,9 @@ def _request(line: str, headers: Headers, body: bytes, problem: SipSyntaxError |
 
 def _response(line: str, headers: Headers, body: bytes) -> Response:
     match = _STATUS_LINE.fullmatch(line)
-    if match is None or int(match[1]) > 699:
+    if match is None:
         raise SipSyntaxError("a status line that cannot be read")
-    response = Response(int(match[1]), match[2], headers, b"")
+    response = Response(int(match[1]), match[2] or "", headers, b"")
     _check_common(response)
     response.body = _cut_body(headers, body)
     return response

@@ -1,0 +1,1 @@
+"""Tests of the SIP core: syntax, sessions, digest."""
