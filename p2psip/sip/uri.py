@@ -21,6 +21,10 @@ _SIP = re.compile(
     re.IGNORECASE,
 )
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*):([^\s<>\"]+)")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_RESERVED = frozenset(
+    ";/?:@&=+$,%"
+)  # RFC 2396 §2.2, and the percent sign, so that undoing an escape never makes another
 _UNSAFE = re.compile(r"[^A-Za-z0-9\-_.!~*'()&=+$,;?/]")
 _ALWAYS_COMPARED = ("user", "ttl", "method", "maddr", "transport")
 
@@ -99,18 +103,14 @@ class SipUri:
             other.port,
         ):
             return False
-        if (unescape(self.user or ""), self.user is None) != (unescape(other.user or ""), other.user is None):
-            return False
-        if unescape(self.password or "") != unescape(other.password or ""):
+        if (_normal(self.user), _normal(self.password)) != (_normal(other.user), _normal(other.password)):
             return False
         mine, theirs = _comparable(self.parameters), _comparable(other.parameters)
         if any(mine.get(name) != theirs.get(name) for name in _ALWAYS_COMPARED):
             return False
         if any(mine[name] != theirs[name] for name in mine.keys() & theirs.keys()):
             return False
-        return sorted((n.lower(), unescape(v)) for n, v in self.headers) == sorted(
-            (n.lower(), unescape(v)) for n, v in other.headers
-        )
+        return _comparable_headers(self.headers) == _comparable_headers(other.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +174,18 @@ def _headers(text: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def _comparable(parameters: Parameters) -> dict[str, str]:
-    return {unescape(name).lower(): unescape(value or "").lower() for name, value in parameters}
+    return {(_normal(name) or "").lower(): (_normal(value) or "").lower() for name, value in parameters}
+
+
+def _comparable_headers(headers: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    return sorted(((_normal(name) or "").lower(), _normal(value) or "") for name, value in headers)
+
+
+def _normal(text: str | None) -> str | None:
+    """One spelling for all equivalent ones: escapes of what is not reserved are undone, the others in upper case."""
+    return text if text is None or "%" not in text else _ESCAPE.sub(_normal_escape, text)
+
+
+def _normal_escape(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return match[0].upper() if character in _RESERVED else character
