@@ -13,6 +13,7 @@ from overlay.contact import Contact
 from overlay.conversation import Conversations, ConversationTransmit, MessageReceived
 from overlay.events import ConfigurationChanged, MessageArrived, Output, PeerJoined
 from overlay.frame import FrameBox
+from overlay.heard import ADDRESSES_MAX, HeardAddresses
 from overlay.holder import Holder, Served
 from overlay.membership import Membership
 from overlay.records import Record, encode_record
@@ -38,7 +39,6 @@ from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import NodeKey, node_id_of
 from p2psip.base.timers import Timers, earliest
 
-ADDRESSES_MAX = 4_096
 UNPROVED_MESSAGES_MAX = 64
 UNPROVED_PEERS_MAX = 64
 SEEN_VOTES_MAX = 16
@@ -75,7 +75,7 @@ class Peer:
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit)
         self._searches.unix_offset = unix_offset
         self._certificates: OrderedDict[bytes, bytes] = OrderedDict()
-        self._addresses: OrderedDict[bytes, Address] = OrderedDict()
+        self._heard = HeardAddresses()
         self._unproved: OrderedDict[bytes, deque[bytes]] = OrderedDict()
         self._seen: OrderedDict[bytes, Address] = OrderedDict()
         self._checking: set[bytes] = set()
@@ -127,9 +127,9 @@ class Peer:
         return self._searches.store(record, now)
 
     def say(self, node_key: bytes, address: Address | None, data: bytes, now: float) -> None:
-        """Say `data` in a conversation. Without an address, the one is used that the node was heard from last."""
-        if address is not None and node_key not in self._addresses:
-            self._note_address(node_key, address)
+        """Say `data` in a conversation: to where the node was heard from lately, else to `address`, if one is given."""
+        if address is not None and not self._heard.is_fresh(node_key, now):
+            self._heard.note(node_key, address, now)
         self._conversations.send(node_key, data, now)
         self._drain_conversations(now)
 
@@ -147,7 +147,7 @@ class Peer:
 
     def address_of(self, node_key: bytes) -> Address | None:
         """Where a node was heard from last."""
-        return self._addresses.get(node_key)
+        return self._heard.get(node_key)
 
     # Core
 
@@ -156,7 +156,7 @@ class Peer:
         self._searches.now = now
         try:
             sender, payload = self._box.open(data, now)
-            self._note_address(sender, source)
+            self._heard.note(sender, source, now)
             kind = payload[0] if payload else 0
             if kind == REQUEST:
                 self._take_request(sender, payload, source, now)
@@ -339,12 +339,6 @@ class Peer:
         if self.update_configuration(answer.result):
             self._outputs.append(ConfigurationChanged(answer.result))
 
-    def _note_address(self, node_key: bytes, address: Address) -> None:
-        self._addresses[node_key] = address
-        self._addresses.move_to_end(node_key)
-        if len(self._addresses) > ADDRESSES_MAX:
-            self._addresses.popitem(last=False)
-
     # Upkeep and conversations
 
     def _hand_over(self, newcomer: Contact, now: float) -> None:
@@ -376,7 +370,7 @@ class Peer:
         while (output := self._conversations.poll_output()) is not None:
             match output:
                 case ConversationTransmit(peer, payload):
-                    address = self._addresses.get(peer)
+                    address = self._heard.get(peer)
                     if address is not None:
                         self._send(peer, address, bytes((CONVERSATION,)) + payload)
                 case MessageReceived(peer, data):
@@ -391,7 +385,9 @@ class Peer:
         waiting.append(data)
         if len(self._unproved) > UNPROVED_PEERS_MAX:
             self._unproved.popitem(last=False)
-        self._check_membership(Contact(node_key, self._addresses[node_key]), now)
+        address = self._heard.get(node_key)
+        if address is not None:
+            self._check_membership(Contact(node_key, address), now)
 
 
 def _ignore(_contact: Contact, _answer: Answer | None) -> None:

@@ -18,7 +18,7 @@ from overlay.remembered import RememberedPeers
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
-from p2psip.base.errors import RemoteError
+from p2psip.base.errors import P2psipError, RemoteError
 from p2psip.base.keys import NodeKey, SigningKey
 from p2psip.net.clock import Clock
 from p2psip.net.driver import Driver
@@ -98,6 +98,7 @@ class OverlayService:
         self._published: tuple[str, ...] = ()
         self._capabilities: tuple[str, ...] = ()
         self._publish_lock = trio.Lock()
+        self._last_sequence = 0
         self._found: dict[str, tuple[float, Found]] = {}
         self._peer_joined = trio.Event()
         self.last_canary: str = "not tried yet"
@@ -312,14 +313,14 @@ class OverlayService:
         await self._store_all([self._record(NAME, name_key(address), b"", expiry) for address in addresses])
 
     def _record(self, kind: str, key: bytes, body: bytes | None, expiry: int) -> Record:
-        sequence = int(self._clock.unix() * 1000)
+        self._last_sequence = max(int(self._clock.unix() * 1000), self._last_sequence + 1)
         return make_record(
             kind,
             key,
             body,
             certificate=self._certificate,
             signing_key=self._signing_key,
-            sequence=sequence,
+            sequence=self._last_sequence,
             expiry=expiry,
         )
 
@@ -337,7 +338,7 @@ class OverlayService:
                 if self._published:
                     await self._publish_now()
                     await self._canary()
-            except RemoteError as error:
+            except P2psipError as error:
                 _log.warning("the overlay was not told where we are: %s", error)
             await trio.sleep(REFRESH_SECONDS)
 
