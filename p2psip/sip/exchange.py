@@ -11,6 +11,9 @@ from p2psip.sip.build import REASONS
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request, Response
 from p2psip.sip.transactions import T1_SECONDS, T2_SECONDS, TRANSACTION_SECONDS
+from p2psip.sip.via import reply_flow
+
+RESPONSES_QUEUED_MAX = 64
 
 
 class Sender(Protocol):
@@ -54,18 +57,21 @@ class ServerExchange:
     async def accept(self, response: Response) -> Request:
         """Send a 2xx to an INVITE, again and again until its ACK comes, which is given back (RFC 3261 §13.3.1.4).
 
-        RemoteError(408) when no ACK comes within 64*T1: the call must then be ended with a BYE.
+        RemoteError(408) when no ACK comes within 64*T1: the call must then be ended with a BYE. RemoteError(487) when the
+        INVITE has had another final response before, as one that was cancelled.
         """
+        if self.answered:
+            raise RemoteError("the call was answered otherwise before", status=487)
         self._sender.expect_ack(self, True)
         try:
             self.respond(response)
-            wire, interval = response.to_bytes(), T1_SECONDS
+            wire, interval, flow = response.to_bytes(), T1_SECONDS, reply_flow(self.request, self.flow)
             with trio.move_on_after(TRANSACTION_SECONDS):
                 while not self._ack_came.is_set():
                     with trio.move_on_after(interval):
                         await self._ack_came.wait()
                     if not self._ack_came.is_set():
-                        self._sender.send_again(wire, self.flow)
+                        self._sender.send_again(wire, flow)
                         interval = min(2 * interval, T2_SECONDS)
         finally:
             self._sender.expect_ack(self, False)
@@ -90,6 +96,7 @@ class ClientExchange:
         self._forget = forget
         self._send, self._receive = trio.open_memory_channel[Response | RemoteError](math.inf)
         self._acks: dict[str, bytes] = {}
+        self._has_final = False
 
     async def next_response(self) -> Response:
         """The next response; RemoteError(408) when none comes in time, 503 when the transport failed."""
@@ -113,11 +120,17 @@ class ClientExchange:
         self._acks[response.to.tag or ""] = self._sender.send_ack(ack, self.flow)
 
     def feed(self, response: Response) -> None:
-        """The service hands a response in; a repeated 2xx is acknowledged again and goes no further."""
+        """The service hands a response in; a repeated 2xx is acknowledged again and goes no further.
+
+        A peer that sends more than RESPONSES_QUEUED_MAX before they are taken loses the rest, but for the first final one.
+        """
         wire = self._acks.get(response.to.tag or "") if response.status < 300 else None
         if wire is not None and response.status >= 200:
             self._sender.send_again(wire, self.flow)
-        else:
+            return
+        is_first_final = response.status >= 200 and not self._has_final
+        self._has_final = self._has_final or is_first_final
+        if is_first_final or self._send.statistics().current_buffer_used < RESPONSES_QUEUED_MAX:
             self._send.send_nowait(response)
 
     def fail(self, status: int) -> None:

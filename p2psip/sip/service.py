@@ -1,16 +1,14 @@
 """The trio shell of SIP: sockets, the timer task, and requests as exchanges that a task can wait for."""
 
+import contextlib
 import logging
 import math
-import socket
 from collections.abc import Callable
 
 import trio
 
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
-from p2psip.base.errors import LocalError
-from p2psip.net.port import open_udp
 from p2psip.sip.build import make_response
 from p2psip.sip.dialog import DialogId
 from p2psip.sip.events import (
@@ -26,16 +24,16 @@ from p2psip.sip.exchange import ClientExchange, ServerExchange
 from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.layer import TransactionLayer
 from p2psip.sip.message import Request, Response
-from p2psip.sip.parser import MESSAGE_BYTES_MAX
+from p2psip.sip.sockets import UdpTransport
 from p2psip.sip.tcp import TcpTransport
 
-BATCH_DATAGRAMS_MAX = 64
 INCOMING_QUEUED_MAX = 1_024
 DIALOG_QUEUED_MAX = 64
 
 _log = logging.getLogger(__name__)
 
 OverlaySend = Callable[[str, bytes], None]
+_DialogChannel = tuple[trio.MemorySendChannel[ServerExchange], trio.MemoryReceiveChannel[ServerExchange]]
 
 
 class SipService:
@@ -46,14 +44,13 @@ class SipService:
         self._layer = TransactionLayer(chance, server_name=user_agent)
         self._chance = chance
         self.user_agent = user_agent
-        self._udp: dict[Address, socket.socket] = {}
+        self._udp: UdpTransport | None = None
         self._tcp: TcpTransport | None = None
-        self._nursery: trio.Nursery | None = None
         self._overlay_send: OverlaySend | None = None
         self._clients: dict[str, ClientExchange] = {}
         self._servers: dict[str, ServerExchange] = {}
         self._acks: dict[tuple[str, str, int], ServerExchange] = {}
-        self._dialogs: dict[DialogId, trio.MemorySendChannel[ServerExchange]] = {}
+        self._dialogs: dict[DialogId, _DialogChannel] = {}
         self._closed_hooks: list[Callable[[Flow], None]] = []
         self._deadline = math.inf
         self._timer_scope: trio.CancelScope | None = None
@@ -65,28 +62,23 @@ class SipService:
         """Serve until cancelled; call `listen_udp` and `listen_tcp` once it has started."""
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                self._tcp = TcpTransport(nursery, self._receive_stream, self._flow_closed)
+                self._udp = UdpTransport(nursery, self._receive)
+                self._tcp = TcpTransport(nursery, self._receive, self._flow_closed)
                 nursery.start_soon(self._serve_timers)
                 task_status.started()
         finally:
-            for sock in self._udp.values():
-                sock.close()
+            if self._udp is not None:
+                self._udp.close_all()
 
     async def listen_udp(self, host: str, port: int) -> Address:
         """Receive datagrams on (host, port); the address that is bound."""
-        sock = open_udp((host, port))
-        bound: Address = sock.getsockname()[:2]
-        self._udp[bound] = sock
-        assert self._nursery is not None
-        self._nursery.start_soon(self._drain_forever, sock, bound)
-        return bound
+        assert self._udp is not None
+        return self._udp.listen(host, port)
 
     def close_udp(self, bound: Address) -> None:
         """Stop receiving on a socket of `listen_udp`."""
-        sock = self._udp.pop(bound)
-        trio.lowlevel.notify_closing(sock)
-        sock.close()
+        assert self._udp is not None
+        self._udp.close(bound)
 
     async def listen_tcp(self, host: str, port: int) -> Address:
         """Accept connections on (host, port); the address that is bound."""
@@ -110,10 +102,8 @@ class SipService:
         if transport == "tcp":
             assert self._tcp is not None
             return await self._tcp.connect(remote)
-        for local in self._udp:
-            if (":" in local[0]) == (":" in remote[0]):
-                return Flow("udp", local, remote)
-        raise LocalError(f"no UDP socket can reach {remote[0]}")
+        assert self._udp is not None
+        return self._udp.flow(remote)
 
     def start(self, request: Request, flow: Flow) -> ClientExchange:
         """Send `request` (a Via is added); its responses come from the exchange."""
@@ -126,14 +116,19 @@ class SipService:
     def open_dialog(self, dialog_id: DialogId) -> trio.MemoryReceiveChannel[ServerExchange]:
         """Requests of the peer in this dialog, from now on; close it with `close_dialog`."""
         send, receive = trio.open_memory_channel[ServerExchange](DIALOG_QUEUED_MAX)
-        self._dialogs[dialog_id] = send
+        self._dialogs[dialog_id] = send, receive
         return receive
 
     def close_dialog(self, dialog_id: DialogId) -> None:
-        """Forget a dialog; later requests in it get 481."""
-        channel = self._dialogs.pop(dialog_id, None)
-        if channel is not None:
-            channel.close()
+        """Forget a dialog; requests in it that nobody took, and later ones, get 481."""
+        send, receive = self._dialogs.pop(dialog_id, (None, None))
+        if send is None or receive is None:
+            return
+        send.close()
+        with contextlib.suppress(trio.EndOfChannel, trio.ClosedResourceError):
+            while True:
+                exchange = receive.receive_nowait()
+                exchange.respond(make_response(exchange.request, 481))
 
     def on_flow_closed(self, hook: Callable[[Flow], None]) -> None:
         """Call `hook(flow)` when a TCP connection has ended."""
@@ -183,24 +178,6 @@ class SipService:
             self._acks.pop(key, None)
 
     # Receiving
-
-    async def _drain_forever(self, sock: socket.socket, local: Address) -> None:
-        while True:
-            try:
-                await trio.lowlevel.wait_readable(sock)
-            except trio.ClosedResourceError:
-                return
-            for _ in range(BATCH_DATAGRAMS_MAX):
-                try:
-                    data, source = sock.recvfrom(MESSAGE_BYTES_MAX)
-                except BlockingIOError:
-                    break
-                except OSError:  # an ICMP error of an earlier send; the socket itself is well
-                    continue
-                self._receive(data, Flow("udp", local, source[:2]))
-
-    def _receive_stream(self, data: bytes, flow: Flow) -> None:
-        self._receive(data, flow)
 
     def _receive(self, data: bytes, flow: Flow) -> None:
         if not data.strip(b"\r\n\0"):
@@ -265,29 +242,24 @@ class SipService:
         tag = request.to.tag
         channel: trio.MemorySendChannel[ServerExchange] | None = self._incoming_send
         if tag is not None:
-            channel = self._dialogs.get((request.call_id, tag, request.from_.tag or ""))
+            channel, _receive = self._dialogs.get((request.call_id, tag, request.from_.tag or ""), (None, None))
         if channel is None:
             exchange.respond(make_response(request, 481))
             return
         try:
             channel.send_nowait(exchange)
-        except (trio.WouldBlock, trio.BrokenResourceError):
+        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             exchange.respond(make_response(request, 503, to_tag=self._chance.token(4), headers=[("Retry-After", "5")]))
 
     def _transmit(self, data: bytes, flow: Flow) -> None:
         if self.on_message_trace is not None:
             self.on_message_trace(data, flow, False)
-        if flow.transport == "udp":
-            sock = self._udp.get(flow.local)
-            try:
-                if sock is not None:
-                    sock.sendto(data, flow.remote)
-            except OSError as error:
-                _log.debug("a message to %s was not sent: %s", flow, error)
-        elif flow.transport == OVERLAY:
+        if flow.transport == OVERLAY:
             if self._overlay_send is not None:
                 self._overlay_send(flow.remote[0], data)
-        elif self._tcp is not None and not self._tcp.send(data, flow):
+            return
+        transport = self._udp if flow.transport == "udp" else self._tcp
+        if transport is not None and not transport.send(data, flow):
             self._layer.flow_closed(flow, self._now())
 
     def _forget_client(self, exchange: ClientExchange) -> None:
