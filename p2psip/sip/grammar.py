@@ -78,7 +78,7 @@ def split_list(text: str) -> list[str]:
     position = 0
     while position < len(text):
         match = _PIECE.match(text, position)
-        if match is None or len(items) >= LIST_ITEMS_MAX:
+        if match is None or (match[0] == "," and len(items) == LIST_ITEMS_MAX - 1):
             raise SipSyntaxError("a header field with an unbalanced quote or bracket, or with too many items")
         if match[0] == ",":
             items.append("".join(current))
