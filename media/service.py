@@ -1,11 +1,9 @@
 """The trio shell of media: legs towards phones and towards other nodes, and the loops that move their packets."""
 
-import logging
+import ipaddress
 import math
 import socket
-from collections import OrderedDict
 from collections.abc import Callable
-from itertools import count
 
 import ifaddr
 import trio
@@ -15,28 +13,31 @@ from media.dtls import DtlsIdentity
 from media.ice.candidates import Candidate, local_candidate
 from media.ice.directory import AgentDirectory
 from media.legs import Latch, LegStatistics, Sink
-from media.rtp import is_rtcp
+from media.rtp import is_rtcp, is_rtp
+from media.rtp_ports import RtpPorts
 from media.secure import MediaReceived, PathLost, Ready, SecureTransport, TransportDescription
 from media.sockets import SocketPlane
+from media.streams import StreamTable
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import RemoteError
+from p2psip.base.timers import Timers
 from p2psip.net.clock import Clock
-from p2psip.net.port import NodePort, open_udp
+from p2psip.net.port import NodePort
 
 LEGS_MAX = 2_048
-STREAMS_MAX = 16_384
+SENT_STREAMS_MAX = 32
+RTCP_BYTES_MIN = 8
 SRTP_BYTES_MIN = 12
-PORT_ATTEMPTS_MAX = 64
-
-_log = logging.getLogger(__name__)
+TIMER_GRAIN_SECONDS = 0.001
 
 
 class PhoneLeg:
     """RTP and RTCP sockets towards one phone. `local` is the RTP address to put into a session description."""
 
-    def __init__(self, service: "MediaService", rtp: socket.socket, rtcp: socket.socket) -> None:
+    def __init__(self, service: "MediaService", host: str, rtp: socket.socket, rtcp: socket.socket) -> None:
         self._service = service
+        self._host = host
         self._rtp, self._rtcp = rtp, rtcp
         self._rtp_latch, self._rtcp_latch = Latch(), Latch()
         self._sink: Sink | None = None
@@ -44,7 +45,12 @@ class PhoneLeg:
         self.statistics = LegStatistics()
 
     def set_remote(self, rtp: Address, signalling_host: str, *, rtcp: Address | None = None) -> None:
-        """Where the phone wants its packets; `rtcp` defaults to the next port (RFC 3550 §11)."""
+        """Where the phone wants its packets; `rtcp` defaults to the next port (RFC 3550 §11).
+
+        RemoteError(488) for a host name: to look it up for each packet would stop the node.
+        """
+        for host, _ in (rtp, rtcp or rtp):
+            _check_is_address(host)
         self._rtp_latch.aim(rtp, signalling_host)
         self._rtcp_latch.aim(rtcp or (rtp[0], min(rtp[1] + 1, 65_535)), signalling_host)
 
@@ -54,36 +60,40 @@ class PhoneLeg:
 
     def send(self, packet: bytes) -> None:
         """Send one packet to the phone."""
-        rtcp = is_rtcp(packet)
-        target = self._rtcp_latch.target if rtcp else self._rtp_latch.target
+        if is_rtcp(packet):
+            sock, target = self._rtcp, self._rtcp_latch.target
+        else:
+            sock, target = self._rtp, self._rtp_latch.target
         if target is None:
             return
         try:
-            (self._rtcp if rtcp else self._rtp).sendto(packet, target)
+            sock.sendto(packet, target)
             self.statistics.sent += 1
-        except OSError:  # the kernel's buffer is full, or the phone's port is closed: as UDP may
+        except (OSError, OverflowError):  # the kernel's buffer is full, or the phone's port is closed: as UDP may
             return
 
     def receive_rtp(self, data: bytes, source: Address) -> None:
-        """A datagram on the RTP socket."""
+        """A datagram on the RTP socket. What is no RTP must not latch."""
         statistics = self.statistics
-        if not self._rtp_latch.admit(source[:2]) or len(data) < 12:
+        if not is_rtp(data) or not self._rtp_latch.admit(source):
             statistics.refused += 1
             return
+        statistics.received += 1
         if statistics.first_received is None:
             statistics.first_received = self._service.clock.now()
-        statistics.received += 1
         if self._sink is not None:
             self._sink(data)
 
     def receive_rtcp(self, data: bytes, source: Address) -> None:
         """A datagram on the RTCP socket."""
-        if self._rtcp_latch.admit(source[:2]) and len(data) >= 8 and self._sink is not None:
+        if len(data) < RTCP_BYTES_MIN or data[0] >> 6 != 2 or not is_rtcp(data) or not self._rtcp_latch.admit(source):
+            self.statistics.refused += 1
+        elif self._sink is not None:
             self._sink(data)
 
     def close(self) -> None:
         """Close both sockets."""
-        self._service.close_phone_leg(self, self._rtp, self._rtcp)
+        self._service.close_phone_leg(self, self._host, self._rtp, self._rtcp)
 
 
 class OverlayLeg:
@@ -95,11 +105,15 @@ class OverlayLeg:
         self.description: TransportDescription = transport.description
         self.statistics = LegStatistics()
         self.closed_reason: str | None = None
+        self.due: float | None = None
+        self.takes_bare_dtls = False
         self._sink: Sink | None = None
+        self._sent_streams: set[bytes] = set()
         self._ready, self._lost = trio.Event(), trio.Event()
 
     def set_remote(self, remote: TransportDescription) -> None:
         """Begin ICE and DTLS; RemoteError(488) for a description that cannot be used."""
+        self.takes_bare_dtls = not remote.wraps_dtls
         self.transport.set_remote(remote, self._service.clock.now())
         self._service.pump(self)
 
@@ -119,7 +133,13 @@ class OverlayLeg:
         self._sink = sink
 
     def send(self, packet: bytes) -> None:
-        """Protect one packet and send it."""
+        """Protect one packet and send it. Each stream costs the cipher a table of its own: SENT_STREAMS_MAX in a call."""
+        ssrc = packet[4:8] if is_rtcp(packet) else packet[8:12]
+        if ssrc not in self._sent_streams:
+            if len(self._sent_streams) >= SENT_STREAMS_MAX:
+                self.statistics.refused += 1
+                return
+            self._sent_streams.add(ssrc)
         wire = self.transport.protect(packet)
         destination = self.transport.destination
         if wire is not None and destination is not None:
@@ -130,7 +150,6 @@ class OverlayLeg:
         """An SRTP or SRTCP datagram; False when it is not of this call."""
         packet = self.transport.unprotect(data, source)
         if packet is None:
-            self.statistics.refused += 1
             return False
         self.deliver(packet)
         return True
@@ -169,17 +188,17 @@ class MediaService:
         self.clock = clock
         self._chance = chance
         self._phone_host = phone_host
-        self._rtp_ports = rtp_ports
-        self._next_port = count(rtp_ports[0] + (rtp_ports[0] & 1) + 2 * (chance.integer(12) % 1_000), 2)
+        self._rtp_ports = RtpPorts(*rtp_ports, start=chance.integer(12))
         self._identity = DtlsIdentity(clock.unix())
         self._plane = SocketPlane()
         self._directory = AgentDirectory()
-        self._legs: dict[SecureTransport, OverlayLeg] = {}
-        self._by_agent: dict[str, OverlayLeg] = {}
-        self._by_source: dict[Address, list[OverlayLeg]] = {}
-        self._by_stream: OrderedDict[tuple[Address, bytes], OverlayLeg] = OrderedDict()
+        self._legs: dict[str, OverlayLeg] = {}  # by user name fragment
+        self._streams: StreamTable[OverlayLeg] = StreamTable()
         self._phone_legs = 0
-        self._wake = trio.Event()
+        self._timers: Timers[OverlayLeg] = Timers()
+        self._deadline = math.inf
+        self._sleep: trio.CancelScope | None = None
+        self.refused = 0
         self.on_stun: Callable[[bytes, Address], None] | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -196,23 +215,26 @@ class MediaService:
         """Sockets for one phone on `host` (the service's own when None); RemoteError(503) when there are none left."""
         if self._phone_legs >= LEGS_MAX:
             raise RemoteError("this node carries as many calls as it can", status=503)
-        rtp, rtcp = self._open_pair(host or self._phone_host)
-        leg = PhoneLeg(self, rtp, rtcp)
-        self._plane.add(rtp, leg.receive_rtp)
-        self._plane.add(rtcp, leg.receive_rtcp)
+        host = host or self._phone_host
+        rtp, rtcp = self._rtp_ports.open(host)
+        leg = PhoneLeg(self, host, rtp, rtcp)
         self._phone_legs += 1
+        if not self._plane.add(rtp, leg.receive_rtp) or not self._plane.add(rtcp, leg.receive_rtcp):
+            leg.close()
+            raise RemoteError("this node carries as many calls as it can", status=503)
         return leg
 
     def overlay_leg(self, *, offerer: bool) -> OverlayLeg:
         """A path to another node; RemoteError(503) when there are too many."""
+        if len(self._legs) >= LEGS_MAX:
+            raise RemoteError("this node carries as many calls as it can", status=503)
         transport = SecureTransport(
             offerer=offerer, candidates=self._candidates(), identity=self._identity, chance=self._chance
         )
-        if len(self._legs) >= LEGS_MAX or not self._directory.add(transport.agent):
+        if not self._directory.add(transport.agent):
             raise RemoteError("this node carries as many calls as it can", status=503)
         leg = OverlayLeg(self, transport)
-        self._legs[transport] = leg
-        self._by_agent[transport.agent.ufrag] = leg
+        self._legs[leg.description.ufrag] = leg
         return leg
 
     def pump(self, leg: OverlayLeg) -> None:
@@ -223,7 +245,7 @@ class MediaService:
                 case Transmit(data, destination):
                     if data[0] < 4 and stun.is_request(data):
                         self._directory.note_check(data, transport.agent)
-                        self._expect_from(destination, leg)
+                        self._streams.expect(destination, leg)
                     self.port.send(data, destination)
                 case MediaReceived(data):
                     leg.deliver(data)
@@ -232,45 +254,35 @@ class MediaService:
                 case PathLost(reason):
                     leg.became_lost(reason)
         if transport.destination is not None:
-            self._expect_from(transport.destination, leg)
-        self._wake.set()
+            self._streams.expect(transport.destination, leg)
+        self._plan(leg)
 
-    def close_phone_leg(self, leg: PhoneLeg, rtp: socket.socket, rtcp: socket.socket) -> None:
+    def close_phone_leg(self, leg: PhoneLeg, host: str, rtp: socket.socket, rtcp: socket.socket) -> None:
         """Called by the leg."""
         if rtp.fileno() >= 0:
             self._phone_legs -= 1
-            for sock in (rtp, rtcp):
-                self._plane.remove(sock)
-                sock.close()
+            self._plane.remove(rtp)
+            self._plane.remove(rtcp)
+            self._rtp_ports.close(host, rtp, rtcp)
         leg.connect(None)
 
     def close_overlay_leg(self, leg: OverlayLeg) -> None:
         """Called by the leg."""
-        if self._legs.pop(leg.transport, None) is not None:
+        if self._legs.pop(leg.description.ufrag, None) is not None:
             self._directory.remove(leg.transport.agent)
-            self._by_agent.pop(leg.transport.agent.ufrag, None)
-            self._forget_sources(leg)
+            self._streams.forget(leg)
+            self._timers.stop(leg)
+        leg.connect(None)
         leg.became_lost(leg.closed_reason or "the call is over")
 
     def statistics(self) -> dict[str, int]:
-        """Sizes of the tables."""
-        return {"overlay_legs": len(self._legs), "phone_legs": self._phone_legs, "addresses": len(self._by_source)}
-
-    def _open_pair(self, host: str) -> tuple[socket.socket, socket.socket]:
-        """An even port for RTP and the next one for RTCP."""
-        first, last = self._rtp_ports
-        span = max((last - first) // 2, 1)
-        for _ in range(PORT_ATTEMPTS_MAX):
-            number = first + (next(self._next_port) - first) % (2 * span)
-            try:
-                rtp = open_udp((host, number))
-            except OSError:
-                continue
-            try:
-                return rtp, open_udp((host, number + 1))
-            except OSError:
-                rtp.close()
-        raise RemoteError(f"no pair of RTP ports is free between {first} and {last}", status=503)
+        """Sizes of the tables, and datagrams that were nobody's."""
+        return {
+            "overlay_legs": len(self._legs),
+            "phone_legs": self._phone_legs,
+            "addresses": len(self._streams),
+            "refused": self.refused,
+        }
 
     def _candidates(self) -> list[Candidate]:
         found: list[Candidate] = []
@@ -283,7 +295,7 @@ class MediaService:
         if not stun.is_stun(data):
             return
         agent = self._directory.find(data)
-        leg = self._by_agent.get(agent.ufrag) if agent is not None else None
+        leg = self._legs.get(agent.ufrag) if agent is not None else None
         if leg is not None:
             leg.transport.receive(data, source, self.clock.now())
             self.pump(leg)
@@ -291,52 +303,56 @@ class MediaService:
             self.on_stun(data, source)
 
     def _receive_dtls(self, data: bytes, source: Address) -> None:
-        for leg in self._by_source.get(source, ()):  # bare DTLS: a peer with ports of its own for each call
-            leg.transport.receive(data, source, self.clock.now())
-            self.pump(leg)
+        """Bare DTLS: a peer with ports of its own for each call."""
+        for leg in self._streams.paths(source):
+            if leg.takes_bare_dtls:
+                leg.transport.receive(data, source, self.clock.now())
+                self.pump(leg)
 
     def _receive_srtp(self, data: bytes, source: Address) -> None:
-        """By address and SSRC; the first packet of a stream is tried on each call with that address."""
         if len(data) < SRTP_BYTES_MIN:
+            self.refused += 1
             return
-        stream = (source, data[4:8] if is_rtcp(data) else data[8:12])
-        known = self._by_stream.get(stream)
-        if known is not None and known.receive(data, source):
+        ssrc = data[4:8] if 192 <= data[1] <= 223 else data[8:12]
+        streams = self._streams
+        if not streams.deliver(data, source, ssrc) and not streams.search(data, source, ssrc, self.clock.now()):
+            self.refused += 1
+
+    def _plan(self, leg: OverlayLeg) -> None:
+        """Keep the leg's deadline, and wake the task that serves them when it is the next."""
+        due = leg.transport.poll_timeout() if leg.description.ufrag in self._legs else None
+        if due == leg.due:
             return
-        for leg in self._by_source.get(source, ()):
-            if leg is not known and leg.receive(data, source):
-                self._by_stream[stream] = leg
-                if len(self._by_stream) > STREAMS_MAX:
-                    self._by_stream.popitem(last=False)
-                return
-
-    def _expect_from(self, source: Address, leg: OverlayLeg) -> None:
-        legs = self._by_source.setdefault(source, [])
-        if leg not in legs:
-            legs.append(leg)
-
-    def _forget_sources(self, leg: OverlayLeg) -> None:
-        for source in [source for source, legs in self._by_source.items() if leg in legs]:
-            self._by_source[source].remove(leg)
-            if not self._by_source[source]:
-                del self._by_source[source]
-        for stream in [stream for stream, found in self._by_stream.items() if found is leg]:
-            del self._by_stream[stream]
+        leg.due = due
+        if due is None:
+            self._timers.stop(leg)
+            return
+        self._timers.set(leg, due)
+        if due < self._deadline:
+            self._deadline = due
+            if self._sleep is not None:
+                self._sleep.deadline = trio.current_time() + max(due - self.clock.now(), 0.0)
 
     async def _serve_timers(self) -> None:
         while True:
             now = self.clock.now()
-            deadline = math.inf
-            for transport, leg in list(self._legs.items()):
-                due = transport.poll_timeout()
-                if due is not None and due <= now:
-                    transport.handle_timeout(now)
-                    self.pump(leg)
-                    due = transport.poll_timeout()
-                deadline = deadline if due is None else min(deadline, due)
-            self._wake = trio.Event()
-            with trio.move_on_after(max(deadline - self.clock.now(), 0.001)):
-                await self._wake.wait()
+            for leg in self._timers.expired(now):
+                leg.due = None
+                leg.transport.handle_timeout(now)
+                self.pump(leg)
+            due = self._timers.next()
+            self._deadline = math.inf if due is None else due
+            delay = max(self._deadline - self.clock.now(), TIMER_GRAIN_SECONDS)
+            with trio.CancelScope(deadline=trio.current_time() + delay) as self._sleep:
+                await trio.sleep_forever()
+            self._sleep = None
+
+
+def _check_is_address(host: str) -> None:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        raise RemoteError("media can only be sent to an IP address, not to a host name", status=488) from error
 
 
 def _addresses(host: str) -> list[str]:
