@@ -1,8 +1,14 @@
 """The whole overlay on virtual time: what every lookup must find, and what no holder may take."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 
-from overlay.records import REGISTRATION
+from overlay.contact import Contact
+from overlay.records import REGISTRATION, Record, encode_record, registration_key
+from overlay.rpc import Answer
+from tests.overlay.devices import Town
 from tests.overlay.world import World
 
 
@@ -132,3 +138,92 @@ def test_the_same_seed_gives_the_same_trace() -> None:
         world.register(world.nodes[3])
         traces.append(world.trace)
     assert traces[0] == traces[1]
+
+
+class Door:
+    """Somebody who stores records at every node by hand, one at a time, and hears what each says."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.stranger = world.nodes[0]
+        self.holders = world.nodes[1:]
+
+    def store(self, record: Record) -> list[tuple[int, int]]:
+        """What each node answers, and how many entries it holds afterwards."""
+        answers: list[tuple[int, int]] = []
+        for node in self.holders:
+            said: list[int] = []
+
+            def heard(_contact: Contact, answer: Answer | None, said: list[int] = said) -> None:
+                said.append(0 if answer is None else answer.status)
+
+            self.stranger.peer._searches.now = self.world.now
+            self.stranger.peer._searches.store_at(Contact(node.key, node.address), encode_record(record), heard)
+            self.world.pump(self.stranger)
+            assert self.world.run_until(partial(bool, said))
+            answers.append((said[0], len(node.peer.store)))
+        return answers
+
+
+def flipped(record: Record, bit: int) -> Record:
+    """The record with one bit of its signature or body changed."""
+    signature, body = bytearray(record.signature), bytearray(record.body or b"")
+    place = bit % (8 * (len(signature) + len(body)))
+    part, place = (signature, place) if place < 8 * len(signature) else (body, place - 8 * len(signature))
+    part[place // 8] ^= 1 << place % 8
+    return replace(record, signature=bytes(signature), body=bytes(body))
+
+
+@pytest.fixture(scope="module")
+def door() -> Door:
+    world = World(seed=11)
+    world.populate(12)
+    return Door(world)
+
+
+@pytest.mark.parametrize("bit", [0, 7, 511, 512, 700])
+def test_every_holder_refuses_a_record_with_one_bit_flipped(door: Door, bit: int) -> None:
+    record = door.world.nodes[3].device.record(expiry=int(door.world.unix) + 600)
+    assert door.store(flipped(record, bit)) == [(403, 0)] * 11
+
+
+def test_every_holder_refuses_a_record_at_the_address_of_somebody_else(door: Door) -> None:
+    key = registration_key("victim@home.example")
+    record = door.world.nodes[3].device.record(key=key, expiry=int(door.world.unix) + 600)
+    assert door.store(record) == [(403, 0)] * 11
+
+
+def test_every_holder_refuses_a_record_that_would_live_too_long(door: Door) -> None:
+    record = door.world.nodes[3].device.record(expiry=int(door.world.unix) + 700)
+    assert door.store(record) == [(400, 0)] * 11
+
+
+def test_every_holder_refuses_a_record_that_has_expired(door: Door) -> None:
+    record = door.world.nodes[3].device.record(expiry=int(door.world.unix))
+    assert door.store(record) == [(410, 0)] * 11
+
+
+def test_every_holder_refuses_an_author_of_a_foreign_authority(door: Door) -> None:
+    record = Town(seed=77).device("user3").record(expiry=int(door.world.unix) + 600)
+    assert door.store(record) == [(403, 0)] * 11
+
+
+def test_every_holder_refuses_an_old_sequence_and_keeps_the_new() -> None:
+    world = World(seed=12)
+    world.populate(8)
+    door, device, expiry = Door(world), world.nodes[3].device, int(world.unix) + 300
+    assert door.store(device.record(5, expiry=expiry)) == [(200, 1)] * 7
+    assert door.store(device.record(4, expiry=expiry)) == [(409, 1)] * 7
+    assert door.store(device.record(5, expiry=expiry + 1)) == [(409, 1)] * 7
+    assert found_sequences(world, device.certificate.addresses[0]) == [[5]] * 8
+
+
+def test_every_holder_refuses_a_device_that_was_revoked() -> None:
+    world = World(seed=13)
+    world.populate(8)
+    door, device = Door(world), world.nodes[3].device
+    newer = world.town.configuration(2, revoked_serials=frozenset((device.certificate.serial,)))
+    world.nodes[1].peer.update_configuration(newer)
+    world.run(700)
+    door.holders = [node for node in door.holders if node.device is not device]
+    assert door.store(device.record(expiry=int(world.unix) + 300)) == [(403, 0)] * 6

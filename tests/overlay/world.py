@@ -103,7 +103,7 @@ class World:
     def look_up(self, node: Node, key: bytes, *, records: bool = True) -> LookupDone:
         """One lookup from beginning to end."""
         number = node.peer.look_up(key, self.now, records=records)
-        done = self._finish(node, LookupDone, number)
+        done = self._finish(node, number)
         assert isinstance(done, LookupDone)
         return done
 
@@ -114,7 +114,7 @@ class World:
     def register(self, node: Node, sequence: int = 1, *, seconds: int = 600) -> StoreDone:
         """Store the node's own registration at its address."""
         record = node.device.record(sequence, expiry=int(self.unix) + seconds)
-        done = self._finish(node, StoreDone, node.peer.store_record(record, self.now))
+        done = self._finish(node, node.peer.store_record(record, self.now))
         assert isinstance(done, StoreDone)
         return done
 
@@ -172,14 +172,14 @@ class World:
             node.peer.handle_timeout(self.now)
         self.pump(node)
 
-    def _finish(self, node: Node, kind: type, number: int) -> Output:
+    def _finish(self, node: Node, number: int) -> LookupDone | StoreDone:
         self.pump(node)
-        ends: list[Output] = []
+        ends: list[LookupDone | StoreDone] = []
 
         def is_done() -> bool:
-            ends.extend(event for event in node.events if isinstance(event, kind) and event.number == number)  # type: ignore[attr-defined]
+            ends.extend(e for e in node.events if isinstance(e, LookupDone | StoreDone) and e.number == number)
             node.events = [event for event in node.events if event not in ends]
             return bool(ends)
 
-        assert self.run_until(is_done), f"seed: {kind.__name__} {number} never came"
+        assert self.run_until(is_done), f"the end of {number} never came"
         return ends[0]
