@@ -21,7 +21,7 @@ FIELDS_MAX = 32
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _FIELD = re.compile(r"""\s*([A-Za-z0-9\-_]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*(?:,|$)""", re.DOTALL)
-_NONCE = re.compile(r"(([0-9a-f]{1,16})-[0-9a-f]{1,16})-[0-9a-f]{32}")
+_NONCE = re.compile(r"([0-9a-f]{1,16}-[0-9a-f]{1,16})-[0-9a-f]{32}")
 _UNQUOTED = frozenset(("algorithm", "qop", "nc", "stale"))
 
 
@@ -113,6 +113,7 @@ class DigestServer:
         self._key = chance.bytes(32)
         self._serial = 0
         self._counts: OrderedDict[str, int] = OrderedDict()
+        self._forgotten_until = -1
 
     def challenge(self, algorithm: str, now: float, *, stale: bool = False) -> str:
         """A WWW-Authenticate value. `now` is steady seconds."""
@@ -130,7 +131,7 @@ class DigestServer:
         if fields.get("qop", "").lower() != "auth" or not re.fullmatch(r"[0-9a-fA-F]{8}", count) or not cnonce:
             return Verdict(False)
         wanted = _answer(algorithm, secret, nonce, method, uri, (count, cnonce))
-        if not hmac.compare_digest(wanted.encode(), fields.get("response", "").lower().encode()):
+        if not hmac.compare_digest(_bytes(wanted), _bytes(fields.get("response", "").lower())):
             return Verdict(False)
         if not self._is_fresh(nonce, now) or not self._count_up(nonce, int(count, 16)):
             return Verdict(False, stale=True)
@@ -148,21 +149,32 @@ class DigestServer:
         match = _NONCE.fullmatch(nonce)
         if match is None or not hmac.compare_digest(self._nonce(match[1]), nonce):
             return False
-        return 0.0 <= now - int(match[2], 16) / 1000 + 0.001 <= NONCE_SECONDS_MAX
+        return 0.0 <= now - _milliseconds(nonce) / 1000 + 0.001 <= NONCE_SECONDS_MAX
 
     def _count_up(self, nonce: str, count: int) -> bool:
-        """Refuse a nonce-count that is not above the last one (a replay)."""
+        """Refuse a nonce-count that is not above the last one (a replay), and a nonce whose count may be forgotten."""
         if count <= self._counts.get(nonce, 0):
+            return False
+        if nonce not in self._counts and _milliseconds(nonce) <= self._forgotten_until:
             return False
         self._counts[nonce] = count
         self._counts.move_to_end(nonce)
         if len(self._counts) > NONCES_REMEMBERED_MAX:
-            self._counts.popitem(last=False)
+            forgotten, _count = self._counts.popitem(last=False)
+            self._forgotten_until = max(self._forgotten_until, _milliseconds(forgotten))
         return True
 
 
+def _milliseconds(nonce: str) -> int:
+    return int(nonce.partition("-")[0], 16)
+
+
 def _hash(algorithm: str, text: str) -> str:
-    return _HASHES[algorithm](text.encode("utf-8", "surrogateescape")).hexdigest()
+    return _HASHES[algorithm](_bytes(text)).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # as the parser made it
 
 
 def _answer(algorithm: str, secret: str, nonce: str, method: str, uri: str, counted: tuple[str, str] | None) -> str:
