@@ -1,0 +1,187 @@
+"""Lookups and stores of one node, its peers played by hand: what they read, and what they refuse to believe."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overlay.buckets import RoutingTable
+from overlay.contact import Contact
+from overlay.events import LookupDone, StoreDone
+from overlay.records import NAME, RecordVerifier, encode_record, registration_key
+from overlay.rpc import FIND, STORE, Answer, Callback, Late
+from overlay.searches import LOOKUPS_MAX, Searches
+from p2psip.base.errors import LocalError
+from tests.overlay.devices import UNIX, Town
+
+TOWN = Town()
+ALICE, MALLORY = TOWN.device("alice"), TOWN.device("mallory")
+KEY = registration_key("alice@home.example")
+SEEN = ("192.0.2.1", 1)
+
+
+class Play:
+    """Searches over a table of peers, with all that they ask."""
+
+    def __init__(self, peers: int = 5) -> None:
+        self.asked: list[tuple[Contact, int, list[object], Callback]] = []
+        self.ended: list[LookupDone | StoreDone] = []
+        self.peers = [Contact(bytes([number]) * 32, ("10.0.0.1", 5000 + number)) for number in range(1, peers + 1)]
+        table = RoutingTable(0)
+        for contact in self.peers:
+            table.add(contact)
+        self.searches = Searches(bytes(32), table, RecordVerifier(TOWN.membership()), self._ask, self.ended.append)
+        self.searches.unix_offset = float(UNIX)
+
+    def _ask(
+        self,
+        contact: Contact,
+        method: int,
+        arguments: list[object],
+        callback: Callback,
+        now: float,
+        late: Late | None = None,
+    ) -> None:
+        self.asked.append((contact, method, arguments, callback))
+
+    def answer(self, result: object, *, status: int = 200, token: bytes = b"") -> None:
+        """The one asked first answers."""
+        contact, _method, _arguments, callback = self.asked.pop(0)
+        callback(contact, Answer(status, SEEN, token, None, 1, result))
+
+    def fail(self) -> None:
+        """The one asked first does not answer."""
+        contact, _method, _arguments, callback = self.asked.pop(0)
+        callback(contact, None)
+
+    def answer_all(self, result: object) -> None:
+        """Everybody asked answers the same, until nobody is asked any more."""
+        while self.asked:
+            self.answer(result)
+
+
+def found(play: Play) -> list[int]:
+    """The sequences of the records that the last lookup has found."""
+    done = play.ended[-1]
+    assert isinstance(done, LookupDone)
+    return [record.sequence for record, _author in done.records]
+
+
+def test_a_lookup_asks_for_the_key_and_ends_with_what_was_found() -> None:
+    play = Play()
+    number = play.searches.look_up(KEY, 5.0, records=True)
+    assert [(method, arguments) for _contact, method, arguments, _callback in play.asked] == [(FIND, [KEY, True])] * 4
+    play.searches.now = 5.25
+    play.answer_all([[], [encode_record(ALICE.record(3))]])
+    (done,) = play.ended
+    assert isinstance(done, LookupDone)
+    assert (done.number, done.messages, done.hops, done.seconds) == (number, 5, 1, 0.25)
+    assert (found(play), len(play.searches)) == ([3], 0)
+
+
+def test_a_genuine_record_of_another_key_is_not_believed() -> None:
+    """Mallory is enrolled and signs well; at alice's key their registration must not be found."""
+    play = Play()
+    play.searches.look_up(KEY, 0.0, records=True)
+    play.answer_all([[], [encode_record(MALLORY.record())]])
+    assert found(play) == []
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        MALLORY.record(key=KEY),
+        Town(seed=9).device("alice").record(),
+        ALICE.record(expiry=UNIX - 1),
+        ALICE.record(expiry=UNIX + 7_200),
+    ],
+)
+def test_a_record_that_is_not_true_is_passed_over_and_the_others_are_read(record: object) -> None:
+    play = Play()
+    play.searches.look_up(KEY, 0.0, records=True)
+    play.answer_all([[], [encode_record(record), encode_record(ALICE.record(2))]])  # type: ignore[arg-type]
+    assert found(play) == [2]
+
+
+def test_the_newest_of_different_answers_wins() -> None:
+    play = Play()
+    play.searches.look_up(KEY, 0.0, records=True)
+    for sequence in (1, 3, 2):
+        play.answer([[], [encode_record(ALICE.record(sequence))]])
+    play.answer_all([[], []])
+    assert found(play) == [3]
+
+
+def test_the_name_and_the_registration_are_found_together() -> None:
+    play = Play()
+    play.searches.look_up(KEY, 0.0, records=True)
+    name = ALICE.record(9, kind=NAME, body=b"", expiry=UNIX + 86_400)
+    play.answer_all([[], [encode_record(name), encode_record(ALICE.record(2))]])
+    assert sorted(found(play)) == [2, 9]
+
+
+def test_we_do_not_ask_ourselves() -> None:
+    play = Play(1)
+    play.searches.look_up(KEY, 0.0, records=False)
+    play.answer([[Contact(bytes(32), ("10.0.0.9", 9)).pack()], []])
+    assert (play.asked, len(play.ended)) == ([], 1)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.binary(max_size=60) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@given(st.lists(VALUES | st.tuples(st.lists(VALUES), st.lists(VALUES)).map(list), min_size=5, max_size=5))
+def test_any_result_ends_the_lookup_without_a_find(results: list[object]) -> None:
+    play = Play()
+    play.searches.look_up(KEY, 0.0, records=True)
+    for _ in range(500):
+        if not play.asked:
+            break
+        play.answer(results.pop() if results else None)
+    assert found(play) == []
+
+
+def test_a_store_goes_to_the_closest_and_counts_who_took_it() -> None:
+    play = Play()
+    play.searches.store(ALICE.record(), 0.0)
+    while play.asked[0][1] == FIND:
+        play.answer([[], []])
+    assert [method for _contact, method, _arguments, _callback in play.asked] == [STORE] * 5
+    play.answer(None)
+    play.answer("no room", status=507)
+    play.fail()
+    play.answer_all(None)
+    (done,) = play.ended
+    assert done == StoreDone(done.number, 3, "no room")
+
+
+def test_a_store_is_tried_once_more_with_the_fresh_token_of_a_refusal() -> None:
+    play = Play(1)
+    play.searches.store(ALICE.record(), 0.0)
+    play.answer([[], []])
+    play.answer("a store without a valid write token", status=401, token=b"fresh")
+    assert [method for _contact, method, _arguments, _callback in play.asked] == [STORE]
+    play.answer("a store without a valid write token", status=401, token=b"fresher")
+    assert [(done.holders, done.refusal is None) for done in play.ended if isinstance(done, StoreDone)] == [(0, False)]
+
+
+def test_without_peers_lookup_and_store_end_at_once() -> None:
+    play = Play(0)
+    play.searches.look_up(KEY, 0.0, records=True)
+    play.searches.store(ALICE.record(), 0.0)
+    assert [type(done) for done in play.ended] == [LookupDone, StoreDone]
+
+
+def test_one_lookup_over_the_bound_is_refused() -> None:
+    play = Play()
+    for _ in range(LOOKUPS_MAX):
+        play.searches.look_up(KEY, 0.0, records=True)
+    with pytest.raises(LocalError):
+        play.searches.look_up(KEY, 0.0, records=True)
+    with pytest.raises(LocalError):
+        play.searches.store(ALICE.record(), 0.0)
+    play.searches.refresh(0, 0.0)
+    assert len(play.searches) == LOOKUPS_MAX
