@@ -348,9 +348,11 @@ class Peer:
             key = int.from_bytes(record.key, "big")
             closest = self.table.find_closest(key, STORE_WIDTH)
             closer = sum(contact.number ^ key < self.number ^ key for contact in closest if contact is not newcomer)
-            if newcomer in closest and closer < HANDING_OVER_NODES and handed < HANDED_OVER_MAX:
+            if newcomer in closest and closer < HANDING_OVER_NODES:
                 handed += 1
                 self._searches.store_at(newcomer, encode_record(record), _ignore)
+            if handed == HANDED_OVER_MAX:
+                break
 
     def _refresh(self, now: float) -> None:
         """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper)."""

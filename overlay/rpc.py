@@ -104,7 +104,7 @@ class PendingRequests:
         now: float,
         late: Late | None = None,
     ) -> None:
-        """Send a request, with our `certificate` if the other side does not know us; LocalError when PENDING_MAX wait."""
+        """Send a request, with our `certificate` if the other side does not know us; LocalError when PENDING_MAX wait or it is too large."""
         if len(self._pending) >= PENDING_MAX:
             raise LocalError("too many requests wait for an answer")
         self._next_id = (self._next_id + 1) & 0x7FFFFFFF
@@ -114,9 +114,9 @@ class PendingRequests:
         if not token and len(payload) < PADDED_BYTES:
             padding = bytes(PADDED_BYTES - len(payload) - 5)
             payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, shown, [*arguments, padding]])
+        self._send(contact, payload)  # first: what is too large to be sent must not wait for an answer
         self._pending[self._next_id] = _Pending(contact, payload, callback, late, now)
         self._timers.set(self._next_id, now + self.round_trips.retransmit_seconds)
-        self._send(contact, payload)
 
     def receive(self, sender: bytes, payload: bytes, now: float) -> tuple[Contact, Answer, Callback] | None:
         """Match an answer; None for one that nobody waits for. RemoteError if malformed."""
