@@ -9,10 +9,13 @@ SDP_BYTES_MAX = 16_384
 LINES_MAX = 512
 MEDIA_MAX = 16
 
+_STRAY = re.compile(r"[\r\0]")
 _ORIGIN = re.compile(r"(\S+) ([0-9]{1,20}) ([0-9]{1,20}) IN (IP4|IP6) (\S+)")
 _CONNECTION = re.compile(r"IN (IP4|IP6) ([^\s/]+)(?:/[0-9/]+)?")
 _MEDIA = re.compile(r"([a-z0-9\-]+) ([0-9]{1,5})(?:/([0-9]{1,5}))? ([A-Za-z0-9/\-]+)((?: \S+)+)")
 _RTPMAP = re.compile(r"([0-9]{1,3}) ([A-Za-z0-9.\-_]+)/([0-9]{1,6})(?:/([0-9]{1,2}))?")
+_SESSION_KINDS = frozenset("osiuepcbtrzkam")
+_MEDIA_KINDS = frozenset("micbka")
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
@@ -44,7 +47,10 @@ STATIC_CODECS = {
 
 @dataclass(slots=True)
 class MediaDescription:
-    """One m= section. `attributes` are (name, value or None) in order; `other` are its i=, b= and k= lines."""
+    """One m= section. `attributes` are (name, value or None) in order; `other` are its i=, b= and k= lines.
+
+    `port_count` is the number of ports when the line says `port/number` (RFC 8866 §5.14).
+    """
 
     kind: str
     port: int
@@ -53,6 +59,7 @@ class MediaDescription:
     connection: str | None = None
     attributes: list[tuple[str, str | None]] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
+    port_count: int = 1
 
     def get(self, name: str) -> str | None:
         """The first value of attribute `name`; "" for a flag; None when absent."""
@@ -108,7 +115,7 @@ class SessionDescription:
             raise SdpSyntaxError("a session description that is too large", status=413)
         lines = [line.rstrip("\r") for line in data.decode("utf-8", "replace").split("\n")]
         lines = [line for line in lines if line]
-        if len(lines) > LINES_MAX or any(len(line) < 2 or line[1] != "=" for line in lines):
+        if len(lines) > LINES_MAX or any(len(line) < 2 or line[1] != "=" or _STRAY.search(line) for line in lines):
             raise SdpSyntaxError("a session description with lines that cannot be read")
         return _read(lines)
 
@@ -116,17 +123,15 @@ class SessionDescription:
         """The description as it goes on the wire."""
         family = "IP6" if ":" in self.origin_host else "IP4"
         origin = f"o={self.username} {self.session_id} {self.version} IN {family} {self.origin_host}"
-        lines = ["v=0", origin, f"s={self.name}", *self.other]
+        lines = ["v=0", origin, f"s={self.name}", *_of_kinds("iuep", self.other)]
         if self.connection is not None:
             lines.append(_connection_line(self.connection))
+        lines += _of_kinds("b", self.other)
         lines += [f"t={time}" for time in self.times]
+        lines += _of_kinds("rzk", self.other)
         lines += [_attribute_line(pair) for pair in self.attributes]
         for media in self.media:
-            lines.append(f"m={media.kind} {media.port} {media.protocol} {' '.join(media.formats)}")
-            lines += media.other
-            if media.connection is not None:
-                lines.append(_connection_line(media.connection))
-            lines += [_attribute_line(pair) for pair in media.attributes]
+            lines += _media_lines(media)
         return ("\r\n".join(lines) + "\r\n").encode()
 
     def get(self, name: str) -> str | None:
@@ -162,6 +167,8 @@ def _read(lines: list[str]) -> SessionDescription:
     media: MediaDescription | None = None
     for line in lines[1:]:
         kind, value = line[0], line[2:]
+        if kind not in (_SESSION_KINDS if media is None else _MEDIA_KINDS):
+            raise SdpSyntaxError(f"a session description with a {kind}= line where none may stand")
         if kind == "m":
             if len(found.media) == MEDIA_MAX:
                 raise SdpSyntaxError("a session description with too many media lines")
@@ -172,11 +179,11 @@ def _read(lines: list[str]) -> SessionDescription:
             (media or found).attributes.append((name, rest if colon else None))
         elif kind == "c":
             (media or found).connection = _read_connection(value)
-        elif media is None and kind == "s":
+        elif kind == "s":
             found.name = value
-        elif media is None and kind == "t":
+        elif kind == "t":
             found.times.append(value)
-        elif kind in "iuepbzkr":
+        elif kind != "o":
             (media or found).other.append(line)
     found.times = found.times or ["0 0"]
     return found
@@ -186,7 +193,8 @@ def _read_media(text: str) -> MediaDescription:
     match = _MEDIA.fullmatch(text.strip())
     if match is None or int(match[2]) > 65_535:
         raise SdpSyntaxError("an m= line that cannot be read")
-    return MediaDescription(match[1], int(match[2]), match[4], tuple(match[5].split()))
+    formats = tuple(match[5].split())
+    return MediaDescription(match[1], int(match[2]), match[4], formats, port_count=int(match[3] or 1))
 
 
 def _read_connection(text: str) -> str:
@@ -201,6 +209,21 @@ def _get(attributes: list[tuple[str, str | None]], name: str) -> str | None:
         if key == name:
             return "" if value is None else value
     return None
+
+
+def _media_lines(media: MediaDescription) -> list[str]:
+    count = "" if media.port_count == 1 else f"/{media.port_count}"
+    lines = [f"m={media.kind} {media.port}{count} {media.protocol} {' '.join(media.formats)}"]
+    lines += _of_kinds("i", media.other)
+    if media.connection is not None:
+        lines.append(_connection_line(media.connection))
+    lines += _of_kinds("bk", media.other)
+    return lines + [_attribute_line(pair) for pair in media.attributes]
+
+
+def _of_kinds(kinds: str, lines: list[str]) -> list[str]:
+    """The lines of these kinds, kind by kind: RFC 8866 §5 fixes their order."""
+    return [line for kind in kinds for line in lines if line[0] == kind]
 
 
 def _connection_line(host: str) -> str:
