@@ -20,7 +20,15 @@ LOCAL_ADDRESS_SECONDS = 30.0
 WILDCARDS = ("0.0.0.0", "::")
 
 _HOPELESS = frozenset(
-    (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EAFNOSUPPORT, errno.EMSGSIZE, errno.EINVAL)
+    (
+        errno.EACCES,
+        errno.EAFNOSUPPORT,
+        errno.EHOSTUNREACH,
+        errno.EINVAL,
+        errno.EMSGSIZE,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+    )
 )
 
 _log = logging.getLogger(__name__)

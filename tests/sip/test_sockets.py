@@ -1,0 +1,92 @@
+"""UDP sockets bound to every address: flows, and so Via and Contact, name the one that packets leave from."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
+from p2psip.sip import sockets
+from p2psip.sip.flow import Flow
+from p2psip.sip.parser import parse_message
+from tests.sip.loopback import LOCALHOST, ask, plain_socket, reply, service, statuses
+from tests.sip.playbook import request_text
+
+
+@pytest.mark.parametrize(("host", "wildcard"), [(LOCALHOST, "0.0.0.0"), ("127.0.0.5", "0.0.0.0"), ("::1", "::")])
+async def test_via_names_the_address_that_packets_leave_from(
+    host: str, wildcard: str, autojump_clock: MockClock
+) -> None:
+    async with service(wildcard) as (sip, bound):
+        with plain_socket(host) as phone:
+            exchange = await ask(sip, phone.getsockname()[:2])
+            data, source = phone.recvfrom(65_535)
+            via = parse_message(data).top_via
+            assert (via.host.strip("[]"), via.port) == source[:2] == exchange.flow.local
+            assert source[1] == bound[1]
+
+
+async def test_a_flow_that_came_in_names_it_too_and_leads_back(autojump_clock: MockClock) -> None:
+    async with service("0.0.0.0") as (sip, bound):
+        with plain_socket() as phone:
+            phone.sendto(
+                request_text("OPTIONS", via="SIP/2.0/UDP 127.0.0.1;rport;branch=z9hG4bK1"), (LOCALHOST, bound[1])
+            )
+            exchange = await sip.incoming.receive()
+            assert exchange.flow == Flow("udp", (LOCALHOST, bound[1]), phone.getsockname())
+            assert await sip.connect("udp", phone.getsockname()) == exchange.flow
+            exchange.respond(reply(exchange, 200))
+            assert await statuses(phone) == [200]
+
+
+async def test_a_socket_bound_to_one_address_keeps_it(autojump_clock: MockClock) -> None:
+    async with service("127.0.0.7") as (sip, bound):
+        with plain_socket() as phone:
+            assert (await sip.connect("udp", phone.getsockname())).local == bound
+
+
+async def test_without_a_route_there_is_no_flow(autojump_clock: MockClock) -> None:
+    async with service("0.0.0.0") as (sip, _):
+        with pytest.raises(RemoteError) as caught:
+            await sip.connect("udp", ("255.255.255.255", 5060))
+        assert caught.value.status == 503
+
+
+async def test_the_address_is_asked_for_again_after_a_while(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Address] = []
+
+    def answer(remote: Address) -> str:
+        asked.append(remote)
+        return f"10.0.0.{len(asked)}"
+
+    monkeypatch.setattr(sockets, "local_address_towards", answer)
+    async with service("0.0.0.0") as (sip, _):
+        assert (await sip.connect("udp", (LOCALHOST, 1))).local[0] == "10.0.0.1"
+        assert (await sip.connect("udp", (LOCALHOST, 2))).local[0] == "10.0.0.1"
+        await trio.sleep(sockets.LOCAL_ADDRESS_SECONDS)
+        assert (await sip.connect("udp", (LOCALHOST, 3))).local[0] == "10.0.0.2"
+
+
+async def test_one_host_more_than_are_remembered_pushes_out_the_oldest(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def answer(remote: Address) -> str:
+        asked.append(remote[0])
+        return LOCALHOST
+
+    monkeypatch.setattr(sockets, "LOCAL_ADDRESSES_MAX", 2)
+    monkeypatch.setattr(sockets, "local_address_towards", answer)
+    async with service("0.0.0.0") as (sip, _):
+        for host in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.2", "10.0.0.3", "10.0.0.1"):
+            await sip.connect("udp", (host, 5060))
+    assert asked == ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.1"]
+
+
+def test_asking_the_kernel() -> None:
+    assert sockets.local_address_towards((LOCALHOST, 0)) == LOCALHOST
+    assert sockets.local_address_towards((LOCALHOST, 70_000)) is None
+    assert sockets.local_address_towards(("255.255.255.255", 5060)) is None
