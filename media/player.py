@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from collections.abc import Iterator
 
 import trio
 
@@ -16,6 +17,10 @@ from p2psip.net.clock import Clock
 PACKET_SECONDS = 0.02
 PACKET_SAMPLES = 160
 RECORDED_PACKETS_MAX = 180_000
+RECORDED_BYTES_MAX = RECORDED_PACKETS_MAX * PACKET_SAMPLES
+DROPOUT_PACKETS_MAX = 3_000  # RFC 3550 §A.1
+MISORDER_PACKETS_MAX = 100
+LATE_SECONDS_MAX = 0.2
 TONE_HERTZ = 440.0
 
 
@@ -56,8 +61,7 @@ class PlayerLeg:
         self._ssrc = chance.integer(32)
         self._sequence = chance.integer(16)
         self._timestamp = chance.integer(32)
-        self._heard: dict[int, bytes] = {}
-        self._extended: int | None = None
+        self._record = Record()
 
     @classmethod
     def of_tone(cls, clock: Clock, chance: Chance, *, payload_type: int, hertz: float = TONE_HERTZ) -> "PlayerLeg":
@@ -76,22 +80,19 @@ class PlayerLeg:
             return
         if is_rtcp(packet) or heard.payload_type != self._payload_type:
             return
-        now = self._clock.now()
         self.statistics.received += 1
-        self.statistics.first_received = self.statistics.first_received or now
-        if len(self._heard) < RECORDED_PACKETS_MAX:
-            self._heard[self._extend(heard.sequence)] = heard.payload
+        if self.statistics.first_received is None:
+            self.statistics.first_received = self._clock.now()
+        self._record.add(heard)
 
     def recording(self) -> "array[int]":
         """All that was heard, in order; packets that are missing are silence."""
         samples = array("h")
-        if not self._heard:
-            return samples
-        for number in range(min(self._heard), max(self._heard) + 1):
-            payload = self._heard.get(number)
-            samples.extend(
-                array("h", bytes(2 * PACKET_SAMPLES)) if payload is None else g711.decode(self._payload_type, payload)
-            )
+        length = PACKET_SAMPLES
+        for payload in self._record.payloads():
+            length = length if payload is None else len(payload)
+            spoken = array("h", bytes(2 * length)) if payload is None else g711.decode(self._payload_type, payload)
+            samples.extend(spoken)
         return samples
 
     async def run(self) -> None:
@@ -99,6 +100,8 @@ class PlayerLeg:
         start, number = self._clock.now(), 0
         while self._repeat or number < len(self._payloads):
             delay = start + number * PACKET_SECONDS - self._clock.now()
+            if delay < -LATE_SECONDS_MAX:  # the machine slept: nobody wants to hear that now, all at once
+                start -= delay
             if delay > 0:
                 await trio.sleep(delay)
             else:
@@ -119,15 +122,34 @@ class PlayerLeg:
             self.statistics.sent += 1
             self._sink(packet.to_bytes())
 
-    def _extend(self, sequence: int) -> int:
-        """The sequence number without its wrap (RFC 3550 §A.1)."""
-        if self._extended is None:
-            self._extended = sequence + 65_536
-        delta = (sequence - self._extended + 32_768) % 65_536 - 32_768
-        extended = self._extended + delta
+
+class Record:
+    """Payloads in the order of their sequence numbers. A new SSRC, or a jump, goes on where the last one ended."""
+
+    def __init__(self) -> None:
+        self._heard: dict[int, bytes] = {}
+        self._bytes = 0
+        self._ssrc: int | None = None
+        self._sequence, self._place = 0, -1  # of the newest packet
+
+    def add(self, packet: RtpPacket) -> None:
+        """Keep a packet; ignored when it is a repeated one, or RECORDED_PACKETS_MAX or RECORDED_BYTES_MAX are reached."""
+        delta = (packet.sequence - self._sequence + 32_768) % 65_536 - 32_768
+        if packet.ssrc != self._ssrc or not -MISORDER_PACKETS_MAX <= delta <= DROPOUT_PACKETS_MAX:
+            delta = 1
+            self._ssrc = packet.ssrc
+        elif delta <= 0 and self._place + delta < 0:
+            return
+        place = self._place + delta
         if delta > 0:
-            self._extended = extended
-        return extended
+            self._place, self._sequence = place, packet.sequence
+        if place < RECORDED_PACKETS_MAX and self._bytes + len(packet.payload) <= RECORDED_BYTES_MAX:
+            self._bytes += len(packet.payload) if place not in self._heard else 0
+            self._heard.setdefault(place, packet.payload)
+
+    def payloads(self) -> Iterator[bytes | None]:
+        """From the first packet to the last; None stands for each one that is missing."""
+        return (self._heard.get(place) for place in range(max(self._heard, default=-1) + 1))
 
 
 def _payloads(samples: "array[int]", payload_type: int) -> list[bytes]:
