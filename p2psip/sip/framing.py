@@ -9,7 +9,8 @@ HEAD_BYTES_MAX = 16_384
 
 PONG = b"\r\n"
 
-_LENGTH = re.compile(rb"(?:^|\r\n)(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
+_LENGTHS = re.compile(rb"\r\n(?:content-length|l)[ \t]*:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)(?=\r\n)", re.IGNORECASE)
+_NUMBER = re.compile(rb"[ \t\r\n]*([0-9]{1,9})[ \t\r\n]*")
 
 
 class StreamFramer:
@@ -30,15 +31,12 @@ class StreamFramer:
         self._skip_keepalives()
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
-            if len(self._buffer) > HEAD_BYTES_MAX:
+            if len(self._buffer) > HEAD_BYTES_MAX + 3:  # the end may have come but for its last byte
                 raise SipSyntaxError("a stream without an end of header fields", status=513)
             return None
         if end > HEAD_BYTES_MAX:
             raise SipSyntaxError("header fields that are too large", status=513)
-        length = _LENGTH.search(self._buffer, 0, end + 2)
-        if length is None:
-            raise SipSyntaxError("a message without Content-Length on a stream")
-        total = end + 4 + int(length[1])
+        total = end + 4 + _content_length(self._buffer[: end + 2])
         if total > MESSAGE_BYTES_MAX:
             raise SipSyntaxError("a message that is too large", status=513)
         if len(self._buffer) < total:
@@ -53,3 +51,12 @@ class StreamFramer:
             self.pings += 1
         if self._buffer.startswith(b"\r\n") and len(self._buffer) > 2 and self._buffer[2:3] != b"\r":
             del self._buffer[:2]
+
+
+def _content_length(head: bytearray) -> int:
+    """The one Content-Length of these header fields: with none or two, nobody knows where the message ends."""
+    found = _LENGTHS.findall(head)
+    number = _NUMBER.fullmatch(found[0]) if len(found) == 1 else None
+    if number is None:
+        raise SipSyntaxError("a message without one readable Content-Length on a stream")
+    return int(number[1])
