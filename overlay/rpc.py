@@ -104,7 +104,7 @@ class PendingRequests:
         now: float,
         late: Late | None = None,
     ) -> None:
-        """Send a request, with our `certificate` if the other side does not know us; LocalError when PENDING_MAX wait or it is too large."""
+        """Send a request, with our `certificate` for a side we have no token of; LocalError over PENDING_MAX or if too large."""
         if len(self._pending) >= PENDING_MAX:
             raise LocalError("too many requests wait for an answer")
         self._next_id = (self._next_id + 1) & 0x7FFFFFFF

@@ -29,6 +29,7 @@ REFRESH_SECONDS = REGISTRATION_SECONDS / 2
 NAME_SECONDS = 29 * 86_400
 REMEMBER_SECONDS = 20.0
 JOIN_SECONDS_MAX = 5.0
+JOIN_LOOKUPS_MAX = 3
 FOUND_SECONDS_MAX = 5.0
 FOUND_CACHED_MAX = 256
 
@@ -126,8 +127,10 @@ class OverlayService:
         with trio.move_on_after(JOIN_SECONDS_MAX):
             if not len(self.peer.table):
                 await self._peer_joined.wait()
+        for _attempt in range(JOIN_LOOKUPS_MAX):
+            if not len(self.peer.table) or (await self._look_up(self.peer.node_key.node_id, records=False)).closest:
+                break  # an answer was lost otherwise: without a second attempt we would know nobody but the introducer
         if len(self.peer.table):
-            await self._look_up(self.peer.node_key.node_id, records=False)
             self._remember()
         return len(self.peer.table)
 

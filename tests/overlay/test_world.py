@@ -227,3 +227,15 @@ def test_every_holder_refuses_a_device_that_was_revoked() -> None:
     world.run(700)
     door.holders = [node for node in door.holders if node.device is not device]
     assert door.store(device.record(expiry=int(world.unix) + 300)) == [(403, 0)] * 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20, 32))
+def test_loss_and_vanishing_nodes_hide_nothing_whatever_the_seed(seed: int) -> None:
+    world = World(seed, loss=0.1)
+    world.populate(50)
+    owner = world.nodes[0]
+    world.register(owner)
+    for node in world.nodes[1::4]:
+        world.vanish(node)
+    assert found_sequences(world, owner.device.certificate.addresses[0]) == [[1]] * len(world.alive), f"seed {seed}"

@@ -91,9 +91,9 @@ class World:
             for introducer in introducers:
                 node.peer.greet(introducer.key, introducer.address, self.now)
             self.pump(node)
-            if introducers and self.run_until(lambda: len(node.peer.table) > 0, JOIN_SECONDS):
-                self.look_up(node, node.device.node_key.node_id, records=False)
-                return
+            if introducers and self.run_until(lambda: len(node.peer.table) > 0, JOIN_SECONDS):  # noqa: SIM102
+                if self.look_up(node, node.device.node_key.node_id, records=False).closest:
+                    return
 
     def vanish(self, node: Node) -> None:
         """The node is gone without a word."""
