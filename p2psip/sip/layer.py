@@ -137,12 +137,15 @@ class TransactionLayer:
             self._linger(transaction, 0.0 if transaction.flow.reliable else TRANSACTION_SECONDS, now)
 
     def flow_closed(self, flow: Flow, now: float) -> None:
-        """The connection is gone: requests that wait for a response over it fail with 503."""
+        """The connection is gone: requests that wait for a response over it fail with 503.
+
+        What was answered with 2xx stays until timer L, so that the same INVITE is never a new call (RFC 6026 §7.1).
+        """
         for transaction in [t for t in self._clients.values() if t.flow == flow]:
             if transaction.state in (State.CALLING, State.TRYING, State.PROCEEDING):
                 self._fail(transaction, 503)
         for server in [t for t in self._servers.values() if t.flow == flow]:
-            if server.state in (State.COMPLETED, State.CONFIRMED, State.ACCEPTED):
+            if server.state in (State.COMPLETED, State.CONFIRMED):
                 self._end(server)
 
     def handle_timeout(self, now: float) -> None:
@@ -232,8 +235,8 @@ class TransactionLayer:
 
     def _server_timer(self, transaction: ServerTransaction, timer: Timer, now: float) -> None:
         if timer is Timer.TRYING:
-            if transaction.wire is None:
-                self.respond(transaction.key, make_response(transaction.request, 100), now)
+            times = [("Timestamp", value) for value in transaction.request.headers.all("Timestamp")]  # §8.2.6.1
+            self.respond(transaction.key, make_response(transaction.request, 100, headers=times), now)
         elif timer is Timer.RETRANSMIT and transaction.wire is not None:
             self._send(transaction.wire, transaction.reply)
             transaction.interval = min(2 * transaction.interval, T2_SECONDS)

@@ -225,9 +225,9 @@ class SipService:
             case TransactionFailed(key, status):
                 if (client := self._clients.get(key)) is not None:
                     client.fail(status)
-            case AckReceived(request, _flow):
+            case AckReceived(request, flow):
                 ack_key = (request.call_id, request.from_.tag or "", request.cseq.number)
-                if (waiting := self._acks.get(ack_key)) is not None:
+                if (waiting := self._acks.get(ack_key)) is not None and _may_speak_for(flow, waiting.flow):
                     waiting.take_ack(request)
             case CancelReceived(key, _cancel):
                 if (server := self._servers.get(key)) is not None:
@@ -254,12 +254,11 @@ class SipService:
     def _transmit(self, data: bytes, flow: Flow) -> None:
         if self.on_message_trace is not None:
             self.on_message_trace(data, flow, False)
-        if flow.transport == OVERLAY:
-            if self._overlay_send is not None:
-                self._overlay_send(flow.remote[0], data)
+        if flow.transport == OVERLAY and self._overlay_send is not None:
+            self._overlay_send(flow.remote[0], data)
             return
         transport = self._udp if flow.transport == "udp" else self._tcp
-        if transport is not None and not transport.send(data, flow):
+        if transport is None or not transport.send(data, flow):
             self._layer.flow_closed(flow, self._now())
 
     def _forget_client(self, exchange: ClientExchange) -> None:
@@ -278,3 +277,10 @@ class SipService:
                 self._layer.handle_timeout(self._now())
                 self._deadline = math.inf
                 self._pump()
+
+
+def _may_speak_for(flow: Flow, first: Flow) -> bool:
+    """Whether what comes over `flow` may belong to a call from `first`: a node only for itself, phones may move."""
+    if OVERLAY in (flow.transport, first.transport):
+        return (flow.transport, flow.remote) == (first.transport, first.remote)
+    return True

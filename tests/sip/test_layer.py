@@ -294,6 +294,14 @@ def test_the_answer_to_cancel_has_the_tag_of_the_invite() -> None:
     assert answered(stage, request_text("CANCEL")).to.tag == "b"
 
 
+def test_100_takes_the_timestamp_of_the_invite() -> None:
+    stage = Stage()
+    stage.receive(request_text("INVITE", headers="Timestamp: 54.2\r\n"))
+    stage.advance(0.2)
+    assert stage.sent[-1].headers.all("Timestamp") == ["54.2"]
+    assert stage.sent[-1].to.tag is None
+
+
 def test_an_ack_of_nothing_goes_up_with_its_flow() -> None:
     stage = Stage()
     (output,) = stage.receive(request_text("ACK"))

@@ -295,6 +295,27 @@ async def test_an_answer_to_a_connection_that_is_gone_is_dropped(autojump_clock:
 # The overlay
 
 
+async def test_a_node_acknowledges_its_own_calls_only(autojump_clock: MockClock) -> None:
+    async with service() as (sip, _):
+        sip.attach_overlay(lambda _node, _data: None)
+        sip.receive_overlay("aa" * 20, request_text("INVITE"))
+        exchange = await sip.incoming.receive()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(exchange.accept, reply(exchange, 200))
+            await settle()
+            sip.receive_overlay("bb" * 20, request_text("ACK", "z9hG4bKtwo"))
+            await trio.sleep(5)
+            sip.receive_overlay("aa" * 20, request_text("ACK", "z9hG4bKtwo"))
+        assert trio.current_time() == 5.0
+
+
+async def test_without_an_overlay_its_nodes_cannot_be_reached(autojump_clock: MockClock) -> None:
+    async with service() as (sip, _):
+        with pytest.raises(RemoteError) as caught:
+            await sip.start(make_outgoing("OPTIONS"), sip.overlay_flow("aa" * 20)).final_response()
+        assert caught.value.status == 503
+
+
 async def test_nodes_reach_one_another_through_the_overlay(autojump_clock: MockClock) -> None:
     async with service() as (caller, _), service() as (callee, _):
         caller.attach_overlay(lambda _node, data: callee.receive_overlay("aa" * 20, data))

@@ -495,6 +495,24 @@ def test_a_closed_connection_does_not_fail_what_was_answered() -> None:
     play("tcp", "0 send INVITE\n0 > INVITE\n1 < 200 INVITE\n1 user: 200 INVITE\n2 closed\n33 user: ended")
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_closed_connection_does_not_make_a_new_call_of_an_invite_that_was_accepted(transport: str) -> None:
+    play(
+        transport,
+        """
+        0 < INVITE
+        0 user: INVITE
+        0 answer 200
+        0 > 200 INVITE
+        1 closed
+        2 < INVITE
+        3 < ACK
+        3 user: ACK
+        32 user: ended
+        """,
+    )
+
+
 def test_a_closed_connection_ends_answered_requests_and_leaves_others_to_the_user() -> None:
     play(
         "tcp",
