@@ -57,6 +57,17 @@ def test_both_sides_get_the_same_keys_crosswise() -> None:
     assert client.poll_timeout() is server.poll_timeout() is None
 
 
+def test_the_keys_are_laid_out_as_rfc_5764_has_them() -> None:
+    world, host_a, _, client, server = two(1)
+    start(world, client, server)
+    world.run(1.0)
+    assert server._connection is not None
+    material = server._connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (16 + 12))
+    client_key, server_key, client_salt, server_salt = material[:16], material[16:32], material[32:44], material[44:]
+    assert keys(host_a).local == client_key + client_salt
+    assert keys(host_a).remote == server_key + server_salt
+
+
 def test_each_association_has_keys_of_its_own() -> None:
     found = set()
     for seed in range(2):
