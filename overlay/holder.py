@@ -19,6 +19,7 @@ CONTACTS_PER_ANSWER = 8
 RECORDS_PER_ANSWER_MAX = 16
 ANSWER_BYTES_MAX = 1_800
 ANSWER_HEAD_BYTES = 80
+REFUSAL_BYTES_MAX = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Holder:
         else:
             proved = self._is_proved(request.token, node_id, source, now)
         budget = ANSWER_BYTES_MAX if proved else min(AMPLIFICATION_MAX * (len(payload) + 65) - 65, ANSWER_BYTES_MAX)
-        fits = len(self.certificate) + ANSWER_HEAD_BYTES <= budget
+        fits = len(self.certificate) + ANSWER_HEAD_BYTES + REFUSAL_BYTES_MAX <= budget
         certificate = self.certificate if request.wants_certificate and fits else None
         room = budget - ANSWER_HEAD_BYTES - (len(certificate) if certificate else 0)
         try:
@@ -60,7 +61,7 @@ class Holder:
             status = OK
         except RemoteError as error:
             self.refused += 1
-            result, status = str(error), error.status
+            result, status = str(error)[:REFUSAL_BYTES_MAX], error.status
         sequence = self.membership.configuration.sequence
         answer = make_answer(request, status, source, token, certificate, sequence, result)
         return Served(request, answer, proved)

@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from overlay import rpc
@@ -163,6 +163,7 @@ def test_any_payload_is_answered_or_dropped(payload: bytes) -> None:
 
 
 @given(st.sampled_from([*METHODS, 99]), st.integers(0, 900), st.booleans(), st.booleans(), st.binary(max_size=20))
+@example(4, 75, True, False, b"\0")
 def test_an_unproved_asker_gets_at_most_three_times_what_it_sent(
     method: int, padding: int, wants: bool, wants_records: bool, token: bytes
 ) -> None:
