@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from p2psip.base.chance import Chance
 from p2psip.sip.errors import SipSyntaxError
-from p2psip.sip.grammar import quote, unquote
+from p2psip.sip.grammar import is_token, quote, unquote
 
 NONCE_SECONDS_MAX = 300.0
 NONCES_REMEMBERED_MAX = 4_096
@@ -49,7 +49,10 @@ def parse_fields(text: str) -> dict[str, str]:
 
 def format_fields(fields: Mapping[str, str]) -> str:
     """The opposite of `parse_fields`, quoted as RFC 3261 §25.1 wants."""
-    return "Digest " + ", ".join(f"{k}={v}" if k in _UNQUOTED else f"{k}={quote(v)}" for k, v in fields.items())
+    return "Digest " + ", ".join(
+        f"{name}={value}" if name in _UNQUOTED and is_token(value) else f"{name}={quote(value)}"
+        for name, value in fields.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)
