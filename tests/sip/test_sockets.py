@@ -10,7 +10,7 @@ from p2psip.sip import sockets
 from p2psip.sip.flow import Flow
 from p2psip.sip.parser import parse_message
 from tests.sip.loopback import LOCALHOST, ask, plain_socket, reply, service, statuses
-from tests.sip.playbook import request_text
+from tests.sip.playbook import make_outgoing, request_text
 
 
 @pytest.mark.parametrize(("host", "wildcard"), [(LOCALHOST, "0.0.0.0"), ("127.0.0.5", "0.0.0.0"), ("::1", "::")])
@@ -37,6 +37,23 @@ async def test_a_flow_that_came_in_names_it_too_and_leads_back(autojump_clock: M
             assert await sip.connect("udp", phone.getsockname()) == exchange.flow
             exchange.respond(reply(exchange, 200))
             assert await statuses(phone) == [200]
+
+
+async def test_a_flow_from_an_address_that_we_had_leaves_by_the_same_socket(autojump_clock: MockClock) -> None:
+    async with service("0.0.0.0") as (sip, bound):
+        with plain_socket() as phone:
+            sip.start(make_outgoing("OPTIONS"), Flow("udp", ("192.0.2.55", bound[1]), phone.getsockname()))
+            assert phone.recvfrom(65_535)[1] == (LOCALHOST, bound[1])
+
+
+async def test_what_comes_from_where_no_route_leads_is_taken_all_the_same(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "local_address_towards", lambda _remote: None)
+    async with service("0.0.0.0") as (sip, bound):
+        with plain_socket() as phone:
+            phone.sendto(request_text("OPTIONS"), (LOCALHOST, bound[1]))
+            assert (await sip.incoming.receive()).flow == Flow("udp", bound, phone.getsockname())
 
 
 async def test_a_socket_bound_to_one_address_keeps_it(autojump_clock: MockClock) -> None:
