@@ -53,7 +53,7 @@ class TransactionLayer:
         self._clients: dict[str, ClientTransaction] = {}
         self._servers: dict[str, ServerTransaction] = {}
         self._merged: dict[tuple[str, str, str], str] = {}
-        self._per_flow: dict[Flow, int] = {}
+        self._per_flow: dict[Flow, dict[str, None]] = {}
         self._timers: Timers[tuple[str, str, Timer]] = Timers()
         self._outputs: deque[Output] = deque()
         self.malformed = 0
@@ -144,7 +144,7 @@ class TransactionLayer:
         for transaction in [t for t in self._clients.values() if t.flow == flow]:
             if transaction.state in (State.CALLING, State.TRYING, State.PROCEEDING):
                 self._fail(transaction, 503)
-        for server in [t for t in self._servers.values() if t.flow == flow]:
+        for server in [self._servers[key] for key in self._per_flow.get(flow, ())]:
             if server.state in (State.COMPLETED, State.CONFIRMED):
                 self._end(server)
 
@@ -245,11 +245,11 @@ class TransactionLayer:
             self._end(transaction)
 
     def _is_full(self, flow: Flow) -> bool:
-        return len(self) >= TRANSACTIONS_MAX or self._per_flow.get(flow, 0) >= TRANSACTIONS_PER_FLOW_MAX
+        return len(self) >= TRANSACTIONS_MAX or len(self._per_flow.get(flow, ())) >= TRANSACTIONS_PER_FLOW_MAX
 
     def _add_server(self, transaction: ServerTransaction) -> None:
         self._servers[transaction.key] = transaction
-        self._per_flow[transaction.flow] = self._per_flow.get(transaction.flow, 0) + 1
+        self._per_flow.setdefault(transaction.flow, {})[transaction.key] = None
 
     # Requests of ours, and responses to them
 
@@ -382,10 +382,9 @@ class TransactionLayer:
             del self._servers[transaction.key]
             if self._merged.get(transaction.merge_key) == transaction.key:
                 del self._merged[transaction.merge_key]
-            left = self._per_flow[transaction.flow] - 1
-            if left:
-                self._per_flow[transaction.flow] = left
-            else:
+            same = self._per_flow[transaction.flow]
+            del same[transaction.key]
+            if not same:
                 del self._per_flow[transaction.flow]
         self._outputs.append(TransactionEnded(transaction.key))
 
