@@ -1,7 +1,7 @@
 """Consent freshness (RFC 7675) and ICE restarts (RFC 8445 §9), on virtual time."""
 
 from media import stun
-from media.ice.agent import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS, DEADLINE_SECONDS, Failed, State
+from media.ice.agent import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS, DEADLINE_SECONDS, Failed, Selected, State
 from p2psip.base.core import Address
 from tests.media.world import World, agent, introduce, nominated
 
@@ -64,6 +64,8 @@ def test_a_restart_keeps_the_path_until_another_pair_is_nominated() -> None:
     introduce(one, other, world.now)
     world.run(3.0)
     assert (nominated(host_a), nominated(host_b)) == ([B, B], [A, A])
+    early = [event for _, event in host_a.events if event == Selected(B, nominated=False)]
+    assert len(early) == 2  # the new path is used as soon as it works, before it is nominated
     world.run(60.0)
     assert one.state is other.state is State.CONNECTED
 
