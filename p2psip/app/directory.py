@@ -32,7 +32,8 @@ class OverlayDirectory:
         found = await self._overlay.find(address)
         node_ids: list[str] = []
         for device in found.registrations:
-            if device.node_id != self._own and device.addresses:
+            speaks_for = address in device.certificate.addresses
+            if speaks_for and device.node_id != self._own and device.addresses:
                 node_id = device.node_id.hex()
                 self._nodes[node_id] = (device.node_key, device.addresses[0])
                 self._nodes.move_to_end(node_id)

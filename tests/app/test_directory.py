@@ -54,8 +54,11 @@ class FakeSip:
         self.received.append((node_id, data))
 
 
-def device(node_key: bytes, node_id: bytes, *addresses: tuple[str, int]) -> Any:
-    return SimpleNamespace(node_key=node_key, node_id=node_id, addresses=addresses, redirect=None)
+def device(node_key: bytes, node_id: bytes, *addresses: tuple[str, int], person: str = "bob@home.example") -> Any:
+    certificate = SimpleNamespace(addresses=(person,))
+    return SimpleNamespace(
+        node_key=node_key, node_id=node_id, addresses=addresses, redirect=None, certificate=certificate
+    )
 
 
 def world() -> tuple[FakeOverlay, FakeSip, OverlayDirectory]:
@@ -72,6 +75,12 @@ async def test_our_own_device_and_one_without_an_address_are_left_out() -> None:
     assert (found.node_ids, found.hops, found.milliseconds) == ((PEER_ID.hex(),), 2, 3.0)
     sip.send(PEER_ID.hex(), b"INVITE")
     assert overlay.sent == [(PEER_KEY, there, b"INVITE")]
+
+
+async def test_a_device_whose_certificate_names_somebody_else_is_left_out() -> None:
+    overlay, _sip, directory = world()
+    overlay.registrations = [device(PEER_KEY, PEER_ID, ("192.0.2.1", 4500), person="mallory@home.example")]
+    assert (await directory.find("bob@home.example")).node_ids == ()
 
 
 async def test_a_stranger_may_be_answered_and_is_known_by_its_certificate() -> None:
