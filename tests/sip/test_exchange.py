@@ -63,12 +63,13 @@ def answer(status: int, tag: str = "b") -> Response:
 # Requests of a peer
 
 
-def test_after_a_final_response_nothing_more_is_sent() -> None:
+@pytest.mark.parametrize("final", [200, 486])
+def test_after_a_final_response_nothing_more_is_sent(final: int) -> None:
     notes = Notes()
     exchange = incoming(notes)
-    for status in (180, 183, 486, 200, 180):
+    for status in (180, 183, final, 500, 200, 180):
         exchange.respond(answer(status))
-    assert notes.responses == [("key", 180), ("key", 183), ("key", 486)]
+    assert notes.responses == [("key", 180), ("key", 183), ("key", final)]
 
 
 async def test_a_2xx_is_repeated_until_its_ack(autojump_clock: MockClock) -> None:

@@ -380,4 +380,4 @@ def test_one_request_of_ours_more_than_there_may_be_fails_at_once(monkeypatch: p
     stage.send("OPTIONS")
     key = stage.layer.request(make_outgoing("OPTIONS"), stage.flow, 0)
     assert stage.drain()[0] == TransactionFailed(key, 503)
-    assert (len(stage.wires), len(stage.layer)) == (2, 2)
+    assert (len(stage.wires), len(stage.layer), stage.layer.refused) == (2, 2, 1)
