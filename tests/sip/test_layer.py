@@ -272,6 +272,16 @@ def test_a_merged_request_is_answered_482() -> None:
     assert (response.status, len(stage.requests)) == (482, 1)
 
 
+@pytest.mark.parametrize(
+    "other", [{"from_": "<sip:alice@example.com>;tag=z"}, {"call_id": "two"}, {"number": "2"}, {"from_": "<sip:a@b>"}]
+)
+def test_what_differs_in_from_tag_call_id_or_number_is_not_merged(other: dict[str, str]) -> None:
+    stage = Stage()
+    stage.receive(request_text("INVITE", f"{COOKIE}one"))
+    stage.receive(request_text("INVITE", f"{COOKIE}two", **other))
+    assert len(stage.requests) == 2
+
+
 def test_a_request_within_a_dialog_is_never_merged() -> None:
     stage = Stage()
     for branch in ("one", "two"):

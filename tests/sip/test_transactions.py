@@ -261,6 +261,30 @@ def test_ack_ends_timer_g_and_further_acks_and_invites_are_swallowed_until_timer
     )
 
 
+def test_a_late_ack_stops_timer_h() -> None:
+    play("tcp", "0 < INVITE\n0 user: INVITE\n0 answer 486\n0 > 486 INVITE\n31 < ACK\n31 user: ended")
+    play(
+        "udp",
+        """
+        0 < INVITE
+        0 user: INVITE
+        0.1 answer 300
+        0.1 > 300 INVITE
+        0.6 > 300 INVITE
+        1.6 > 300 INVITE
+        3.6 > 300 INVITE
+        7.6 > 300 INVITE
+        11.6 > 300 INVITE
+        15.6 > 300 INVITE
+        19.6 > 300 INVITE
+        23.6 > 300 INVITE
+        27.6 > 300 INVITE
+        31 < ACK
+        36 user: ended
+        """,
+    )
+
+
 def test_timer_i_is_zero_over_a_stream() -> None:
     play("tcp", "0 < INVITE\n0 user: INVITE\n0 answer 486\n0 > 486 INVITE\n1 < ACK\n1 user: ended")
 
