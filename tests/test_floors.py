@@ -22,6 +22,7 @@ SHELL_FILES = {
     "sockets",
     "server",
     "exchange",
+    "rtp_ports",
 }
 CORE_FORBIDDEN = {"trio", "socket", "time", "random", "secrets", "asyncio", "threading", "select"}
 FILE_LINES_MAX = 400

@@ -12,6 +12,7 @@ from p2psip.sip.build import make_response
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request, Response
+from p2psip.sip.uri import OtherUri
 
 EXPIRES_SECONDS_MIN = 30
 EXPIRES_SECONDS_MAX = 3_600
@@ -63,6 +64,8 @@ class Registrar:
         """Steps 1 to 5 of §10.3: the To address, which must be this account's."""
         if self._addresses.of_ours(request.uri) is None:
             raise RemoteError(f"this node registers phones of {self._addresses.overlay} only", status=404)
+        if isinstance(request.to.uri, OtherUri) and request.to.uri.scheme != "tel":
+            raise RemoteError("an address of record must be a sip or tel URI", status=400)
         asked = self._addresses.of_ours(request.to.uri)
         if asked is None:
             raise RemoteError(f"an address of record must be of {self._addresses.overlay}", status=404)

@@ -27,6 +27,7 @@ from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.headers import NameAddr
+from p2psip.sip.uri import OtherUri
 
 CALLS_MAX = 1_000
 REQUESTS_MAX = 2_000
@@ -142,6 +143,8 @@ class CallServer:
             unsupported = ("Unsupported", ", ".join(option.strip() for option in required))
             exchange.respond(make_response(request, 420, to_tag=self._equipment.tag(), headers=[unsupported]))
             return
+        if isinstance(request.uri, OtherUri) and request.uri.scheme != "tel":
+            raise RemoteError(f"the scheme {request.uri.scheme!r} is not supported", status=416)
         match request.method:
             case "OPTIONS":
                 headers = [("Allow", ALLOWED_METHODS), ("Accept", "application/sdp, text/plain")]

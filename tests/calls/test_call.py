@@ -175,6 +175,14 @@ async def test_why_nobody_answers(autojump_clock: MockClock, uri: str, status: i
         assert response.headers.get("Warning")
 
 
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "MESSAGE"])
+async def test_a_scheme_that_nobody_knows_is_416(autojump_clock: MockClock, method: str) -> None:
+    async with world() as w:
+        _a, _b, alice, _bob = await two_nodes(w)
+        request = alice.request(method, "soap.beep://192.0.2.103:3002", to="sip:bob@home.example")
+        assert (await alice.sip.start(request, alice.flow).final_response()).status == 416
+
+
 @pytest.mark.parametrize(("said", "heard"), [(486, 486), (603, 603), (302, 480), (401, 480), (488, 488), (503, 503)])
 async def test_what_the_phone_says_is_what_the_caller_hears(autojump_clock: MockClock, said: int, heard: int) -> None:
     async with world() as w:

@@ -133,6 +133,7 @@ async def test_too_many_contacts_change_nothing(autojump_clock: MockClock) -> No
         ("sip:home.example", "sip:bob@home.example", 403),
         ("sip:home.example", "sip:1001@home.example", 200),
         ("sip:127.0.1.1:5060", "sip:ALICE@127.0.1.1", 200),
+        ("sip:home.example", "isbn:2983792873", 400),
     ],
 )
 async def test_who_may_register_what(autojump_clock: MockClock, target: str, address: str, status: int) -> None:
