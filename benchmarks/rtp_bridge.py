@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from benchmarks.rtp_load import LoadResult, serve_phones
+from benchmarks.rtp_load import LoadResult, claim_core, serve_phones
 from benchmarks.rtpengine import PROGRAM, run_rtpengine
 from media.legs import Bridge
 from media.secure import TransportDescription
@@ -186,7 +186,7 @@ def _nodes(core: int) -> Iterator[Carrier]:
 
 def serve_node(control: Connection, core: int) -> None:
     """A node's process: its media plane, told what to do by `control`."""
-    os.sched_setaffinity(0, {core})
+    claim_core(core)
     trio.run(_serve_node, control)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from benchmarks.rtp_load import claim_core
 from p2psip.base.core import Address
 
 PROGRAM = shutil.which("rtpengine")
@@ -91,9 +92,7 @@ def run_rtpengine(core: int) -> Iterator[Rtpengine]:
     options = ["--config-file=none", "--table=-1", "--interface=127.0.0.1", f"--listen-ng=127.0.0.1:{NG_PORT}"]
     options += ["--foreground", "--log-stderr", "--log-level=1", "--num-threads=1", "--no-fallback"]
     options += [f"--port-min={PORTS[0]}", f"--port-max={PORTS[1]}"]
-    process = subprocess.Popen(
-        [PROGRAM, *options], stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {core})
-    )
+    process = subprocess.Popen([PROGRAM, *options], stderr=subprocess.DEVNULL, preexec_fn=lambda: claim_core(core))
     engine = Rtpengine(process)
     try:
         until = time.monotonic() + START_SECONDS_MAX

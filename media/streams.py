@@ -1,17 +1,19 @@
 """Which call an SRTP datagram belongs to, when all calls between two nodes share one pair of ports: by address and SSRC.
 
-A stream nobody knows is tried on the calls with that address, the newest first, and belongs to the one whose keys fit. Phones
+A stream nobody knows is tried on the calls with that address, those without a stream first and the newest of them before the
+others, and belongs to the one whose keys fit. Phones
 are free to use one SSRC in many calls (RFC 3550 knows nothing of each other): such streams take turns, so that packets in
 steady rotation find their call at the first try. What a flood of strange streams may cost is bounded for each address.
 """
 
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from p2psip.base.core import Address
 
 ADDRESSES_MAX = 8_192
 STREAMS_PER_PATH_MAX = 32
-TRIES_PER_SECOND_MAX = 10_000
+TRIES_PER_SECOND_MAX = 40_000
 
 
 class Path(Protocol):
@@ -25,12 +27,18 @@ P = TypeVar("P", bound=Path)
 
 
 class _Source(Generic[P]):
-    __slots__ = ("paths", "second", "streams", "tries")
+    __slots__ = ("paths", "second", "silent", "streams", "tries")
 
     def __init__(self) -> None:
         self.paths: dict[P, None] = {}
+        self.silent: dict[P, None] = {}  # those that no stream was found for yet
         self.streams: dict[bytes, list[P]] = {}
         self.second, self.tries = 0.0, 0
+
+    def may_try(self) -> bool:
+        """Count one more try of this second."""
+        self.tries += 1
+        return self.tries <= TRIES_PER_SECOND_MAX
 
 
 class StreamTable(Generic[P]):
@@ -55,7 +63,7 @@ class StreamTable(Generic[P]):
                 return
             found = self._sources[source] = _Source[P]()
         known.add(source)
-        found.paths[path] = None
+        found.paths[path] = found.silent[path] = None
 
     def paths(self, source: Address) -> tuple[P, ...]:
         """All paths that may receive from `source`."""
@@ -68,6 +76,7 @@ class StreamTable(Generic[P]):
         for address in self._addresses.pop(path, ()):
             found = self._sources[address]
             del found.paths[path]
+            found.silent.pop(path, None)
             for ssrc in [ssrc for ssrc, paths in found.streams.items() if path in paths]:
                 found.streams[ssrc].remove(path)
                 if not found.streams[ssrc]:
@@ -96,24 +105,25 @@ class StreamTable(Generic[P]):
             found.second, found.tries = now, 0
         known = found.streams.get(ssrc, [])
         for number, path in enumerate(known[1:], 1):
-            if not self._try(found, path, data, source):
+            if found.may_try() and path.receive(data, source):
+                found.streams[ssrc] = known[number + 1 :] + known[: number + 1]
+                return True
+        others = (path for path in reversed(found.paths) if path not in found.silent)
+        for path in chain(reversed(found.silent), others):
+            if path in known or not self._has_room(path, ssrc):
                 continue
-            found.streams[ssrc] = known[number + 1 :] + known[: number + 1]
-            return True
-        for path in reversed(found.paths):
-            if path not in known and self._has_room(path, ssrc) and self._try(found, path, data, source):
-                found.streams.setdefault(ssrc, []).append(path)
-                self._ssrcs.setdefault(path, set()).add(ssrc)
+            if not found.may_try():
+                return False
+            if path.receive(data, source):
+                self._keep(found, path, ssrc)
                 return True
         return False
+
+    def _keep(self, found: _Source[P], path: P, ssrc: bytes) -> None:
+        found.streams.setdefault(ssrc, []).append(path)
+        found.silent.pop(path, None)
+        self._ssrcs.setdefault(path, set()).add(ssrc)
 
     def _has_room(self, path: P, ssrc: bytes) -> bool:
         ssrcs = self._ssrcs.get(path, ())
         return len(ssrcs) < STREAMS_PER_PATH_MAX or ssrc in ssrcs
-
-    @staticmethod
-    def _try(found: _Source[P], path: P, data: bytes, source: Address) -> bool:
-        if found.tries >= TRIES_PER_SECOND_MAX:
-            return False
-        found.tries += 1
-        return path.receive(data, source)

@@ -19,7 +19,7 @@ from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request, Response
 from p2psip.sip.service import SipService
-from p2psip.sip.uri import SipUri
+from p2psip.sip.uri import SipUri, parse_uri
 from tests.calls.fakes import OVERLAY_NAME, PASSWORD, FakeAccounts, FakeDirectory, FakeMedia
 
 WORLD_SECONDS_MAX = 4_000.0
@@ -121,8 +121,8 @@ class Phone:
         self.cseq += 1
         from_ = NameAddr(None, SipUri.of_address(f"{self.name}@{OVERLAY_NAME}")).with_tag(f"t{self.port}-{self.cseq}")
         values: dict[str, object] = {"call_id": f"{self.port}-{self.cseq}", "cseq": self.cseq, **more}
-        target = SipUri.parse(uri)
-        return make_request(method, target, from_=from_, to=NameAddr(None, SipUri.parse(to or uri)), **values)  # type: ignore[arg-type]
+        target = parse_uri(uri)
+        return make_request(method, target, from_=from_, to=NameAddr(None, parse_uri(to or uri)), **values)  # type: ignore[arg-type]
 
     async def ask(self, request: Request, *, password: str = PASSWORD) -> Response:
         """The final response, after an answer to a challenge."""
