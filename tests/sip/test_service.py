@@ -1,5 +1,8 @@
 """The service on real loopback sockets and virtual time: exchanges, dialogs, lost connections, the overlay."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -42,6 +45,19 @@ async def test_silence_is_408_after_the_whole_schedule(autojump_clock: MockClock
                 await exchange.final_response()
             assert (caught.value.status, trio.current_time()) == (408, 32.0)
             assert len(read_all(silent)) == 11
+
+
+async def test_timers_are_served_on_time_whichever_was_set_first(autojump_clock: MockClock) -> None:
+    async with service() as (sip, _):
+        times: list[tuple[bytes, float]] = []
+        sip.on_message_trace = lambda data, _flow, _came: times.append((data.split()[0], trio.current_time()))
+        with plain_socket() as silent:
+            await ask(sip, silent.getsockname(), "REGISTER")
+            await trio.sleep(2)
+            await ask(sip, silent.getsockname(), "BYE")
+            await trio.sleep(2)
+        expected = [(b"REGISTER", when) for when in (0.0, 0.5, 1.5, 3.5)] + [(b"BYE", when) for when in (2.0, 2.5, 3.5)]
+        assert sorted(times) == sorted(expected)
 
 
 async def test_a_closed_socket_is_503_at_once(autojump_clock: MockClock) -> None:
@@ -301,12 +317,26 @@ async def test_a_node_acknowledges_its_own_calls_only(autojump_clock: MockClock)
         sip.receive_overlay("aa" * 20, request_text("INVITE"))
         exchange = await sip.incoming.receive()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(exchange.accept, reply(exchange, 200))
-            await settle()
-            sip.receive_overlay("bb" * 20, request_text("ACK", "z9hG4bKtwo"))
-            await trio.sleep(5)
-            sip.receive_overlay("aa" * 20, request_text("ACK", "z9hG4bKtwo"))
-        assert trio.current_time() == 5.0
+            nursery.start_soon(acknowledge_later, partial(sip.receive_overlay, "bb" * 20), 2.0)
+            nursery.start_soon(acknowledge_later, partial(sip.receive_overlay, "aa" * 20), 5.0)
+            await exchange.accept(reply(exchange, 200))
+            assert trio.current_time() == 5.0
+
+
+async def test_a_phone_may_acknowledge_over_another_connection_but_no_node_for_it(autojump_clock: MockClock) -> None:
+    async with service() as (sip, bound), trio.open_nursery() as nursery:
+        with plain_socket() as phone, plain_socket() as moved:
+            phone.sendto(request_text("INVITE"), bound)
+            exchange = await sip.incoming.receive()
+            nursery.start_soon(acknowledge_later, partial(sip.receive_overlay, "bb" * 20), 2.0)
+            nursery.start_soon(acknowledge_later, lambda ack: moved.sendto(ack, bound), 5.0)
+            await exchange.accept(reply(exchange, 200))
+            assert trio.current_time() == 5.0
+
+
+async def acknowledge_later(send: Callable[[bytes], object], when: float) -> None:
+    await trio.sleep_until(when)
+    send(request_text("ACK", "z9hG4bKtwo"))
 
 
 async def test_without_an_overlay_its_nodes_cannot_be_reached(autojump_clock: MockClock) -> None:

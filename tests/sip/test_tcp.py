@@ -186,6 +186,7 @@ async def test_one_connection_more_than_there_may_be_is_closed_at_once(
         await wait_all_tasks_blocked(0.01)
         async with await trio.open_tcp_stream(*here.address) as third:
             assert await ends(third)
+        assert trio.current_time() < 1
         await streams[0].aclose()
         await wait_all_tasks_blocked(0.01)
         async with await trio.open_tcp_stream(*here.address) as fourth:

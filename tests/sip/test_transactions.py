@@ -8,6 +8,9 @@ UNRELIABLE = ("udp", "overlay")
 RELIABLE = ("tcp", "tls", "ws", "wss")
 
 
+SLOW = "\n0.5 > BYE\n" + "".join(f"{when} > BYE\n" for when in (4.5, 8.5, 12.5, 16.5, 20.5, 24.5, 28.5))
+SLOW += "31.8 < 300 BYE\n31.8 user: 300 BYE\n"
+
 # Client INVITE, §17.1.1
 
 
@@ -60,10 +63,10 @@ def test_a_repeated_failure_is_acknowledged_again_and_goes_up_once_until_timer_d
         """
         0 send INVITE
         0 > INVITE
-        0.1 < 486 INVITE
-        0.1 user: 486 INVITE
+        0.1 < 300 INVITE
+        0.1 user: 300 INVITE
         0.1 > ACK
-        0.6 < 486 INVITE
+        0.6 < 300 INVITE
         0.6 > ACK
         1.6 < 180 INVITE
         1.7 < 200 INVITE
@@ -103,7 +106,7 @@ def test_every_2xx_goes_up_until_timer_m(transport: str) -> None:
         1 < 180 INVITE c
         2 < 200 INVITE c
         2 user: 200 INVITE
-        3 < 486 INVITE d
+        3 < 300 INVITE d
         32.25 user: ended
         33 < 200 INVITE b
         """,
@@ -177,6 +180,10 @@ def test_repeated_final_responses_are_swallowed_until_timer_k() -> None:
         6 user: ended
         """,
     )
+
+
+def test_a_late_final_response_stops_timer_f() -> None:
+    play("overlay", "0 send BYE\n0 > BYE\n0.1 < 100 BYE\n0.1 user: 100 BYE" + SLOW + "36.8 user: ended")
 
 
 def test_timer_k_is_zero_over_a_stream() -> None:
