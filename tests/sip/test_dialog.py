@@ -145,9 +145,15 @@ def test_a_strict_router_further_on_is_left_to_the_loose_one_before_it() -> None
     assert [str(route) for route in request.routes] == [LOOSE[0], "<sip:strict.example>"]
 
 
-def test_a_strict_router_loses_what_a_request_uri_may_not_have() -> None:
-    request = server("<sip:strict.example;method=INVITE;transport=tcp?Subject=x>").request("BYE")
+@pytest.mark.parametrize("extra", ["", ";method=INVITE", "?Subject=x", ";method=INVITE?Subject=x"])
+def test_a_strict_router_loses_what_a_request_uri_may_not_have(extra: str) -> None:
+    request = server(f"<sip:strict.example;transport=tcp{extra}>").request("BYE")
     assert str(request.uri) == "sip:strict.example;transport=tcp"
+
+
+def test_a_target_of_another_scheme_is_kept_as_it_is() -> None:
+    request = invite(contact="<tel:+4930123>")
+    assert str(Dialog.of_server(request, ok(request), OURS).request("BYE").uri) == "tel:+4930123"
 
 
 def test_the_route_set_is_not_changed_by_later_messages() -> None:

@@ -225,6 +225,14 @@ def test_cancel_and_ack_without_the_cookie_find_their_invite_within_a_dialog_too
     assert stage.receive(request_text("ACK", via=via, to=to)) == []
 
 
+def test_without_the_cookie_another_tag_in_to_is_another_request() -> None:
+    stage = Stage()
+    for tag in ("b", "c"):
+        to = f"<sip:bob@example.com>;tag={tag}"
+        stage.receive(request_text("INFO", via=f"SIP/2.0/UDP {THERE[0]};rport", to=to))
+    assert len(stage.requests) == 2
+
+
 def test_a_bare_cookie_is_no_branch() -> None:
     stage = Stage()
     stage.receive(request_text("OPTIONS", COOKIE))
@@ -232,10 +240,11 @@ def test_a_bare_cookie_is_no_branch() -> None:
     assert len(stage.requests) == 2
 
 
-def test_the_same_branch_from_another_sent_by_is_another_request() -> None:
+@pytest.mark.parametrize("sent_by", ["192.0.2.77:5066", "192.0.2.9:5067", "192.0.2.9"])
+def test_the_same_branch_from_another_sent_by_is_another_request(sent_by: str) -> None:
     stage = Stage()
     stage.receive(request_text("OPTIONS", call_id="one"))
-    via = f"SIP/2.0/UDP 192.0.2.77:5060;branch={COOKIE}one;rport"
+    via = f"SIP/2.0/UDP {sent_by};branch={COOKIE}one;rport"
     stage.receive(request_text("OPTIONS", via=via, call_id="two"))
     assert len(stage.requests) == 2
 
