@@ -66,12 +66,12 @@ class Bridge:
 class Latch:
     """Symmetric RTP: believes the first packet from an allowed host, then only that address, until it is aimed anew."""
 
-    __slots__ = ("_aimed_at", "_latched", "target")
+    __slots__ = ("_aimed_at", "learnt", "target")
 
     def __init__(self) -> None:
         self.target: Address | None = None
+        self.learnt: Address | None = None  # the target, once it is fixed
         self._aimed_at: tuple[Address, str] | None = None
-        self._latched = False
 
     def aim(self, announced: Address, signalling_host: str) -> None:
         """The peer announced an address. Packets may come from it, or from the host that signals (once).
@@ -81,16 +81,14 @@ class Latch:
         """
         if self._aimed_at != (announced, signalling_host):
             self._aimed_at = (announced, signalling_host)
-            if not self._latched or announced != self.target:
-                self.target = announced
-                self._latched = False
+            if announced != self.learnt:
+                self.target, self.learnt = announced, None
 
     def admit(self, source: Address) -> bool:
         """Whether a packet from `source` is the peer's; the first one of an allowed host fixes the address."""
-        if self._latched:
-            return source == self.target
+        if self.learnt is not None:
+            return source == self.learnt
         if self._aimed_at is None or source[0] not in (self._aimed_at[0][0], self._aimed_at[1]):
             return False
-        self.target = source
-        self._latched = True
+        self.target = self.learnt = source
         return True

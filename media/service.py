@@ -39,6 +39,7 @@ class PhoneLeg:
         self._service = service
         self._host = host
         self._rtp, self._rtcp = rtp, rtcp
+        self._send_rtp = rtp.sendto
         self._rtp_latch, self._rtcp_latch = Latch(), Latch()
         self._sink: Sink | None = None
         self.local: Address = rtp.getsockname()[:2]
@@ -60,22 +61,20 @@ class PhoneLeg:
 
     def send(self, packet: bytes) -> None:
         """Send one packet to the phone."""
-        if is_rtcp(packet):
-            sock, target = self._rtcp, self._rtcp_latch.target
-        else:
-            sock, target = self._rtp, self._rtp_latch.target
-        if target is None:
-            return
         try:
-            sock.sendto(packet, target)
-            self.statistics.sent += 1
+            if 192 <= packet[1] <= 223:
+                if self._rtcp_latch.target is not None:
+                    self._rtcp.sendto(packet, self._rtcp_latch.target)
+            elif (target := self._rtp_latch.target) is not None:
+                self._send_rtp(packet, target)
+                self.statistics.sent += 1
         except (OSError, OverflowError):  # the kernel's buffer is full, or the phone's port is closed: as UDP may
             return
 
     def receive_rtp(self, data: bytes, source: Address) -> None:
         """A datagram on the RTP socket. What is no RTP must not latch."""
-        statistics = self.statistics
-        if not is_rtp(data) or not self._rtp_latch.admit(source):
+        statistics, latch = self.statistics, self._rtp_latch
+        if not is_rtp(data) or (source != latch.learnt and not latch.admit(source)):
             statistics.refused += 1
             return
         statistics.received += 1
@@ -134,7 +133,7 @@ class OverlayLeg:
 
     def send(self, packet: bytes) -> None:
         """Protect one packet and send it. Each stream costs the cipher a table of its own: SENT_STREAMS_MAX in a call."""
-        ssrc = packet[4:8] if is_rtcp(packet) else packet[8:12]
+        ssrc = packet[4:8] if 192 <= packet[1] <= 223 else packet[8:12]
         if ssrc not in self._sent_streams:
             if len(self._sent_streams) >= SENT_STREAMS_MAX:
                 self.statistics.refused += 1

@@ -23,7 +23,7 @@ class SocketPlane:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._receivers: dict[int, tuple[socket.socket, Receiver]] = {}
+        self._receivers: dict[int, tuple[Callable[[int], tuple[bytes, Address]], Receiver]] = {}
         self.failed = 0
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class SocketPlane:
         if len(self._receivers) >= SOCKETS_MAX or self._epoll.closed:
             return False
         self._epoll.register(sock.fileno(), select.EPOLLIN)
-        self._receivers[sock.fileno()] = (sock, receiver)
+        self._receivers[sock.fileno()] = (sock.recvfrom, receiver)
         return True
 
     def remove(self, sock: socket.socket) -> None:
@@ -57,22 +57,22 @@ class SocketPlane:
 
         A phone sends a packet every 20 ms. To read each socket until it is empty would cost a second call for each packet.
         """
+        receivers = self._receivers
         for _ in range(ROUNDS_MAX):
             events = self._epoll.poll(0)
             if not events:
                 return
             for fileno, _event in events:
-                found = self._receivers.get(fileno)
-                if found is not None:
-                    self._take(*found)
-
-    def _take(self, sock: socket.socket, receiver: Receiver) -> None:
-        try:
-            data, source = sock.recvfrom(DATAGRAM_BYTES_MAX)
-        except OSError:  # an ICMP error of an earlier send, or a socket closed meanwhile
-            return
-        try:
-            receiver(data, source if len(source) == 2 else source[:2])
-        except Exception:  # the driver loop is one of the two places that catch everything
-            self.failed += 1
-            _log.exception("a media datagram made its receiver fail")
+                found = receivers.get(fileno)
+                if found is None:
+                    continue
+                receive, receiver = found
+                try:
+                    data, source = receive(DATAGRAM_BYTES_MAX)
+                except OSError:  # an ICMP error of an earlier send, or a socket closed meanwhile
+                    continue
+                try:
+                    receiver(data, source if len(source) == 2 else source[:2])
+                except Exception:  # the driver loop is one of the two places that catch everything
+                    self.failed += 1
+                    _log.exception("a media datagram made its receiver fail")
