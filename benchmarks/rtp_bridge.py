@@ -16,7 +16,7 @@ from typing import Any
 import trio
 
 from benchmarks.rtp_load import LoadResult, claim_core, serve_phones
-from benchmarks.rtpengine import PROGRAM, run_rtpengine
+from benchmarks.rtpengine import PROGRAM, run_rtpengine, version
 from media.legs import Bridge
 from media.secure import TransportDescription
 from media.service import MediaService, OverlayLeg, PhoneLeg
@@ -82,7 +82,7 @@ def measure() -> list[Row]:
     phones_core, core = cores[0], cores[-1]
     ours = _climb(lambda: _nodes(core), phones_core)
     theirs = _climb(lambda: _rtpengine(core), phones_core) if PROGRAM else []
-    peer = "rtpengine 10.5, user space" if PROGRAM else "rtpengine is not installed: no figure"
+    peer = f"{version()}, user space" if PROGRAM else "rtpengine is not installed: no figure"
     rows = [_capacity(ours, theirs, peer)]
     for calls in (CALLS_SMALL, CALLS_GOAL):
         mine = next((step.micros for step in ours if step.calls == calls), None)

@@ -85,6 +85,13 @@ class Rtpengine:
         return answer
 
 
+def version() -> str:
+    """Its name and version."""
+    assert PROGRAM is not None
+    run = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=False)
+    return "rtpengine " + (run.stdout + run.stderr).replace("Version:", "").split("-")[0].strip()
+
+
 @contextmanager
 def run_rtpengine(core: int) -> Iterator[Rtpengine]:
     """rtpengine on one core."""

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from media.dtmf import TelephoneEvent, digit_payloads
 from media.g711 import PCMU, decode, encode
 from media.ice.agent import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS, DEADLINE_SECONDS
 from media.legs import Bridge
-from media.player import PlayerLeg
+from media.player import EchoLeg, PlayerLeg
 from media.rtp import RtpPacket
 from media.service import SENT_STREAMS_MAX
 from media.streams import ADDRESSES_MAX
@@ -254,6 +255,41 @@ async def test_a_peer_that_never_answers_is_given_up_with_a_reason(autojump_cloc
         answered.close()
 
 
+async def test_a_peer_with_bare_dtls_is_understood(autojump_clock: MockClock) -> None:
+    async with open_nodes() as (one, other):
+        ways = [one.media.overlay_leg(offerer=True), other.media.overlay_leg(offerer=False)]
+        for way, peer in zip(ways, reversed(ways), strict=True):
+            way.set_remote(replace(peer.description, wraps_dtls=False))
+        for way in ways:
+            await way.wait_connected()
+            way.close()
+
+
+async def test_a_phone_on_ipv6_is_heard(autojump_clock: MockClock) -> None:
+    async with open_nodes(1) as (one,):
+        leg = one.media.phone_leg("::1")
+        with open_udp(("::1", 0)) as phone:
+            leg.set_remote(phone.getsockname()[:2], "::1")
+            Bridge(leg, EchoLeg())
+            packet = RtpPacket(0, False, 1, 160, 7, b"speech").to_bytes()
+            phone.sendto(packet, leg.local)
+            await wait_all_tasks_blocked()
+            assert phone.recv(2_048) == packet
+        leg.close()
+
+
+async def test_a_second_call_starts_while_many_run(autojump_clock: MockClock) -> None:
+    """Each new stream is found, though many calls have the same address."""
+    async with open_nodes() as (one, other):
+        calls = [await Call(one, other, 7 + number % 3).connect() for number in range(30)]
+        for call in calls:
+            await call.talk(2)
+            assert call.phones[1].heard() == call.phones[0].sent
+            assert call.phones[0].heard() == call.phones[1].sent
+        for call in calls:
+            call.close()
+
+
 async def test_closing_says_that_the_call_is_over(autojump_clock: MockClock) -> None:
     async with open_nodes() as (one, other):
         call = await Call(one, other).connect()
@@ -294,12 +330,9 @@ async def test_two_hundred_calls_leave_nothing_open(autojump_clock: MockClock) -
     async with open_nodes() as (one, other):
         before = open_files()
         for number in range(200):
-            call = Call(one, other)
+            call = await Call(one, other).connect()
             if number % 20 == 0:
-                await call.connect()
                 await call.talk(1)
-            else:
-                call.legs = [one.media.phone_leg(), one.media.overlay_leg(offerer=True)]
             call.close()
         assert open_files() == before
         assert one.media.statistics() | {"refused": 0} == dict.fromkeys(one.media.statistics(), 0)
