@@ -120,11 +120,11 @@ class OverlayService:
     async def join(self, introducers: Sequence[tuple[bytes, Address]]) -> int:
         """Greet introducers and remembered peers, then look ourselves up; how many peers are known afterwards."""
         now = self._clock.now()
-        for node_key, address in [*introducers, *self._remembered.load()]:
-            if node_key != self.peer.node_key.public:
-                self.peer.greet(node_key, address, now)
+        others = [known for known in [*introducers, *self._remembered.load()] if known[0] != self.peer.node_key.public]
+        for node_key, address in others:
+            self.peer.greet(node_key, address, now)
         self._driver.pump()
-        with trio.move_on_after(JOIN_SECONDS_MAX):
+        with trio.move_on_after(JOIN_SECONDS_MAX if others else 0):
             if not len(self.peer.table):
                 await self._peer_joined.wait()
         for _attempt in range(JOIN_LOOKUPS_MAX):

@@ -55,11 +55,18 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
     network = LocalNetwork(tmp_path)
     try:
         bootstrap = await network.start_bootstrap()
-        homes = {name: await network.join(name) for name in ("alice", "bob")}
-        settings = "[sip]\ntrust_registered_flows = true\n"
-        (homes["alice"] / "p2psip.toml").write_text(settings)
-        alice, bob = await network.up(homes["alice"]), await network.up(homes["bob"])
-        phones = await network.add_phone(alice), await network.add_phone(bob)
-        yield Town(network, tmp_path, bootstrap, alice, bob, *phones)
+        people: dict[str, tuple[NodeProcess, PhoneAccount]] = {}
+
+        async def settle(name: str, settings: str) -> None:
+            home = await network.join(name)
+            (home / "p2psip.toml").write_text(settings)
+            node = await network.up(home)
+            people[name] = node, await network.add_phone(node)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(settle, "alice", "[sip]\ntrust_registered_flows = true\n")
+            nursery.start_soon(settle, "bob", "")
+        (alice, alice_phone), (bob, bob_phone) = people["alice"], people["bob"]
+        yield Town(network, tmp_path, bootstrap, alice, bob, alice_phone, bob_phone)
     finally:
         await network.close()
