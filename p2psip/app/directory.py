@@ -58,13 +58,16 @@ class OverlayDirectory:
         certificate = self._certificates.get(node_id)
         return () if certificate is None else certificate.addresses
 
-    def _send(self, node_id: str, data: bytes) -> None:
+    def _send(self, node_id: str, data: bytes) -> bool:
+        """Say `data` to a node; False when we do not know it, or `data` is too large for a conversation."""
         found = self._nodes.get(node_id)
-        if found is not None:
-            try:
-                self._overlay.send_message(found[0], found[1], data)
-            except LocalError:  # too large for a conversation: SIP's own timers report it
-                return
+        if found is None:
+            return False
+        try:
+            self._overlay.send_message(found[0], found[1], data)
+        except LocalError:
+            return False
+        return True
 
     def _receive(self, node_key: bytes, certificate: DeviceCertificate, data: bytes) -> None:
         node_id = node_id_of(node_key).hex()

@@ -1,8 +1,10 @@
 """The composition of a node: one port, the services on it, the calls above them, the door for the command line."""
 
 import gc
+import ipaddress
 import logging
 import signal
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,7 +133,8 @@ class Node:
             await nursery.start(self.overlay.run)
             await nursery.start(self.media.run)
             await nursery.start(self.sip.run)
-            self.sip_address = await self._listen_for_phones()
+            host, number = await self._listen_for_phones()
+            self.sip_address = (address_for_phones(host), number)
             await nursery.start(self.calls.run)
             await nursery.start(self.control.run)
             nursery.start_soon(self._stay_joined)
@@ -302,6 +305,21 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
             nursery.cancel_scope.cancel()
     finally:
         state.close()
+
+
+def address_for_phones(host: str) -> str:
+    """What to type into a phone when the node listens on `host`: where it listens everywhere, our address on the way out."""
+    if not ipaddress.ip_address(host).is_unspecified:
+        return host
+    family, outside, loopback = (
+        (socket.AF_INET6, "2001:db8::1", "::1") if ":" in host else (socket.AF_INET, "192.0.2.1", "127.0.0.1")
+    )
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((outside, 9))  # sends nothing: the kernel only chooses a route
+        except OSError:
+            return loopback
+        return str(sock.getsockname()[0])
 
 
 def settle_memory() -> None:

@@ -58,7 +58,7 @@ def refuse(request: Request, failure: Failure, host: str, *, to_tag: str) -> Res
         headers.append(("Warning", f'399 {host} "{_quotable(failure.words)}"'))
     if failure.status == 405:
         headers.append(("Allow", ALLOWED_METHODS))
-    if failure.status == 503:
+    if failure.status in (500, 503):
         headers.append(("Retry-After", str(RETRY_SECONDS)))
     return make_response(request, failure.status, to_tag=to_tag, headers=headers)
 

@@ -1,6 +1,7 @@
 """A call that stands: requests of either side are passed to the other, and the end of one ends the other.
 
-RFC 3261 §14 (re-INVITE) and §15 (BYE), RFC 6086 (INFO), RFC 3326 (Reason).
+RFC 3261 §14 (re-INVITE; §14.2: 491 when both sides ask at once, 500 when one side asks twice) and §15 (BYE), RFC 6086 (INFO),
+RFC 3326 (Reason).
 """
 
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Talk:
         self._caller = caller
         self._callee = callee
         self._over = trio.Event()
-        self._is_negotiating = False
+        self._negotiating: Side | None = None
         self._relaying = 0
         self.ending: Ending | None = None
 
@@ -91,9 +92,10 @@ class Talk:
             header = ("Reason", reason) if reason else None
             self.end(Ending(200, f"{side.name} hung up", side, header))
         elif method == "INVITE":
-            if self._is_negotiating:
-                raise RemoteError("another change of this call is under way", status=491)
-            self._is_negotiating = True
+            if self._negotiating is not None:
+                status = 500 if self._negotiating is side else 491
+                raise RemoteError("another change of this call is under way", status=status)
+            self._negotiating = side
             nursery.start_soon(self._renegotiate, exchange, side, other)
         elif method in RELAYED_METHODS:
             self._relay_soon(exchange, side, other, nursery)
@@ -118,7 +120,7 @@ class Talk:
                 if error.status in _GONE:
                     self.end(Ending(error.status, str(error)))
         finally:
-            self._is_negotiating = False
+            self._negotiating = None
 
     async def _pass_offer(self, exchange: ServerExchange, side: Side, other: Side | None) -> None:
         audio = side.end.take(exchange.request.body, is_offer=True)

@@ -32,7 +32,7 @@ DIALOG_QUEUED_MAX = 64
 
 _log = logging.getLogger(__name__)
 
-OverlaySend = Callable[[str, bytes], None]
+OverlaySend = Callable[[str, bytes], bool]
 _DialogChannel = tuple[trio.MemorySendChannel[ServerExchange], trio.MemoryReceiveChannel[ServerExchange]]
 
 
@@ -86,7 +86,7 @@ class SipService:
         return await self._tcp.listen(host, port)
 
     def attach_overlay(self, send: OverlaySend) -> None:
-        """Let requests go over the overlay: `send(node_id_hex, message)`."""
+        """Let requests go over the overlay: `send(node_id_hex, message)`, False when that node cannot be told this."""
         self._overlay_send = send
 
     def receive_overlay(self, node_id: str, data: bytes) -> None:
@@ -254,11 +254,12 @@ class SipService:
     def _transmit(self, data: bytes, flow: Flow) -> None:
         if self.on_message_trace is not None:
             self.on_message_trace(data, flow, False)
-        if flow.transport == OVERLAY and self._overlay_send is not None:
-            self._overlay_send(flow.remote[0], data)
-            return
-        transport = self._udp if flow.transport == "udp" else self._tcp
-        if transport is None or not transport.send(data, flow):
+        if flow.transport == OVERLAY:
+            is_sent = self._overlay_send is not None and self._overlay_send(flow.remote[0], data)
+        else:
+            transport = self._udp if flow.transport == "udp" else self._tcp
+            is_sent = transport is not None and transport.send(data, flow)
+        if not is_sent:
             self._layer.flow_closed(flow, self._now())
 
     def _forget_client(self, exchange: ClientExchange) -> None:

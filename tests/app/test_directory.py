@@ -1,4 +1,4 @@
-"""The overlay as calls see it: our own device left out, tables bounded, a message too large dropped without a word."""
+"""The overlay as calls see it: our own device left out, tables bounded, SIP told at once what cannot be sent."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -93,12 +93,13 @@ async def test_a_stranger_may_be_answered_and_is_known_by_its_certificate() -> N
     assert overlay.sent == [(PEER_KEY, None, b"200")]
 
 
-async def test_to_nobody_and_too_large_are_dropped() -> None:
+async def test_sip_learns_when_a_node_cannot_be_told_something() -> None:
     overlay, sip, _directory = world()
-    sip.send("00" * 20, b"x")
+    assert not sip.send("00" * 20, b"x")
     overlay.receive(PEER_KEY, SimpleNamespace(addresses=()), b"x")
-    sip.send(PEER_ID.hex(), b"x" * 101)
+    assert not sip.send(PEER_ID.hex(), b"x" * 101)
     assert overlay.sent == []
+    assert sip.send(PEER_ID.hex(), b"x" * 100)
 
 
 async def test_one_node_over_the_bound_forgets_the_oldest() -> None:

@@ -16,6 +16,7 @@ from p2psip.sip.dialog import Dialog
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request, Response
 from p2psip.sip.parser import parse_message
+from p2psip.sip.service import SipService
 from tests.sip.loopback import CONTACT, LOCALHOST, ask, plain_socket, read_all, reply, service, settle, statuses
 from tests.sip.playbook import make_outgoing, request_text
 
@@ -313,7 +314,7 @@ async def test_an_answer_to_a_connection_that_is_gone_is_dropped(autojump_clock:
 
 async def test_a_node_acknowledges_its_own_calls_only(autojump_clock: MockClock) -> None:
     async with service() as (sip, _):
-        sip.attach_overlay(lambda _node, _data: None)
+        sip.attach_overlay(lambda _node, _data: True)
         sip.receive_overlay("aa" * 20, request_text("INVITE"))
         exchange = await sip.incoming.receive()
         async with trio.open_nursery() as nursery:
@@ -346,10 +347,28 @@ async def test_without_an_overlay_its_nodes_cannot_be_reached(autojump_clock: Mo
         assert caught.value.status == 503
 
 
+def carried_to(other: SipService, sender: str) -> Callable[[str, bytes], bool]:
+    """An overlay that carries everything to `other`, as from the node `sender`."""
+
+    def send(_node: str, data: bytes) -> bool:
+        other.receive_overlay(sender, data)
+        return True
+
+    return send
+
+
+async def test_an_overlay_that_cannot_tell_a_node_is_a_503_at_once(autojump_clock: MockClock) -> None:
+    async with service() as (sip, _):
+        sip.attach_overlay(lambda _node, _data: False)
+        with pytest.raises(RemoteError) as caught:
+            await sip.start(make_outgoing("MESSAGE"), sip.overlay_flow("aa" * 20)).final_response()
+        assert caught.value.status == 503
+
+
 async def test_nodes_reach_one_another_through_the_overlay(autojump_clock: MockClock) -> None:
     async with service() as (caller, _), service() as (callee, _):
-        caller.attach_overlay(lambda _node, data: callee.receive_overlay("aa" * 20, data))
-        callee.attach_overlay(lambda _node, data: caller.receive_overlay("bb" * 20, data))
+        caller.attach_overlay(carried_to(callee, "aa" * 20))
+        callee.attach_overlay(carried_to(caller, "bb" * 20))
         exchange = caller.start(make_outgoing("MESSAGE"), caller.overlay_flow("bb" * 20))
         arriving = await callee.incoming.receive()
         assert (arriving.flow.remote, str(arriving.flow)) == (("aa" * 20, 0), f"overlay:{'aa' * 20}")
