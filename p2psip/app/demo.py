@@ -166,7 +166,9 @@ async def _judge(
     }
     ok = reports[caller].status == 200 and all(share >= SHARE_NEEDED for share in shares.values())
     if show_in_words:
-        printer.facts("Result", {name.replace("_", " "): _short(value) for name, value in facts.items()})
+        told = {name.replace("_", " "): _short(value) for name, value in facts.items() if name != "audio"}
+        told |= {name: f"{share:.2%} of the energy is where it should be" for name, share in shares.items()}
+        printer.facts("Result", told)
     return DemoCall(title, ok, facts)
 
 
