@@ -28,6 +28,7 @@ REGISTRATION_SECONDS = 600
 REFRESH_SECONDS = REGISTRATION_SECONDS / 2
 NAME_SECONDS = 29 * 86_400
 REMEMBER_SECONDS = 20.0
+REMEMBER_SOON_SECONDS = 0.2
 JOIN_SECONDS_MAX = 5.0
 JOIN_LOOKUPS_MAX = 3
 FOUND_SECONDS_MAX = 5.0
@@ -101,7 +102,7 @@ class OverlayService:
         self._publish_lock = trio.Lock()
         self._last_sequence = 0
         self._found: dict[str, tuple[float, Found]] = {}
-        self._peer_joined = trio.Event()
+        self._peer_joined, self._peer_met = trio.Event(), trio.Event()
         self.last_canary: str = "not tried yet"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -223,6 +224,7 @@ class OverlayService:
                 self._configuration_hook(configuration)
             case PeerJoined():
                 self._peer_joined.set()
+                self._peer_met.set()
             case Transmit():
                 raise AssertionError("the driver sends datagrams by itself")
 
@@ -356,8 +358,12 @@ class OverlayService:
     # Remembering
 
     async def _remember_forever(self) -> None:
+        """Who is met is written down at once, for we may be killed at any moment; the rest now and then."""
         while True:
-            await trio.sleep(REMEMBER_SECONDS)
+            with trio.move_on_after(REMEMBER_SECONDS):
+                await self._peer_met.wait()
+            await trio.sleep(REMEMBER_SOON_SECONDS)
+            self._peer_met = trio.Event()
             self._remember()
 
     def _remember(self) -> None:

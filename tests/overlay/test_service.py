@@ -1,5 +1,6 @@
 """The shell on real loopback sockets, on trio's virtual clock: a datagram takes no time there, and waiting none here."""
 
+import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from trio.testing import MockClock
 from overlay.frame import FIRST_BYTE, PEER_KEYS_MAX
 from overlay.heard import HEARD_SECONDS_MAX
 from overlay.records import REGISTRATION, registration_key
+from overlay.remembered import RememberedPeers
 from overlay.service import REFRESH_SECONDS, REGISTRATION_SECONDS, OverlayService
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
@@ -216,6 +218,22 @@ async def test_a_node_comes_back_through_the_peers_that_it_remembers(tmp_path: P
         (address,) = addresses(again)
         assert await again.publish([address]) >= 6
         assert await found_by(overlay.nodes, address) == [1] * len(overlay.nodes)
+
+
+async def test_who_is_met_is_written_down_at_once(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with street(autojump_clock) as overlay:
+        state = tmp_path / "peers.sqlite"
+        bootstrap = await overlay.start("bootstrap")
+        alice = await overlay.start("alice", state=state)
+        await alice.join([introduction(bootstrap)])
+        later = await overlay.start("bob")
+        await later.join([introduction(bootstrap)])
+        await trio.sleep(1.0)
+        killed = shutil.copytree(tmp_path, tmp_path.parent / "as the power cut left it")
+        remembered = RememberedPeers(killed / state.name)
+        known = {node_key for node_key, _address in remembered.load()}
+        remembered.close()
+        assert known == {bootstrap.peer.node_key.public, later.peer.node_key.public}
 
 
 async def test_without_anybody_to_join_through_it_is_alone_and_lives(autojump_clock: MockClock) -> None:
