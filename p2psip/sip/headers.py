@@ -155,7 +155,7 @@ class Headers:
         if name in self._typed:
             found = self._typed[name]
         else:
-            found = self._typed[name] = parse(self._by_name().get(name, []))
+            found = self._typed[name] = parse((self._values or self._by_name()).get(name, []))
         return found
 
     def _by_name(self) -> dict[str, list[str]]:

@@ -69,7 +69,7 @@ class _Message:
     @property
     def contacts(self) -> tuple[NameAddr, ...]:
         """All Contact addresses; empty for `*`."""
-        return () if self.is_star_contact else self.headers.typed("Contact", parse_name_addrs)
+        return self.headers.typed("Contact", _contacts)
 
     @property
     def routes(self) -> tuple[NameAddr, ...]:
@@ -139,6 +139,10 @@ class Response(_Message):
 
 
 Message = Request | Response
+
+
+def _contacts(values: list[str]) -> tuple[NameAddr, ...]:
+    return () if len(values) == 1 and values[0].strip() == "*" else parse_name_addrs(values)
 
 
 def _one_text(values: list[str]) -> str:

@@ -113,9 +113,11 @@ class SessionDescription:
         """The description in `data`; SdpSyntaxError otherwise. Line ends may be LF or CRLF."""
         if len(data) > SDP_BYTES_MAX:
             raise SdpSyntaxError("a session description that is too large", status=413)
-        lines = [line.rstrip("\r") for line in data.decode("utf-8", "replace").split("\n")]
-        lines = [line for line in lines if line]
-        if len(lines) > LINES_MAX or any(len(line) < 2 or line[1] != "=" or _STRAY.search(line) for line in lines):
+        text = data.decode("utf-8", "replace").replace("\r\n", "\n")
+        lines = [line for line in text.split("\n") if line]
+        if _STRAY.search(text):
+            lines = [bare for line in lines if (bare := line.rstrip("\r"))]
+        if len(lines) > LINES_MAX or any(line[1:2] != "=" for line in lines) or _STRAY.search("".join(lines)):
             raise SdpSyntaxError("a session description with lines that cannot be read")
         return _read(lines)
 
@@ -223,7 +225,7 @@ def _media_lines(media: MediaDescription) -> list[str]:
 
 def _of_kinds(kinds: str, lines: list[str]) -> list[str]:
     """The lines of these kinds, kind by kind: RFC 8866 §5 fixes their order."""
-    return [line for kind in kinds for line in lines if line[0] == kind]
+    return [line for kind in kinds for line in lines if line[0] == kind] if lines else lines
 
 
 def _connection_line(host: str) -> str:
