@@ -32,6 +32,7 @@ from overlay.rpc import (
 )
 from overlay.searches import STORE_WIDTH, Searches
 from overlay.store import RecordStore
+from overlay.votes import AddressVotes
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
@@ -41,8 +42,6 @@ from p2psip.base.timers import Timers, earliest
 
 UNPROVED_MESSAGES_MAX = 64
 UNPROVED_PEERS_MAX = 64
-SEEN_VOTES_MAX = 16
-SEEN_VOTES_NEEDED = 2
 REFRESH_SECONDS = 300.0
 PING_SECONDS = 20.0
 HANDED_OVER_MAX = 64
@@ -67,6 +66,7 @@ class Peer:
         self.membership = membership
         self.table = RoutingTable(self.number)
         self.malformed = 0
+        self.seen = AddressVotes()
         self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset)
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
         self._conversations = Conversations(node_key, chance.child("talk"), now=now, unix_offset=unix_offset)
@@ -77,7 +77,6 @@ class Peer:
         self._certificates: OrderedDict[bytes, bytes] = OrderedDict()
         self._heard = HeardAddresses()
         self._unproved: OrderedDict[bytes, deque[bytes]] = OrderedDict()
-        self._seen: OrderedDict[bytes, Address] = OrderedDict()
         self._checking: set[bytes] = set()
         self._timers: Timers[str] = Timers()
         self._timers.set("refresh", now + self._chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
@@ -102,15 +101,6 @@ class Peer:
     def size(self) -> NetworkSize:
         """The estimate of the network's size."""
         return self._searches.size
-
-    @property
-    def seen_as(self) -> Address | None:
-        """Our address as at least SEEN_VOTES_NEEDED different peers see it (of the last votes, one for each peer)."""
-        votes: dict[Address, set[bytes]] = {}
-        for voter, address in self._seen.items():
-            votes.setdefault(address, set()).add(voter)
-        best = max(votes, key=lambda address: len(votes[address]), default=None)
-        return best if best is not None and len(votes[best]) >= SEEN_VOTES_NEEDED else None
 
     # Commands
 
@@ -276,7 +266,7 @@ class Peer:
         if answer.certificate is not None:
             self._learn_certificate(contact, answer.certificate, now)
         if self._is_member(contact, now):
-            self._vote(sender, answer.seen)
+            self.seen.cast(sender, answer.seen)
             if self.table.get(contact) is None:
                 self._take_in(contact, now)
             callback(contact, answer)
@@ -284,12 +274,6 @@ class Peer:
             self.table.remove(contact)
             callback(contact, None)
         self._compare_configuration(contact, answer.sequence, now)
-
-    def _vote(self, voter: bytes, seen: Address) -> None:
-        self._seen[voter] = seen
-        self._seen.move_to_end(voter)
-        if len(self._seen) > SEEN_VOTES_MAX:
-            self._seen.popitem(last=False)
 
     def _learn_certificate(self, contact: Contact, der: bytes, now: float) -> None:
         try:

@@ -13,7 +13,7 @@ from overlay.frame import FIRST_BYTE
 from overlay.membership import Membership
 from overlay.peer import Peer
 from overlay.records import NAME, REGISTRATION, Record, make_record, name_key, registration_key
-from overlay.registration import Registration, encode_registration, read_registration
+from overlay.registration import ADDRESSES_MAX, Registration, encode_registration, read_registration
 from overlay.remembered import RememberedPeers
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
@@ -98,11 +98,12 @@ class OverlayService:
         self._message_hook: Callable[[bytes, DeviceCertificate, bytes], None] = _nobody
         self._configuration_hook: Callable[[bytes], None] = _nowhere
         self._published: tuple[str, ...] = ()
+        self._told: tuple[Address, ...] = ()
         self._capabilities: tuple[str, ...] = ()
         self._publish_lock = trio.Lock()
         self._last_sequence = 0
         self._found: dict[str, tuple[float, Found]] = {}
-        self._peer_joined, self._peer_met = trio.Event(), trio.Event()
+        self._peer_joined, self._peer_met, self._moved = trio.Event(), trio.Event(), trio.Event()
         self.last_canary: str = "not tried yet"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -194,7 +195,7 @@ class OverlayService:
 
     def status(self) -> dict[str, Any]:
         """Facts for the command line."""
-        seen, size = self.peer.seen_as, self.peer.size.nodes
+        seen, size = self.peer.seen.agreed, self.peer.size.nodes
         return {
             "node_id": self.peer.node_key.node_id.hex(),
             "overlay": self._membership.overlay,
@@ -301,8 +302,9 @@ class OverlayService:
 
     async def _publish_now(self) -> int:
         unix = int(self._clock.unix())
+        self._told = self._own_addresses()
         registration = Registration(
-            node_key=self.peer.node_key.public, addresses=self._own_addresses(), capabilities=self._capabilities
+            node_key=self.peer.node_key.public, addresses=self._told, capabilities=self._capabilities
         )
         body = encode_registration(registration)
         expiry = unix + REGISTRATION_SECONDS
@@ -330,10 +332,9 @@ class OverlayService:
         )
 
     def _own_addresses(self) -> tuple[Address, ...]:
-        """What peers have voted for, else the addresses that the port is bound to."""
-        seen = self.peer.seen_as
+        """What peers have seen, then the addresses that the port is bound to."""
         bound = [address for address in self._port.local if address[0] not in ("0.0.0.0", "::")]
-        return tuple(dict.fromkeys([*([seen] if seen is not None else []), *bound]))
+        return tuple(dict.fromkeys([*self.peer.seen.candidates, *bound]))[:ADDRESSES_MAX]
 
     async def _refresh_forever(self) -> None:
         await self._peer_joined.wait()
@@ -345,7 +346,9 @@ class OverlayService:
                     await self._canary()
             except P2psipError as error:
                 _log.warning("the overlay was not told where we are: %s", error)
-            await trio.sleep(REFRESH_SECONDS)
+            self._moved = trio.Event()
+            with trio.move_on_after(REFRESH_SECONDS):
+                await self._moved.wait()
 
     async def _canary(self) -> None:
         """Read our own registration back: that a write was answered proves little."""
@@ -365,6 +368,8 @@ class OverlayService:
             await trio.sleep(REMEMBER_SOON_SECONDS)
             self._peer_met = trio.Event()
             self._remember()
+            if self._published and self._own_addresses() != self._told:
+                self._moved.set()
 
     def _remember(self) -> None:
         try:

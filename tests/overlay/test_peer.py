@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from overlay.events import ConfigurationChanged, MessageArrived, PeerJoined
 from overlay.frame import PAYLOAD_BYTES_MAX, FrameBox
 from overlay.heard import ADDRESSES_MAX, HEARD_SECONDS_MAX, HeardAddresses
-from overlay.peer import HANDED_OVER_MAX, PING_SECONDS, SEEN_VOTES_MAX, UNPROVED_MESSAGES_MAX
+from overlay.peer import HANDED_OVER_MAX, PING_SECONDS, UNPROVED_MESSAGES_MAX
 from overlay.rpc import FIND, PING
+from overlay.votes import VOTES_MAX
 from p2psip.base.chance import Chance
 from p2psip.base.codec import pack
 from p2psip.base.core import Transmit
@@ -131,21 +132,21 @@ def test_a_stranger_gets_at_most_three_times_what_it_sent_in_all() -> None:
 def test_an_address_is_believed_when_two_peers_have_seen_it() -> None:
     world = World(8)
     world.populate(3)
-    assert world.nodes[2].peer.seen_as == world.nodes[2].address
+    assert world.nodes[2].peer.seen.agreed == world.nodes[2].address
     alone = World(9)
     alone.populate(2)
-    assert alone.nodes[1].peer.seen_as is None
+    assert alone.nodes[1].peer.seen.agreed is None
 
 
 def test_one_voter_has_one_vote_and_the_votes_are_bounded() -> None:
     world = World(10)
     peer = world.add().peer
-    for number in range(SEEN_VOTES_MAX + 5):
-        peer._vote(b"one voter", ("192.0.2.1", 1 + number % 2))
-    assert (peer.seen_as, len(peer._seen)) == (None, 1)
-    for number in range(SEEN_VOTES_MAX + 1):
-        peer._vote(bytes([number]), ("192.0.2.1", 7))
-    assert (peer.seen_as, len(peer._seen)) == (("192.0.2.1", 7), SEEN_VOTES_MAX)
+    for number in range(VOTES_MAX + 5):
+        peer.seen.cast(b"one voter", ("192.0.2.1", 1 + number % 2))
+    assert (peer.seen.agreed, len(peer.seen)) == (None, 1)
+    for number in range(VOTES_MAX + 1):
+        peer.seen.cast(bytes([number]), ("192.0.2.1", 7))
+    assert (peer.seen.agreed, len(peer.seen)) == (("192.0.2.1", 7), VOTES_MAX)
 
 
 def test_a_message_of_somebody_unknown_waits_for_their_certificate() -> None:

@@ -14,7 +14,7 @@ from overlay.frame import FIRST_BYTE, PEER_KEYS_MAX
 from overlay.heard import HEARD_SECONDS_MAX
 from overlay.records import REGISTRATION, registration_key
 from overlay.remembered import RememberedPeers
-from overlay.service import REFRESH_SECONDS, REGISTRATION_SECONDS, OverlayService
+from overlay.service import REFRESH_SECONDS, REGISTRATION_SECONDS, REMEMBER_SECONDS, OverlayService
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
@@ -151,8 +151,30 @@ async def test_over_ipv6(autojump_clock: MockClock) -> None:
         (address,) = addresses(callee)
         assert await callee.publish([address]) == 4
         assert await found_by(overlay.nodes, address) == [1] * 5
-        assert callee.peer.seen_as == callee._port.local[0]
+        assert callee.peer.seen.agreed == callee._port.local[0]
         assert callee._port.local[0][0] == "::1"
+
+
+async def test_who_listens_everywhere_is_reached_where_the_first_peer_has_seen_it(autojump_clock: MockClock) -> None:
+    async with street(autojump_clock, "0.0.0.0") as overlay:
+        await overlay.populate(2)
+        first, second = overlay.nodes
+        await second.publish(addresses(second))
+        (found,) = (await first.find(addresses(second)[0])).registrations
+        assert found.addresses == (("127.0.0.1", second._port.number),)
+
+
+async def test_a_registration_tells_of_a_new_address_at_once(autojump_clock: MockClock) -> None:
+    async with street(autojump_clock) as overlay:
+        await overlay.populate(4)
+        callee, caller = overlay.nodes[-2:]
+        await callee.publish(addresses(callee))
+        for voter in (b"one", b"another", b"and one more", b"and the last"):
+            callee.peer.seen.cast(voter, ("192.0.2.1", 4500))
+        await trio.sleep(REMEMBER_SECONDS + 1)
+        caller.forget_found(addresses(callee)[0])
+        (found,) = (await caller.find(addresses(callee)[0])).registrations
+        assert found.addresses[0] == ("192.0.2.1", 4500)
 
 
 async def test_a_registration_outlives_its_lifetime_because_it_is_refreshed(autojump_clock: MockClock) -> None:

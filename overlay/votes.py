@@ -1,0 +1,40 @@
+"""Where others see us: each answer says where the request came from, and each peer has one vote."""
+
+import ipaddress
+from collections import Counter, OrderedDict
+
+from p2psip.base.core import Address
+
+VOTES_MAX = 16
+VOTES_NEEDED = 2
+
+
+class AddressVotes:
+    """The latest vote of each of the last VOTES_MAX peers."""
+
+    def __init__(self) -> None:
+        self._votes: OrderedDict[bytes, Address] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._votes)
+
+    def cast(self, voter: bytes, seen: Address) -> None:
+        """The peer `voter` has seen us at `seen`."""
+        self._votes[voter] = seen
+        self._votes.move_to_end(voter)
+        if len(self._votes) > VOTES_MAX:
+            self._votes.popitem(last=False)
+
+    @property
+    def agreed(self) -> Address | None:
+        """The address that most peers have seen, if they are at least VOTES_NEEDED."""
+        best = Counter(self._votes.values()).most_common(1)
+        return best[0][0] if best and best[0][1] >= VOTES_NEEDED else None
+
+    @property
+    def candidates(self) -> tuple[Address, ...]:
+        """What is agreed; else all that was seen, the latest first and loopback last: each may be true for somebody."""
+        if self.agreed is not None:
+            return (self.agreed,)
+        latest = dict.fromkeys(reversed(self._votes.values()))
+        return tuple(sorted(latest, key=lambda address: ipaddress.ip_address(address[0]).is_loopback))
