@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import httpx
 
-from bootstrap.invite import Invite, format_address
+from bootstrap.invite import Invite
 from bootstrap.messages import (
     ANSWER_BYTES_MAX,
     INTRODUCE,
@@ -32,7 +32,7 @@ from bootstrap.tls import pinned_context, untrusting_context
 from p2psip.base.certificates import certificate_request, verify_device
 from p2psip.base.chance import Chance
 from p2psip.base.configuration import verify_configuration
-from p2psip.base.core import Address
+from p2psip.base.core import Address, address_text
 from p2psip.base.errors import RemoteError
 from p2psip.base.keys import NodeKey, SigningKey
 
@@ -157,7 +157,7 @@ async def _exchange(
 ) -> bytes:
     timeout = httpx.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX)
     headers = {"host": overlay, "accept-encoding": "identity"}
-    url = f"https://{format_address(address)}{path}"
+    url = f"https://{address_text(address)}{path}"
     try:
         async with (
             httpx.AsyncClient(verify=context, timeout=timeout, trust_env=False, follow_redirects=False) as client,
@@ -165,7 +165,7 @@ async def _exchange(
         ):
             data = await _read(response)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        where = format_address(address)
+        where = address_text(address)
         words = f"the bootstrap server at {where} cannot be reached ({_reason(error)}): is it running, and is the link of today?"
         raise _Unreachable(words, status=503) from error
     if response.status_code != 200:
@@ -183,7 +183,7 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 def _refusal(status: int, data: bytes, address: Address) -> RemoteError:
-    detail = problem_detail(data) or f"the bootstrap server at {format_address(address)} answered with status {status}"
+    detail = problem_detail(data) or f"the bootstrap server at {address_text(address)} answered with status {status}"
     return _Unreachable(detail, status=status) if status >= 500 else RemoteError(detail, status=status)
 
 

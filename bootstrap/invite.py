@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 import segno
 
 from bootstrap.names import check_overlay_name, is_host_name
-from p2psip.base.core import Address
+from p2psip.base.core import Address, address_text
 from p2psip.base.errors import RemoteError
 
 LINK_CHARACTERS_MAX = 2_048
@@ -65,7 +65,7 @@ class Invite:
 
     def __str__(self) -> str:
         parts = [f"ca={format_fingerprint(self.fingerprint)}"]
-        parts += [f"b={quote(format_address(address), safe=':')}" for address in self.bootstraps]
+        parts += [f"b={quote(address_text(address), safe=':')}" for address in self.bootstraps]
         parts += [f"t={self.token}"] if self.token is not None else []
         return f"{_SCHEME}{self.overlay}?{'&'.join(parts)}"
 
@@ -80,12 +80,6 @@ def qr_code(content: str) -> str:
 def format_fingerprint(fingerprint: bytes) -> str:
     """A fingerprint as it stands in a link: base32 in small letters without padding."""
     return base64.b32encode(fingerprint).decode().rstrip("=").lower()
-
-
-def format_address(address: Address) -> str:
-    """`host:port`, with brackets around IPv6."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_address(text: str) -> Address:

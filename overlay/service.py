@@ -17,7 +17,7 @@ from overlay.registration import ADDRESSES_MAX, Registration, encode_registratio
 from overlay.remembered import RememberedPeers
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, Transmit
+from p2psip.base.core import Address, Transmit, address_text
 from p2psip.base.errors import P2psipError, RemoteError
 from p2psip.base.keys import NodeKey, SigningKey
 from p2psip.net.clock import Clock
@@ -199,8 +199,8 @@ class OverlayService:
         return {
             "node_id": self.peer.node_key.node_id.hex(),
             "overlay": self._membership.overlay,
-            "addresses": [f"{host}:{number}" for host, number in self._port.local],
-            "seen_as": None if seen is None else f"{seen[0]}:{seen[1]}",
+            "addresses": [address_text(address) for address in self._port.local],
+            "seen_as": None if seen is None else address_text(seen),
             "peers": len(self.peer.table),
             "estimated_nodes": None if size is None else round(size),
             "records_held": len(self.peer.store),

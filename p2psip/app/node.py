@@ -24,6 +24,7 @@ from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.base.certificates import verify_device
 from p2psip.base.chance import Chance
+from p2psip.base.core import address_text
 from p2psip.base.errors import RemoteError
 from p2psip.base.keys import NodeKey, SigningKey
 from p2psip.calls.ports import Account, CallSettings
@@ -227,10 +228,9 @@ class Node:
 
     async def _status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         calls = self.calls.status()
-        host, port = self.sip_address
         node = {
             "you": " ".join(f"sip:{address}" for address in self.membership.addresses),
-            "phones register at": f"{host}:{port}",
+            "phones register at": address_text(self.sip_address),
             "published": calls.pop("published"),
         }
         return {
@@ -263,7 +263,7 @@ class Node:
             "registrations": [
                 {
                     "node_id": device.node_id.hex(),
-                    "addresses": [f"{host}:{port}" for host, port in device.addresses],
+                    "addresses": [address_text(address) for address in device.addresses],
                     "redirect": device.redirect,
                     "expires_seconds": device.expires - unix,
                 }

@@ -37,7 +37,7 @@ async def message_once(home: Path, target: str, text: str) -> dict[str, Any]:
     credentials = await borrow_account(home)
     async with open_handset(credentials, host=credentials.server[0]) as phone:
         response = await phone.send_text(target, text)
-    return {"status": response.status, "reason": response.reason}
+    return {"status": response.status, "reason": response.reason, "why": response.warning}
 
 
 async def borrow_account(home: Path) -> Credentials:
@@ -53,6 +53,7 @@ def report_as_json(report: CallReport, record: Path | None) -> dict[str, Any]:
     return {
         "status": report.status,
         "reason": report.reason,
+        "why": report.why,
         "post_dial_delay_ms": _since(report.started, rang if rang is not None else answered),
         "seconds": None if talked is None else round(talked, 2),
         "heard_seconds": len(report.heard) / 8000,

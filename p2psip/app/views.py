@@ -6,13 +6,14 @@ from typing import Any
 from p2psip.app.phones import NewPhone
 from p2psip.app.show import Printer, literal
 from p2psip.app.state import Phone
+from p2psip.base.core import address_text
 
 
 def show_new_phone(printer: Printer, new: NewPhone, server: tuple[str, int]) -> None:
     """What to type into a phone, as text and as a QR code."""
     phone, (host, port) = new.phone, server
     domain = phone.address.partition("@")[2]
-    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    authority = address_text(server)
     uri = f"sip:{phone.name}:{new.password}@{authority};domain={domain}"
     facts = {
         "name": phone.name,
@@ -50,7 +51,8 @@ def show_status(printer: Printer, status: Mapping[str, Any]) -> None:
 
     def for_a_person() -> None:
         printer.facts("Node", status["node"])
-        printer.facts("Overlay", status["overlay"])
+        lists = {name: " ".join(map(str, fact)) for name, fact in status["overlay"].items() if isinstance(fact, list)}
+        printer.facts("Overlay", {**status["overlay"], **lists})
         phones = [(p["address"], p["contact"], p["flow"], f"{p['expires_seconds']:.0f} s") for p in status["phones"]]
         printer.rows("Registered phones", ("person", "contact", "over", "expires in"), phones)
         calls = [(c["caller"], c["callee"], c["state"], f"{c['seconds']:.0f} s") for c in status["calls"]]
@@ -80,7 +82,8 @@ def show_lookup(printer: Printer, found: Mapping[str, Any]) -> None:
 
 def show_outcome(printer: Printer, report: Mapping[str, Any]) -> None:
     """The final status of a request in the words of whoever gave it."""
-    printer.text(f"{report['status']} {literal(report['reason'])}")
+    why = f": {literal(report['why'])}" if report.get("why") else ""
+    printer.text(f"{report['status']} {literal(report['reason'])}{why}")
 
 
 def show_call(printer: Printer, report: Mapping[str, Any]) -> None:
@@ -95,7 +98,7 @@ def show_call(printer: Printer, report: Mapping[str, Any]) -> None:
             "ended_by",
             "recording",
         ):
-            if report.get(name) is not None:
+            if report.get(name):
                 printer.text(f"  {name.replace('_', ' ')}: {literal(report[name])}")
 
     printer.answer(report, for_a_person)

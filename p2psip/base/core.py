@@ -35,3 +35,9 @@ class Core(Protocol[E_co]):
 
     def poll_output(self) -> Transmit | E_co | None:
         """The next datagram or event, or None when all is drained."""
+
+
+def address_text(address: Address) -> str:
+    """`host:port` for people, with brackets around IPv6 (RFC 3986 §3.2.2)."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

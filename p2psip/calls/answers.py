@@ -35,13 +35,11 @@ class Failure:
 
         Redirections are not followed and not forwarded; a challenge is meant for us, not for the caller.
         """
-        words = response.headers.get("Warning") or ""
-        words = words.partition('"')[2].rpartition('"')[0]
         if response.status < 400:
             return cls(480, "the phone redirects its calls, which this node does not follow")
         if response.status in (401, 407):
             return cls(480, "the phone asks this node for a password")
-        return cls(response.status, words)
+        return cls(response.status, response.warning)
 
 
 def best_failure(failures: Sequence[Failure]) -> Failure:

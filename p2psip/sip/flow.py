@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from p2psip.base.core import Address
+from p2psip.base.core import Address, address_text
 
 RELIABLE_TRANSPORTS = frozenset(("tcp", "tls", "ws", "wss"))
 OVERLAY = "overlay"
@@ -23,5 +23,5 @@ class Flow:
         return self.transport in RELIABLE_TRANSPORTS
 
     def __str__(self) -> str:
-        host = f"[{self.remote[0]}]" if ":" in self.remote[0] else self.remote[0]
-        return f"{self.transport}:{host}" if self.transport == OVERLAY else f"{self.transport}:{host}:{self.remote[1]}"
+        where = self.remote[0] if self.transport == OVERLAY else address_text(self.remote)
+        return f"{self.transport}:{where}"

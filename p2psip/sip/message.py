@@ -137,6 +137,11 @@ class Response(_Message):
         """`SIP/2.0 status reason`."""
         return f"SIP/2.0 {self.status} {self.reason}"
 
+    @property
+    def warning(self) -> str:
+        """The text of the first Warning, which says in words why (RFC 3261 §20.43); empty without one."""
+        return (self.headers.get("Warning") or "").partition('"')[2].partition('"')[0]
+
 
 Message = Request | Response
 

@@ -104,6 +104,7 @@ class CallReport:
 
     status: int = 0
     reason: str = ""
+    why: str = ""
     started: float = 0.0
     rang: float | None = None
     answered: float | None = None
@@ -172,7 +173,7 @@ class Softphone:
             make = self._maker("INVITE", target, headers, offer, SDP_TYPE)
             exchange = await self._authenticated(make(), make, flow, report)
             response = await self._await_answer(exchange, report)
-            report.status, report.reason = response.status, response.reason
+            report.status, report.reason, report.why = response.status, response.reason, response.warning
             if response.status < 300:
                 dialog = Dialog.of_client(exchange.request, response, self._contact(flow))
                 exchange.acknowledge(response, dialog.acknowledge(exchange.request.cseq.number))
