@@ -128,12 +128,17 @@ def up(
     overlay_port: Annotated[int | None, typer.Option(help="The node's one UDP port; 0 for any.")] = None,
     sip_host: Annotated[str | None, typer.Option(help="Where phones register; loopback unless said.")] = None,
     sip_port: Annotated[int | None, typer.Option(help="UDP and TCP port for phones; 0 for any.")] = None,
+    volunteer: Annotated[
+        bool | None,
+        typer.Option("--volunteer/--no-volunteer", help="Relay calls of others, within the caps of [relay]."),
+    ] = None,
 ) -> None:
     """Start this machine's node, and print what to type into a phone."""
     shared = _context(context)
     changes: dict[str, dict[str, Any]] = {
         "overlay": {"hosts": tuple(overlay_host) if overlay_host else None, "port": overlay_port},
         "sip": {"host": sip_host, "port": sip_port},
+        "relay": {"volunteer": volunteer},
         "log": shared.log,
     }
     settings = load_settings(shared.home, changes)

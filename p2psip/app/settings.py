@@ -37,6 +37,7 @@ class OverlaySettings(_Section):
 
     hosts: tuple[IpText, ...] = Field(default=("0.0.0.0", "::"), min_length=1, max_length=2)
     port: PortNumber = 0
+    role: Literal["auto", "peer", "client"] = "auto"
 
 
 class SipSettings(_Section):
@@ -61,6 +62,53 @@ class MediaSettings(_Section):
         return self
 
 
+class NetworkSettings(_Section):
+    """`[network]`: whether the router is asked to let others in (PCP, NAT-PMP, UPnP)."""
+
+    port_mapping: bool = True
+
+
+class RelaySettings(_Section):
+    """`[relay]`: volunteering as a super-node, and what it may cost. Rates are in megabits per second, both ways together.
+
+    `external_hosts` names the public addresses of a machine that does not have them itself (one-to-one NAT). `coturn_*` announces
+    a coturn (started with `--use-auth-secret --static-auth-secret`) in the place of our own relay.
+    """
+
+    volunteer: bool = False
+    external_hosts: tuple[IpText, ...] = Field(default=(), max_length=2)
+    tls_port: PortNumber = 443
+    first_port: Annotated[int, Field(ge=1_024, le=65_535)] = 49_152
+    last_port: Annotated[int, Field(ge=1_024, le=65_535)] = 65_535
+    clients_max: Annotated[int, Field(ge=1, le=10_000)] = 500
+    allocations_max: Annotated[int, Field(ge=1, le=10_000)] = 500
+    allocations_per_user_max: Annotated[int, Field(ge=1, le=100)] = 4
+    megabits_max: Annotated[float, Field(gt=0)] = 20.0
+    megabits_per_user_max: Annotated[float, Field(gt=0)] = 1.0
+    gigabytes_per_month_max: Annotated[float, Field(gt=0)] = 200.0
+    on_battery: bool = False
+    allow_private_peers: bool = False
+    certificate: Path | None = None
+    key: Path | None = None
+    metrics_port: PortNumber = 0
+    coturn_host: IpText | None = None
+    coturn_port: PortNumber = 3_478
+    coturn_tls_port: PortNumber = 0
+    coturn_secret: str = ""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "RelaySettings":
+        if self.last_port <= self.first_port:
+            raise ValueError("last_port must be greater than first_port: every relayed call needs a port")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together: name both files or none")
+        if self.coturn_host is not None and not self.coturn_secret:
+            raise ValueError(
+                "coturn_host needs coturn_secret, the static-auth-secret that this coturn was started with"
+            )
+        return self
+
+
 class LogSettings(_Section):
     """`[log]`: how much, and for whom."""
 
@@ -74,6 +122,8 @@ class Settings(_Section):
     overlay: OverlaySettings = OverlaySettings()
     sip: SipSettings = SipSettings()
     media: MediaSettings = MediaSettings()
+    network: NetworkSettings = NetworkSettings()
+    relay: RelaySettings = RelaySettings()
     log: LogSettings = LogSettings()
 
 
