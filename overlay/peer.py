@@ -5,16 +5,18 @@ something and give a number back; an event with that number tells the end. The s
 (`overlay.service`) and by the thousand on a virtual clock.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import Any
 
 from overlay.buckets import FAILURES_MAX, RoutingTable
 from overlay.contact import Contact
-from overlay.conversation import Conversations, ConversationTransmit, MessageReceived
-from overlay.events import ConfigurationChanged, MessageArrived, Output, PeerJoined
+from overlay.conversation import Conversations
+from overlay.correspondence import Correspondence
+from overlay.events import ConfigurationChanged, Output, PeerJoined
 from overlay.frame import FrameBox
-from overlay.heard import ADDRESSES_MAX, HeardAddresses
+from overlay.heard import HeardAddresses
 from overlay.holder import Holder, Served
+from overlay.members import Members
 from overlay.membership import Membership
 from overlay.records import Record, encode_record
 from overlay.region import NetworkSize
@@ -33,18 +35,16 @@ from overlay.rpc import (
 from overlay.searches import STORE_WIDTH, Searches
 from overlay.store import RecordStore
 from overlay.votes import AddressVotes
-from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import NodeKey, node_id_of
 from p2psip.base.timers import Timers, earliest
 
-UNPROVED_MESSAGES_MAX = 64
-UNPROVED_PEERS_MAX = 64
 REFRESH_SECONDS = 300.0
 PING_SECONDS = 20.0
 HANDED_OVER_MAX = 64
+CHECKED_AT_ONCE_MAX = 4_096
 HANDING_OVER_NODES = 3
 
 
@@ -69,14 +69,20 @@ class Peer:
         self.seen = AddressVotes()
         self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset)
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
-        self._conversations = Conversations(node_key, chance.child("talk"), now=now, unix_offset=unix_offset)
         self._requests = PendingRequests(chance.child("requests"), self._send_request)
         self._chance = chance.child("peer")
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit)
         self._searches.unix_offset = unix_offset
-        self._certificates: OrderedDict[bytes, bytes] = OrderedDict()
+        self._members = Members(membership)
         self._heard = HeardAddresses()
-        self._unproved: OrderedDict[bytes, deque[bytes]] = OrderedDict()
+        self._correspondence = Correspondence(
+            Conversations(node_key, chance.child("talk"), now=now, unix_offset=unix_offset),
+            self._heard,
+            self._members,
+            send=self._send,
+            ask_who=self._ask_who,
+            emit=self._emit,
+        )
         self._checking: set[bytes] = set()
         self._timers: Timers[str] = Timers()
         self._timers.set("refresh", now + self._chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
@@ -91,6 +97,7 @@ class Peer:
     @unix_offset.setter
     def unix_offset(self, seconds: float) -> None:
         self._searches.unix_offset = seconds
+        self._correspondence.conversations.unix_offset = seconds
 
     @property
     def store(self) -> RecordStore:
@@ -118,10 +125,7 @@ class Peer:
 
     def say(self, node_key: bytes, address: Address | None, data: bytes, now: float) -> None:
         """Say `data` in a conversation: to where the node was heard from lately, else to `address`, if one is given."""
-        if address is not None and not self._heard.is_fresh(node_key, now):
-            self._heard.note(node_key, address, now)
-        self._conversations.send(node_key, data, now)
-        self._drain_conversations(now)
+        self._correspondence.say(node_key, address, data, now)
 
     def update_certificate(self, certificate: bytes) -> None:
         """Our certificate was renewed."""
@@ -153,8 +157,7 @@ class Peer:
             elif kind == ANSWER:
                 self._take_answer(sender, payload, source, now)
             elif kind == CONVERSATION:
-                self._conversations.receive_payload(sender, payload[1:], now)
-                self._drain_conversations(now)
+                self._correspondence.receive(sender, payload, now)
             else:
                 self.malformed += 1
         except RemoteError:
@@ -167,8 +170,7 @@ class Peer:
             if contact.failures >= FAILURES_MAX:
                 self.table.remove(contact)
             callback(contact, None)
-        self._conversations.handle_timeout(now)
-        self._drain_conversations(now)
+        self._correspondence.handle_timeout(now)
         for name in self._timers.expired(now):
             if name == "refresh":
                 self._refresh(now)
@@ -178,7 +180,7 @@ class Peer:
     def poll_timeout(self) -> float | None:
         """The next deadline."""
         return earliest(
-            earliest(self._requests.poll_timeout(), self._timers.next()), self._conversations.poll_timeout()
+            earliest(self._requests.poll_timeout(), self._timers.next()), self._correspondence.poll_timeout()
         )
 
     def poll_output(self) -> Output | None:
@@ -205,7 +207,7 @@ class Peer:
                 method,
                 arguments,
                 callback,
-                wants=contact.node_key not in self._certificates,
+                wants=contact.node_key not in self._members,
                 certificate=self._holder.certificate,
                 sequence=self.membership.configuration.sequence,
                 now=now,
@@ -244,7 +246,7 @@ class Peer:
             return
         if not self.table.has_room(contact):
             return
-        if served.request.certificate and contact.node_key not in self._certificates:
+        if served.request.certificate and contact.node_key not in self._members:
             self._learn_certificate(contact, served.request.certificate, now)
         is_member = self._is_member(contact, now)
         if is_member and served.is_proved:
@@ -276,35 +278,21 @@ class Peer:
         self._compare_configuration(contact, answer.sequence, now)
 
     def _learn_certificate(self, contact: Contact, der: bytes, now: float) -> None:
-        try:
-            certificate = self.membership.check(der, now + self.unix_offset)
-        except RemoteError:
-            return
-        if certificate.node_id != contact.node_id:
-            return
-        self._certificates[contact.node_key] = der
-        self._certificates.move_to_end(contact.node_key)
-        if len(self._certificates) > ADDRESSES_MAX:
-            self._certificates.popitem(last=False)
-        for data in self._unproved.pop(contact.node_key, ()):
-            self._outputs.append(MessageArrived(contact.node_key, certificate, data))
+        certificate = self._members.learn(contact.node_key, der, now + self.unix_offset)
+        if certificate is not None:
+            self._correspondence.proved(contact.node_key, certificate)
 
     def _is_member(self, contact: Contact, now: float) -> bool:
-        return self._certificate_of(contact.node_key, now) is not None
+        return self._members.certificate_of(contact.node_key, now + self.unix_offset) is not None
 
-    def _certificate_of(self, node_key: bytes, now: float) -> DeviceCertificate | None:
-        der = self._certificates.get(node_key)
-        if der is None:
-            return None
-        try:
-            return self.membership.check(der, now + self.unix_offset)
-        except RemoteError:
-            del self._certificates[node_key]
-            return None
+    def _ask_who(self, node_key: bytes, now: float) -> None:
+        address = self._heard.get(node_key)
+        if address is not None:
+            self._check_membership(Contact(node_key, address), now)
 
     def _check_membership(self, contact: Contact, now: float) -> None:
         """Ping a node that we do not know yet; `_take_answer` takes it in. One ping at a time for each."""
-        if contact.node_key in self._checking or len(self._checking) >= ADDRESSES_MAX:
+        if contact.node_key in self._checking or len(self._checking) >= CHECKED_AT_ONCE_MAX:
             return
         self._checking.add(contact.node_key)
 
@@ -323,7 +311,7 @@ class Peer:
         if self.update_configuration(answer.result):
             self._outputs.append(ConfigurationChanged(answer.result))
 
-    # Upkeep and conversations
+    # Upkeep
 
     def _hand_over(self, newcomer: Contact, now: float) -> None:
         """Copies of the records that a newcomer should hold, their expiry unchanged: from the closest holders only."""
@@ -351,29 +339,6 @@ class Peer:
         oldest = min(self.table, key=lambda contact: (contact.last_seen, contact.number), default=None)
         if oldest is not None and now - oldest.last_seen > PING_SECONDS:
             self._ask(oldest, PING, [], _ignore, now)
-
-    def _drain_conversations(self, now: float) -> None:
-        while (output := self._conversations.poll_output()) is not None:
-            match output:
-                case ConversationTransmit(peer, payload):
-                    address = self._heard.get(peer)
-                    if address is not None:
-                        self._send(peer, address, bytes((CONVERSATION,)) + payload)
-                case MessageReceived(peer, data):
-                    self._deliver(peer, data, now)
-
-    def _deliver(self, node_key: bytes, data: bytes, now: float) -> None:
-        certificate = self._certificate_of(node_key, now)
-        if certificate is not None:
-            self._outputs.append(MessageArrived(node_key, certificate, data))
-            return
-        waiting = self._unproved.setdefault(node_key, deque(maxlen=UNPROVED_MESSAGES_MAX))
-        waiting.append(data)
-        if len(self._unproved) > UNPROVED_PEERS_MAX:
-            self._unproved.popitem(last=False)
-        address = self._heard.get(node_key)
-        if address is not None:
-            self._check_membership(Contact(node_key, address), now)
 
 
 def _ignore(_contact: Contact, _answer: Answer | None) -> None:

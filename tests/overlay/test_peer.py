@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overlay.correspondence import UNPROVED_MESSAGES_MAX
 from overlay.events import ConfigurationChanged, MessageArrived, PeerJoined
 from overlay.frame import PAYLOAD_BYTES_MAX, FrameBox
 from overlay.heard import ADDRESSES_MAX, HEARD_SECONDS_MAX, HeardAddresses
-from overlay.peer import HANDED_OVER_MAX, PING_SECONDS, UNPROVED_MESSAGES_MAX
+from overlay.peer import HANDED_OVER_MAX, PING_SECONDS
 from overlay.rpc import FIND, PING
 from overlay.votes import VOTES_MAX
 from p2psip.base.chance import Chance
@@ -167,7 +168,7 @@ def test_a_message_of_an_outsider_is_never_delivered_and_no_more_wait_than_the_b
         world.pump(outsider)
         world.run(0.5)
     assert [event for event in one.events if isinstance(event, MessageArrived)] == []
-    assert max(len(waiting) for waiting in one.peer._unproved.values()) <= UNPROVED_MESSAGES_MAX
+    assert max(len(waiting) for waiting in one.peer._correspondence.unproved.values()) <= UNPROVED_MESSAGES_MAX
 
 
 def test_a_newer_configuration_is_fetched_from_who_has_it() -> None:
