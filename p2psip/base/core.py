@@ -41,3 +41,12 @@ def address_text(address: Address) -> str:
     """`host:port` for people, with brackets around IPv6 (RFC 3986 §3.2.2)."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_synthetic(host: str) -> bool:
+    """Whether an address is a name of ours for a way that is no datagram to a host (a stream, a relayed way).
+
+    Such hosts are in the discard prefix 100::/64 (RFC 6666), so that one that leaks reaches nobody. They are never
+    published, voted for or dialled.
+    """
+    return host.startswith("100::")

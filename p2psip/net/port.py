@@ -5,6 +5,8 @@ non-blocking calls; receivers are plain functions in a table of 256 entries, so 
 """
 
 import errno
+import ipaddress
+import itertools
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 import trio
 
-from p2psip.base.core import Address
+from p2psip.base.core import Address, is_synthetic
 from p2psip.base.errors import LocalError
 
 Receiver = Callable[[bytes, Address], None]
@@ -22,6 +24,7 @@ BATCH_DATAGRAMS_MAX = 128
 WAKES_PER_LOOK = 8
 SOCKET_BUFFER_BYTES = 4 << 20
 BIND_ATTEMPTS_MAX = 16
+STREAM_PREFIX = int(ipaddress.IPv6Address("100::"))
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +51,8 @@ class NodePort:
         self._batch_hooks: list[Callable[[], None]] = []
         self._is_busy = False
         self._wakes = 0
+        self._stream_numbers = itertools.count(1)
+        self.streams: dict[Address, Callable[[bytes], None]] = {}
         self.counters = PortCounters()
         self.local: tuple[Address, ...] = tuple(sock.getsockname()[:2] for sock in self._sockets)
 
@@ -83,7 +88,12 @@ class NodePort:
 
     def send(self, data: bytes, destination: Address) -> None:
         """Send one datagram without waiting; what the kernel does not take is dropped and counted, as UDP may."""
-        sock = self._v6 if ":" in destination[0] else self._v4
+        if ":" in destination[0]:
+            sock = self._v6
+            if is_synthetic(destination[0]):
+                return self._send_on_stream(data, destination)
+        else:
+            sock = self._v4
         try:
             if sock is None:
                 self.counters.send_dropped += 1
@@ -91,6 +101,27 @@ class NodePort:
                 sock.sendto(data, destination)
         except (OSError, OverflowError):
             self.counters.send_dropped += 1
+
+    def add_stream(self, send: Callable[[bytes], None]) -> Address:
+        """A new address that stands for a stream: what is sent to it goes to `send`, until `remove_stream`."""
+        address = (str(ipaddress.IPv6Address(STREAM_PREFIX + next(self._stream_numbers))), 1)
+        self.streams[address] = send
+        return address
+
+    def remove_stream(self, address: Address) -> None:
+        """Forget a stream; the address is never used again."""
+        self.streams.pop(address, None)
+
+    def deliver(self, data: bytes, source: Address, receiver: Receiver | None = None) -> None:
+        """Give a datagram that came otherwise than by UDP to its receiver of the table, or to `receiver`; then `end_batch`."""
+        if data:
+            self.counters.received += 1
+            self._deliver(receiver or self._table[data[0]], data, source)
+
+    def end_batch(self) -> None:
+        """Tell everybody that no more datagrams have come at this moment."""
+        for hook in self._batch_hooks:
+            hook()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Receive until cancelled; closes the sockets at the end."""
@@ -111,8 +142,7 @@ class NodePort:
         while True:
             await trio.lowlevel.wait_readable(sock)
             self._drain(sock)
-            for hook in self._batch_hooks:
-                hook()
+            self.end_batch()
 
     def _drain(self, sock: socket.socket) -> None:
         """Read what is there. An idle port reads once, for to learn that nothing more has come costs a call; now and then
@@ -132,6 +162,13 @@ class NodePort:
             if data:
                 self.counters.received += 1
                 self._deliver(table[data[0]], data, source if len(source) == 2 else source[:2])
+
+    def _send_on_stream(self, data: bytes, destination: Address) -> None:
+        send = self.streams.get(destination)
+        if send is None:
+            self.counters.send_dropped += 1
+        else:
+            send(data)
 
     def _deliver(self, receiver: Receiver, data: bytes, source: Address) -> None:
         try:
