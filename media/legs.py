@@ -15,13 +15,21 @@ Sink = Callable[[bytes], None]
 @dataclass(slots=True)
 class LegStatistics:
     """Counts of one leg since its start. `first_received` is steady seconds; `refused` came from a wrong address, or was
-    nothing that a leg takes.
+    nothing that a leg takes; `refused_from` is where the last of these came from, None when its address was right.
+
+    `last` is the packet received last: who samples it learns of loss and of the codec at no cost for each packet.
+    `closed_port` counts how often the other machine said that nobody listens there (ICMP).
     """
 
     received: int = 0
     sent: int = 0
     refused: int = 0
     first_received: float | None = None
+    octets_received: int = 0
+    octets_sent: int = 0
+    last: bytes = b""
+    refused_from: Address | None = None
+    closed_port: int = 0
 
 
 class Leg(Protocol):
@@ -72,6 +80,11 @@ class Latch:
         self.target: Address | None = None
         self.learnt: Address | None = None  # the target, once it is fixed
         self._aimed_at: tuple[Address, str] | None = None
+
+    @property
+    def announced(self) -> Address | None:
+        """The address that the peer announced last."""
+        return None if self._aimed_at is None else self._aimed_at[0]
 
     def aim(self, announced: Address, signalling_host: str) -> None:
         """The peer announced an address. Packets may come from it, or from the host that signals (once).

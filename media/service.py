@@ -4,6 +4,7 @@ import ipaddress
 import math
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import ifaddr
 import trio
@@ -19,7 +20,7 @@ from media.secure import MediaReceived, PathLost, Ready, SecureTransport, Transp
 from media.sockets import SocketPlane
 from media.streams import StreamTable
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, Transmit
+from p2psip.base.core import Address, Transmit, address_text
 from p2psip.base.errors import RemoteError
 from p2psip.base.timers import Timers
 from p2psip.net.clock import Clock
@@ -67,7 +68,11 @@ class PhoneLeg:
                     self._rtcp.sendto(packet, self._rtcp_latch.target)
             elif (target := self._rtp_latch.target) is not None:
                 self._send_rtp(packet, target)
-                self.statistics.sent += 1
+                statistics = self.statistics
+                statistics.sent += 1
+                statistics.octets_sent += len(packet)
+        except ConnectionRefusedError:
+            self.statistics.closed_port += 1
         except (OSError, OverflowError):  # the kernel's buffer is full, or the phone's port is closed: as UDP may
             return
 
@@ -76,8 +81,11 @@ class PhoneLeg:
         statistics, latch = self.statistics, self._rtp_latch
         if not is_rtp(data) or (source != latch.learnt and not latch.admit(source)):
             statistics.refused += 1
+            statistics.refused_from = None if source == latch.target else source
             return
         statistics.received += 1
+        statistics.octets_received += len(data)
+        statistics.last = data
         if statistics.first_received is None:
             statistics.first_received = self._service.clock.now()
         if self._sink is not None:
@@ -89,6 +97,12 @@ class PhoneLeg:
             self.statistics.refused += 1
         elif self._sink is not None:
             self._sink(data)
+
+    def path(self) -> dict[str, Any]:
+        """Which addresses this leg speaks with, for people: ours, the announced one, the one heard from, the one sent to."""
+        latch = self._rtp_latch
+        named = {"local": self.local, "announced": latch.announced, "heard_from": latch.learnt, "sent_to": latch.target}
+        return {name: None if each is None else address_text(each) for name, each in named.items()}
 
     def close(self) -> None:
         """Close both sockets."""
@@ -142,7 +156,9 @@ class OverlayLeg:
         wire = self.transport.protect(packet)
         destination = self.transport.destination
         if wire is not None and destination is not None:
-            self.statistics.sent += 1
+            statistics = self.statistics
+            statistics.sent += 1
+            statistics.octets_sent += len(packet)
             self._service.port.send(wire, destination)
 
     def receive(self, data: bytes, source: Address) -> bool:
@@ -157,10 +173,18 @@ class OverlayLeg:
         """Hand a decrypted packet on."""
         statistics = self.statistics
         statistics.received += 1
+        statistics.octets_received += len(packet)
+        statistics.last = packet
         if statistics.first_received is None:
             statistics.first_received = self._service.clock.now()
         if self._sink is not None:
             self._sink(packet)
+
+    def path(self) -> dict[str, Any]:
+        """The way to the other node, for people: `way` is None until one works."""
+        destination = self.transport.destination
+        remote = None if destination is None else address_text(destination)
+        return {"way": None if remote is None else "direct", "remote": remote}
 
     def became_ready(self) -> None:
         """The keys are there."""
