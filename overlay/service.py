@@ -2,31 +2,29 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from overlay.events import ConfigurationChanged, LookupDone, MessageArrived, Output, PeerJoined, StoreDone
+from overlay.found import Found, read_found
 from overlay.frame import FIRST_BYTE
 from overlay.membership import Membership
 from overlay.peer import Peer
-from overlay.records import NAME, REGISTRATION, Record, make_record, name_key, registration_key
-from overlay.registration import ADDRESSES_MAX, Registration, encode_registration, read_registration
+from overlay.publishing import Publishing, Where
+from overlay.records import Record, registration_key
+from overlay.registration import ADDRESSES_MAX
 from overlay.remembered import RememberedPeers
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit, address_text
-from p2psip.base.errors import P2psipError, RemoteError
+from p2psip.base.errors import RemoteError
 from p2psip.base.keys import NodeKey, SigningKey
 from p2psip.net.clock import Clock
 from p2psip.net.driver import Driver
 from p2psip.net.port import NodePort
 
-REGISTRATION_SECONDS = 600
-REFRESH_SECONDS = REGISTRATION_SECONDS / 2
-NAME_SECONDS = 29 * 86_400
 REMEMBER_SECONDS = 20.0
 REMEMBER_SOON_SECONDS = 0.2
 JOIN_SECONDS_MAX = 5.0
@@ -35,30 +33,6 @@ FOUND_SECONDS_MAX = 5.0
 FOUND_CACHED_MAX = 256
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRegistration:
-    """One device of a person, its record verified. `expires` is in unix seconds."""
-
-    node_id: bytes
-    node_key: bytes
-    addresses: tuple[Address, ...]
-    redirect: str | None
-    certificate: DeviceCertificate
-    expires: int
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a lookup gave. `name_exists` is known when a device is registered, or the name record was found."""
-
-    registrations: tuple[FoundRegistration, ...]
-    name_exists: bool
-    hops: int
-    messages: int
-    milliseconds: float
-    cached: bool = False
 
 
 class OverlayService:
@@ -79,7 +53,6 @@ class OverlayService:
     ) -> None:
         self._membership = Membership(ca, configuration)
         self._certificate = self._membership.check(certificate, clock.unix())
-        self._signing_key = signing_key
         self._port = port
         self._clock = clock
         self._remembered = RememberedPeers(state_file)
@@ -97,14 +70,11 @@ class OverlayService:
         self._waiting: dict[int, tuple[trio.Event, list[LookupDone | StoreDone]]] = {}
         self._message_hook: Callable[[bytes, DeviceCertificate, bytes], None] = _nobody
         self._configuration_hook: Callable[[bytes], None] = _nowhere
-        self._published: tuple[str, ...] = ()
-        self._told: tuple[Address, ...] = ()
-        self._capabilities: tuple[str, ...] = ()
-        self._publish_lock = trio.Lock()
-        self._last_sequence = 0
         self._found: dict[str, tuple[float, Found]] = {}
-        self._peer_joined, self._peer_met, self._moved = trio.Event(), trio.Event(), trio.Event()
-        self.last_canary: str = "not tried yet"
+        self._peer_joined, self._peer_met = trio.Event(), trio.Event()
+        self._publishing = Publishing(
+            self, node_key=node_key.public, certificate=self._certificate, signing_key=signing_key, clock=clock
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
@@ -113,7 +83,7 @@ class OverlayService:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._driver.run)
                 nursery.start_soon(self._remember_forever)
-                nursery.start_soon(self._refresh_forever)
+                nursery.start_soon(self._publish_forever)
                 task_status.started()
         finally:
             self._remember()
@@ -143,7 +113,7 @@ class OverlayService:
             found = cached[1]
             return Found(found.registrations, found.name_exists, 0, 0, 0.0, cached=True)
         done = await self._look_up(registration_key(address), records=True)
-        found = self._read(done)
+        found = read_found(done)
         self._found[address] = (self._clock.now(), found)
         while len(self._found) > FOUND_CACHED_MAX:
             del self._found[next(iter(self._found))]
@@ -155,17 +125,11 @@ class OverlayService:
 
     async def publish(self, addresses: Sequence[str], *, capabilities: Sequence[str] = ("audio", "message")) -> int:
         """Register this node for its person's `addresses`, until `withdraw`; the least number of holders of one record."""
-        self._published, self._capabilities = tuple(addresses), tuple(capabilities)
-        return await self._publish_now()
+        return await self._publishing.publish(addresses, capabilities)
 
     async def withdraw(self, addresses: Sequence[str]) -> None:
         """Take the registrations back everywhere."""
-        self._published = ()
-        expiry = int(self._clock.unix()) + REGISTRATION_SECONDS
-        async with self._publish_lock:
-            await self._store_all(
-                [self._record(REGISTRATION, registration_key(address), None, expiry) for address in addresses]
-            )
+        await self._publishing.withdraw(addresses)
 
     def send_message(self, node_key: bytes, address: Address | None, data: bytes) -> None:
         """Say `data` to a node; `address` None: where it was heard from last."""
@@ -183,6 +147,7 @@ class OverlayService:
     def update_certificate(self, certificate: bytes) -> None:
         """Our certificate was renewed."""
         self._certificate = self._membership.check(certificate, self._clock.unix())
+        self._publishing.certificate = self._certificate
         self.peer.update_certificate(certificate)
 
     def update_configuration(self, configuration: bytes) -> bool:
@@ -205,10 +170,19 @@ class OverlayService:
             "estimated_nodes": None if size is None else round(size),
             "records_held": len(self.peer.store),
             "configuration": self._membership.configuration.sequence,
-            "published": list(self._published),
+            "published": list(self._publishing.published),
             "malformed": self.peer.malformed,
-            "canary": self.last_canary,
+            "canary": self._publishing.last_canary,
         }
+
+    async def find_again(self, address: str) -> Found:
+        """Look a person up, past the cache."""
+        return read_found(await self._look_up(registration_key(address), records=True))
+
+    def where(self) -> Where:
+        """How this node is reached: what peers have seen, then the addresses that the port is bound to."""
+        bound = [address for address in self._port.local if address[0] not in ("0.0.0.0", "::")]
+        return tuple(dict.fromkeys([*self.peer.seen.candidates, *bound]))[:ADDRESSES_MAX], ()
 
     # Events and waiting
 
@@ -245,7 +219,7 @@ class OverlayService:
         assert isinstance(done, LookupDone)
         return done
 
-    async def _store(self, record: Record) -> int:
+    async def store(self, record: Record) -> int:
         """Store at the region of the key, and here if we are of it; how many others hold it."""
         author = self._membership.check(record.certificate, self._clock.unix())
         self.peer.store.put(record, author, self._clock.unix())
@@ -255,108 +229,9 @@ class OverlayService:
             _log.info("a holder refused a record: %s", done.refusal)
         return done.holders
 
-    async def _store_all(self, records: Sequence[Record]) -> int:
-        """Store all side by side; the least number of holders of one, or the first refusal of our own."""
-        holders: list[int] = []
-        problems: list[RemoteError] = []
-
-        async def store(record: Record) -> None:
-            try:
-                holders.append(await self._store(record))
-            except RemoteError as error:
-                problems.append(error)
-
-        async with trio.open_nursery() as nursery:
-            for record in records:
-                nursery.start_soon(store, record)
-        if problems:
-            raise problems[0]
-        return min(holders, default=0)
-
-    def _read(self, done: LookupDone) -> Found:
-        records = list(done.records)
-        exists = False
-        newest: dict[bytes, FoundRegistration] = {}
-        for record, author in records:
-            exists = exists or record.body is not None or record.kind == REGISTRATION
-            if record.kind != REGISTRATION:
-                continue
-            try:
-                registration = read_registration(record, author)
-            except RemoteError as error:
-                _log.debug("a registration is passed over: %s", error)
-                continue
-            if registration is not None:
-                newest[author.node_id] = FoundRegistration(
-                    author.node_id,
-                    registration.node_key,
-                    registration.addresses,
-                    registration.redirect,
-                    author,
-                    record.expiry,
-                )
-        found = tuple(newest[node_id] for node_id in sorted(newest))
-        return Found(found, exists, done.hops, done.messages, 1000 * done.seconds)
-
-    # Publishing
-
-    async def _publish_now(self) -> int:
-        unix = int(self._clock.unix())
-        self._told = self._own_addresses()
-        registration = Registration(
-            node_key=self.peer.node_key.public, addresses=self._told, capabilities=self._capabilities
-        )
-        body = encode_registration(registration)
-        expiry = unix + REGISTRATION_SECONDS
-        async with self._publish_lock:
-            return await self._store_all(
-                [self._record(REGISTRATION, registration_key(address), body, expiry) for address in self._published]
-            )
-
-    async def _publish_names(self) -> None:
-        """Say that our person exists, phone or not: callers are told 480 instead of 404."""
-        expiry = int(self._clock.unix()) + NAME_SECONDS
-        addresses = self._certificate.addresses
-        await self._store_all([self._record(NAME, name_key(address), b"", expiry) for address in addresses])
-
-    def _record(self, kind: str, key: bytes, body: bytes | None, expiry: int) -> Record:
-        self._last_sequence = max(int(self._clock.unix() * 1000), self._last_sequence + 1)
-        return make_record(
-            kind,
-            key,
-            body,
-            certificate=self._certificate,
-            signing_key=self._signing_key,
-            sequence=self._last_sequence,
-            expiry=expiry,
-        )
-
-    def _own_addresses(self) -> tuple[Address, ...]:
-        """What peers have seen, then the addresses that the port is bound to."""
-        bound = [address for address in self._port.local if address[0] not in ("0.0.0.0", "::")]
-        return tuple(dict.fromkeys([*self.peer.seen.candidates, *bound]))[:ADDRESSES_MAX]
-
-    async def _refresh_forever(self) -> None:
+    async def _publish_forever(self) -> None:
         await self._peer_joined.wait()
-        while True:
-            try:
-                await self._publish_names()
-                if self._published:
-                    await self._publish_now()
-                    await self._canary()
-            except P2psipError as error:
-                _log.warning("the overlay was not told where we are: %s", error)
-            self._moved = trio.Event()
-            with trio.move_on_after(REFRESH_SECONDS):
-                await self._moved.wait()
-
-    async def _canary(self) -> None:
-        """Read our own registration back: that a write was answered proves little."""
-        done = await self._look_up(registration_key(self._published[0]), records=True)
-        mine = [entry for entry in self._read(done).registrations if entry.node_id == self._certificate.node_id]
-        self.last_canary = "found again" if mine else "NOT found again: nobody can call this node"
-        if not mine:
-            _log.warning("our own registration was not found in the overlay")
+        await self._publishing.refresh_forever()
 
     # Remembering
 
@@ -368,8 +243,7 @@ class OverlayService:
             await trio.sleep(REMEMBER_SOON_SECONDS)
             self._peer_met = trio.Event()
             self._remember()
-            if self._published and self._own_addresses() != self._told:
-                self._moved.set()
+            self._publishing.moved()
 
     def _remember(self) -> None:
         try:

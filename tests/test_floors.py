@@ -16,6 +16,7 @@ SHELL_FILES = {
     "client",
     "accounts",
     "remembered",
+    "publishing",
     "tls",
     "tcp",
     "player",

@@ -12,9 +12,10 @@ from trio.testing import MockClock
 
 from overlay.frame import FIRST_BYTE, PEER_KEYS_MAX
 from overlay.heard import HEARD_SECONDS_MAX
+from overlay.publishing import REFRESH_SECONDS, REGISTRATION_SECONDS
 from overlay.records import REGISTRATION, registration_key
 from overlay.remembered import RememberedPeers
-from overlay.service import REFRESH_SECONDS, REGISTRATION_SECONDS, REMEMBER_SECONDS, OverlayService
+from overlay.service import REMEMBER_SECONDS, OverlayService
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
@@ -190,7 +191,7 @@ async def test_a_registration_outlives_its_lifetime_because_it_is_refreshed(auto
         assert first < second <= first + REFRESH_SECONDS + 5
         await trio.sleep(3 * REGISTRATION_SECONDS)
         assert await found_by(overlay.nodes, address) == [1] * 6
-        assert callee.last_canary == "found again"
+        assert callee.status()["canary"] == "found again"
 
 
 async def test_who_has_vanished_is_found_no_longer_than_the_lifetime_but_known_to_exist(

@@ -1,0 +1,75 @@
+"""What a lookup of a person gives: the devices that are registered, read from verified records."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from overlay.events import LookupDone
+from overlay.lookup import Authored
+from overlay.records import REGISTRATION
+from overlay.registration import Rendezvous, read_registration
+from p2psip.base.certificates import DeviceCertificate
+from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRegistration:
+    """One device of a person, its record verified: at its own `addresses`, or through `rendezvous`. `expires`: unix seconds."""
+
+    node_id: bytes
+    node_key: bytes
+    addresses: tuple[Address, ...]
+    redirect: str | None
+    certificate: DeviceCertificate
+    expires: int
+    rendezvous: tuple[Rendezvous, ...] = ()
+
+    @property
+    def ways(self) -> tuple[Address | Rendezvous, ...]:
+        """All ways to the device, for `OverlayService.send_message`."""
+        return (*self.addresses, *self.rendezvous)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a lookup gave. `name_exists` is known when a device is registered, or the name record was found."""
+
+    registrations: tuple[FoundRegistration, ...]
+    name_exists: bool
+    hops: int
+    messages: int
+    milliseconds: float
+    cached: bool = False
+
+
+def read_found(done: LookupDone) -> Found:
+    """The devices that a lookup of a registration key found, and what it cost."""
+    exists = any(record.body is not None or record.kind == REGISTRATION for record, _author in done.records)
+    return Found(read_registrations(done.records), exists, done.hops, done.messages, 1000 * done.seconds)
+
+
+def read_registrations(records: Iterable[Authored]) -> tuple[FoundRegistration, ...]:
+    """The registrations among verified records, by Node-ID; what is withdrawn or malformed is left out."""
+    newest: dict[bytes, FoundRegistration] = {}
+    for record, author in records:
+        if record.kind != REGISTRATION:
+            continue
+        try:
+            registration = read_registration(record, author)
+        except RemoteError as error:
+            _log.debug("a registration is passed over: %s", error)
+            continue
+        if registration is not None:
+            newest[author.node_id] = FoundRegistration(
+                author.node_id,
+                registration.node_key,
+                registration.addresses,
+                registration.redirect,
+                author,
+                record.expiry,
+                registration.rendezvous,
+            )
+    return tuple(newest[node_id] for node_id in sorted(newest))
