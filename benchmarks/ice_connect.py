@@ -17,8 +17,9 @@ import aioice.ice
 import trio
 
 from media.dtls import DtlsIdentity
-from media.ice.agent import Failed, IceAgent, Selected
+from media.ice.agent import IceAgent
 from media.ice.candidates import local_candidate
+from media.ice.events import Failed, Selected
 from media.secure import PathLost, Ready, SecureTransport
 from p2psip.base.chance import Chance
 from p2psip.net.clock import Clock

@@ -14,8 +14,9 @@ from pylibsrtp import Policy, Session
 from media import stun
 from media.dtls import DtlsFailed, DtlsIdentity, DtlsTransport, Keys, is_fingerprint
 from media.dtls import Output as DtlsOutput
-from media.ice.agent import Failed, IceAgent, Selected
+from media.ice.agent import IceAgent
 from media.ice.candidates import Candidate
+from media.ice.events import Failed, Selected
 from media.rtp import is_rtcp
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit

@@ -11,12 +11,13 @@ All packets leave by the node's one socket of their address family, so local can
 import enum
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from media import stun
 from media.ice.candidates import Candidate, Pair, PairState, is_credential, parse_candidate, peer_reflexive
 from media.ice.checklist import ATTEMPTS_MAX, PAIRS_MAX, REFUSALS_MAX, Check, Checklist, Checks
+from media.ice.credentials import Credentials
+from media.ice.events import Failed, Output, Selected, State
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import RemoteError
@@ -35,15 +36,6 @@ CONSENT_EXPIRES_SECONDS = 30.0
 _PRFLX_PRIORITY = (110 << 24) + (65_535 << 8) + 255
 
 
-class State(enum.Enum):
-    """Where the agent stands; the table is at the top of this file."""
-
-    GATHERED = "gathered"
-    CHECKING = "checking"
-    CONNECTED = "connected"
-    FAILED = "failed"
-
-
 class _Timer(enum.Enum):
     PACE = "pace"
     NOMINATE = "nominate"
@@ -52,44 +44,33 @@ class _Timer(enum.Enum):
     CONSENT_EXPIRES = "consent expires"
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """Media goes to `remote` from now on; `nominated` says whether ICE has concluded on it."""
-
-    remote: Address
-    nominated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """There is no path, or no longer one; `reason` is a sentence."""
-
-    reason: str
-
-
-Output = Transmit | Selected | Failed
-
-
 class IceAgent:
     """The core of one agent. Feed it STUN only; drain it after every input."""
 
     def __init__(self, *, controlling: bool, local: Sequence[Candidate], chance: Chance) -> None:
         self.controlling = controlling
-        self.ufrag = chance.token(4)
-        self.password = chance.token(12)
+        self._credentials = Credentials(chance)
         self.local: list[Candidate] = list(local)[:CANDIDATES_MAX]
         self.state = State.GATHERED
         self.selected: Pair | None = None
         self._chance = chance
         self._tie_breaker = chance.integer(64)
-        self._remote_ufrag = ""
-        self._remote_password = ""
         self.checklist = Checklist()
         self._checks = Checks()
         self._early: deque[tuple[Address, int, bool]] = deque(maxlen=EARLY_CHECKS_MAX)
         self._retransmit: Timers[Pair] = Timers()
         self._timers: Timers[_Timer] = Timers()
         self._outputs: deque[Output] = deque()
+
+    @property
+    def ufrag(self) -> str:
+        """Our user name fragment."""
+        return self._credentials.ufrag
+
+    @property
+    def password(self) -> str:
+        """Our password."""
+        return self._credentials.password
 
     # Inputs
 
@@ -101,8 +82,8 @@ class IceAgent:
         """
         if not (is_credential(ufrag) and is_credential(password)):
             raise RemoteError("ICE credentials that cannot be used", status=488)
-        if self.state is not State.FAILED and (ufrag, password) != (self._remote_ufrag, self._remote_password):
-            self._remote_ufrag, self._remote_password = ufrag, password
+        if self.state is not State.FAILED and not self._credentials.are_of(ufrag, password):
+            self._credentials.remote_ufrag, self._credentials.remote_password = ufrag, password
             self._forget_checks()
             self.state = State.CHECKING
             self._timers.set(_Timer.DEADLINE, now + DEADLINE_SECONDS)
@@ -122,8 +103,7 @@ class IceAgent:
         Checks begin again with `set_remote`; consent is not refreshed meanwhile, but runs out when it must.
         """
         if self.state is not State.FAILED:
-            self.ufrag, self.password = self._chance.token(4), self._chance.token(12)
-            self._remote_ufrag = self._remote_password = ""
+            self._credentials = Credentials(self._chance)
             self._forget_checks()
             self.state = State.GATHERED
 
@@ -151,18 +131,11 @@ class IceAgent:
 
     def wrap(self, data: bytes) -> bytes:
         """A DTLS datagram in an indication for the peer's agent."""
-        username = f"{self._remote_ufrag}:{self.ufrag}"
-        return stun.dtls_indication(self._chance.bytes(12), username, self._remote_password, data)
+        return self._credentials.wrap(data)
 
     def unwrap(self, data: bytes) -> bytes | None:
         """The DTLS datagram in an indication that the peer sent to this agent; None for anything else."""
-        try:
-            message = stun.parse(data)
-            stun.verify(message, self.password)
-        except RemoteError:
-            return None
-        wrapped = message.attributes.get("DATA") if message.message_class == stun.Class.INDICATION else None
-        return wrapped if isinstance(wrapped, bytes) else None
+        return self._credentials.unwrap(data)
 
     def handle_timeout(self, now: float) -> None:
         """Serve all deadlines that are due."""
@@ -219,9 +192,7 @@ class IceAgent:
         attributes: dict[str, object] = {"PRIORITY": _PRFLX_PRIORITY, role: self._tie_breaker}
         if nominate:
             attributes["USE-CANDIDATE"] = None
-        username = f"{self._remote_ufrag}:{self.ufrag}"
-        wire = stun.binding_request(transaction, username, self._remote_password, attributes)
-        self._outputs.append(Transmit(wire, pair.destination))
+        self._outputs.append(Transmit(self._credentials.check(transaction, attributes), pair.destination))
 
     # Requests of the peer
 
@@ -301,7 +272,7 @@ class IceAgent:
             self._refused(check.pair)
             return
         try:
-            stun.verify(message, self._remote_password)
+            stun.verify(message, self._credentials.remote_password)
         except RemoteError:
             return
         self._checks.remove(message.transaction_id)

@@ -14,8 +14,9 @@ import aioice.ice
 import pytest
 
 from media import stun
-from media.ice.agent import Failed, IceAgent, Selected
+from media.ice.agent import IceAgent
 from media.ice.candidates import local_candidate
+from media.ice.events import Failed, Selected
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 

@@ -3,9 +3,9 @@
 import pytest
 
 from media import stun
-from media.ice.agent import State
 from media.ice.candidates import CREDENTIAL_CHARACTERS_MAX, PairState, local_candidate
 from media.ice.checklist import ATTEMPTS_MAX, CHECKS_MAX, PAIRS_MAX, Check, Checklist, Checks
+from media.ice.events import State
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import RemoteError
 from tests.media.world import agent

@@ -1,7 +1,8 @@
 """Consent freshness (RFC 7675) and ICE restarts (RFC 8445 §9), on virtual time."""
 
 from media import stun
-from media.ice.agent import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS, DEADLINE_SECONDS, Failed, Selected, State
+from media.ice.agent import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS, DEADLINE_SECONDS
+from media.ice.events import Failed, Selected, State
 from p2psip.base.core import Address
 from tests.media.world import World, agent, introduce, nominated
 

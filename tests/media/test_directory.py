@@ -62,7 +62,7 @@ def test_one_agent_over_the_bound_is_refused() -> None:
     chance = Chance.seeded(1)
     for _ in range(AGENTS_MAX):
         each = agent(A)
-        each.ufrag = chance.token(4)
+        each._credentials.ufrag = chance.token(4)
         assert directory.add(each)
     assert not directory.add(agent(A, seed=99))
     assert len(directory) == AGENTS_MAX

@@ -9,13 +9,11 @@ from media.ice.agent import (
     DEADLINE_SECONDS,
     EARLY_CHECKS_MAX,
     PACE_SECONDS,
-    Failed,
     IceAgent,
-    Selected,
-    State,
 )
 from media.ice.candidates import local_candidate
 from media.ice.checklist import CHECKS_MAX, PAIRS_MAX, REFUSALS_MAX
+from media.ice.events import Failed, Selected, State
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from tests.media.world import World, agent, introduce, nominated

@@ -2,8 +2,9 @@
 
 import pytest
 
-from media.ice.agent import DEADLINE_SECONDS, Failed, IceAgent, State
+from media.ice.agent import DEADLINE_SECONDS, IceAgent
 from media.ice.candidates import local_candidate, parse_candidate
+from media.ice.events import Failed, State
 from p2psip.base.core import Address
 from tests.media.world import Host, World, agent, introduce, nominated
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from media.ice.agent import IceAgent, Selected
+from media.ice.agent import IceAgent
 from media.ice.candidates import local_candidate
+from media.ice.events import Selected
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 
