@@ -11,6 +11,7 @@ from overlay.records import registration_key
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from tests.overlay.devices import UNIX, Device, Town
+from tests.overlay.nats import LIFETIME_SECONDS, Box, Nat
 
 LATENCY_SECONDS = (0.005, 0.08)
 JOIN_SECONDS = 3.0
@@ -20,12 +21,13 @@ STEPS_MAX = 20_000_000
 
 @dataclass(eq=False)
 class Node:
-    """One node of the world: its core, its keys and what it has put out besides datagrams."""
+    """One node of the world: its core, its keys and what it has put out besides datagrams. `address` is its own, behind `box`."""
 
     peer: Peer
     device: Device
     address: Address
     alive: bool = True
+    box: Box | None = None
     planned: float | None = None
     events: list[Output] = field(default_factory=list)
 
@@ -47,6 +49,7 @@ class World:
         self.trace: list[tuple[float, Address, Address, int]] = []
         self._chance = Chance.seeded(seed).child("world")
         self._by_address: dict[Address, Node] = {}
+        self._boxes: dict[str, Box] = {}
         self._heap: list[tuple[float, int, Address, bytes | None, Address]] = []
         self._sequence = 0
 
@@ -60,11 +63,23 @@ class World:
         """The nodes that have not vanished."""
         return [node for node in self.nodes if node.alive]
 
-    def add(self, name: str = "", *, address: Address | None = None, device: Device | None = None) -> Node:
-        """A new node that knows nobody yet."""
+    def add(
+        self,
+        name: str = "",
+        *,
+        address: Address | None = None,
+        device: Device | None = None,
+        nat: Nat = Nat.NONE,
+        lifetime: float = LIFETIME_SECONDS,
+        behind: Node | None = None,
+    ) -> Node:
+        """A new node that knows nobody yet; behind a `nat` of its own, or in the local network of the node `behind`."""
         number = len(self.nodes)
         device = device or self.town.device(name or f"user{number}")
-        address = address or (f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 5000)
+        outer = (f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 5000)
+        inner = (f"192.168.{number >> 8 & 255}.{number & 255}", 5000)
+        box = behind.box if behind is not None else self._box(nat, outer[0], lifetime)
+        address = address or (inner if box is not None and box.translates else outer)
         peer = Peer(
             node_key=device.node_key,
             certificate=device.certificate.der,
@@ -73,7 +88,7 @@ class World:
             now=self.now,
             unix_offset=self.unix_offset,
         )
-        node = Node(peer, device, address)
+        node = Node(peer, device, address, box=box)
         self.nodes.append(node)
         self._by_address[address] = node
         self.pump(node)
@@ -94,6 +109,12 @@ class World:
             if introducers and self.run_until(lambda: len(node.peer.table) > 0, JOIN_SECONDS):  # noqa: SIM102
                 if self.look_up(node, node.device.node_key.node_id, records=False).closest:
                     return
+
+    def move(self, node: Node, nat: Nat, *, host: str, lifetime: float = LIFETIME_SECONDS) -> None:
+        """The node, its own address unchanged, stands behind another NAT now, with the outer host `host`."""
+        if node.box is not None:
+            self._boxes.pop(node.box.host, None)
+        node.box = self._box(nat, host, lifetime)
 
     def vanish(self, node: Node) -> None:
         """The node is gone without a word."""
@@ -139,7 +160,7 @@ class World:
         """Take the outputs of a node after a command: datagrams on their way, events into `node.events`."""
         while (output := node.peer.poll_output()) is not None:
             if isinstance(output, Transmit):
-                self.send(node.address, output.destination, output.data)
+                self.send(node, output.destination, output.data)
             else:
                 node.events.append(output)
         deadline = node.peer.poll_timeout()
@@ -147,12 +168,41 @@ class World:
             node.planned = deadline
             self._push(deadline, node.address, None, node.address)
 
-    def send(self, source: Address, destination: Address, data: bytes) -> None:
-        """Put a datagram on its way, or lose it."""
+    def send(self, node: Node, destination: Address, data: bytes, *, port: int | None = None) -> None:
+        """Put a datagram on its way, from another `port` if one is given, through the sender's NAT; or lose it."""
+        source = (node.address[0], port or node.address[1])
+        if node.box is not None and not self._is_neighbour(node.box, destination):
+            source = node.box.outward(source, destination, self.now)
         self.trace.append((self.now, source, destination, len(data)))
         if self.loss and self._chance.uniform(0, 1) < self.loss:
             return
         self._push(self.now + self._chance.uniform(*LATENCY_SECONDS), destination, data, source)
+
+    def _box(self, nat: Nat, host: str, lifetime: float) -> Box | None:
+        if nat is Nat.NONE:
+            return None
+        box = self._boxes[host] = Box(nat, host, lifetime=lifetime)
+        return box
+
+    def _box_of(self, address: Address) -> Box | None:
+        """The NAT that the node with this own address stands behind."""
+        node = self._by_address.get(address)
+        return None if node is None else node.box
+
+    def _is_neighbour(self, box: Box, destination: Address) -> bool:
+        return box.translates and self._box_of(destination) is box
+
+    def _receiver(self, target: Address, source: Address) -> Node | None:
+        """The node that gets a datagram sent to `target`, if the NAT before it lets it pass."""
+        box = self._boxes.get(target[0])
+        if box is not None:
+            inner = box.inward(target, source, self.now)
+            return None if inner is None else self._by_address.get(inner)
+        node = self._by_address.get(target)
+        if node is None or node.box is None or self._box_of(source) is node.box:
+            return node
+        node.box.dropped += 1
+        return None
 
     def _push(self, when: float, target: Address, data: bytes | None, source: Address) -> None:
         self._sequence += 1
@@ -161,7 +211,7 @@ class World:
     def _step(self) -> None:
         when, _sequence, target, data, source = heapq.heappop(self._heap)
         self.now = max(self.now, when)
-        node = self._by_address.get(target)
+        node = self._by_address.get(target) if data is None else self._receiver(target, source)
         assert self._sequence < STEPS_MAX, "the world never comes to rest"
         if node is None:
             return
