@@ -18,8 +18,10 @@ import trio
 from benchmarks.rtp_load import LoadResult, claim_core, serve_phones
 from benchmarks.rtpengine import PROGRAM, run_rtpengine, version
 from media.legs import Bridge
+from media.overlay_leg import OverlayLeg
+from media.phone_leg import PhoneLeg
 from media.secure import TransportDescription
-from media.service import MediaService, OverlayLeg, PhoneLeg
+from media.service import MediaService
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.net.clock import Clock

@@ -24,7 +24,10 @@ SHELL_FILES = {
     "server",
     "exchange",
     "rtp_ports",
+    "phone_leg",
+    "overlay_leg",
 }
+CORE_FILES = {"media.turn.client", "media.turn.server"}  # named after the role in TURN
 CORE_FORBIDDEN = {"trio", "socket", "time", "random", "secrets", "asyncio", "threading", "select"}
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -57,6 +60,8 @@ def _floor(module: str) -> int:
         return 4
     if _within(module, FLOOR_3):
         return 3
+    if module in CORE_FILES:
+        return 1
     if _within(module, ("p2psip.net",)) or (_within(module, CORES) and module.rsplit(".", 1)[-1] in SHELL_FILES):
         return 2
     if _within(module, CORES):

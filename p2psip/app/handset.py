@@ -8,8 +8,9 @@ import trio
 
 from media.g711 import PCMU
 from media.legs import Bridge
+from media.phone_leg import PhoneLeg
 from media.player import PlayerLeg
-from media.service import MediaService, PhoneLeg
+from media.service import MediaService
 from p2psip.base.chance import Chance
 from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort

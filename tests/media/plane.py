@@ -10,8 +10,10 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from media.legs import Bridge
+from media.overlay_leg import OverlayLeg
+from media.phone_leg import PhoneLeg
 from media.rtp import RtpPacket
-from media.service import MediaService, OverlayLeg, PhoneLeg
+from media.service import MediaService
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.net.clock import Clock

@@ -14,9 +14,9 @@ from media.dtmf import TelephoneEvent, digit_payloads
 from media.g711 import PCMU, decode, encode
 from media.ice.agent import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS, DEADLINE_SECONDS
 from media.legs import Bridge
+from media.overlay_leg import SENT_STREAMS_MAX
 from media.player import EchoLeg, PlayerLeg
 from media.rtp import RtpPacket
-from media.service import SENT_STREAMS_MAX
 from media.streams import ADDRESSES_MAX
 from media.tones import energy_share, tone
 from p2psip.base.chance import Chance
