@@ -1,6 +1,7 @@
 """The answering side of a node: what it says to those who ask, and what it agrees to hold."""
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,22 @@ class Served:
     is_proved: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, and from where; `room` is how many bytes the result may have, `is_proved` as in `Served`."""
+
+    node_key: bytes
+    source: Address
+    is_proved: bool
+    room: int
+    now: float
+    unix: float
+
+
+Method = Callable[[Asking, list[Any]], Any]
+"""Serves the arguments of a request: gives the result, or raises RemoteError with the status."""
+
+
 class Holder:
     """Holds records and answers requests; knows the routing table, changes only its own store."""
 
@@ -41,6 +58,8 @@ class Holder:
         self.store = RecordStore()
         self.verifier = RecordVerifier(membership)
         self.refused = 0
+        self.is_client = False
+        self.methods: dict[int, Method] = {}
         self._tokens = WriteTokens(chance)
 
     def answer(self, sender: bytes, payload: bytes, source: Address, now: float, unix: float) -> Served:
@@ -57,13 +76,14 @@ class Holder:
         certificate = self.certificate if request.wants_certificate and fits else None
         room = budget - ANSWER_HEAD_BYTES - (len(certificate) if certificate else 0)
         try:
-            result: Any = self._serve(request, proved, room, unix)
+            result: Any = self._serve(request, Asking(sender, source, proved, room, now, unix))
             status = OK
         except RemoteError as error:
             self.refused += 1
             result, status = str(error)[:REFUSAL_BYTES_MAX], error.status
         sequence = self.membership.configuration.sequence
-        answer = make_answer(request, status, source, token, certificate, sequence, result)
+        client = self.is_client
+        answer = make_answer(request, status, source, token, certificate, sequence, result, is_client=client)
         return Served(request, answer, proved)
 
     def _is_proved(self, token: bytes, node_id: bytes, source: Address, now: float) -> bool:
@@ -73,21 +93,26 @@ class Holder:
             return False
         return True
 
-    def _serve(self, request: Request, proved: bool, room: int, unix: float) -> Any:
+    def _serve(self, request: Request, asking: Asking) -> Any:
+        room, unix = asking.room, asking.unix
         match request.method, request.arguments:
             case (rpc.PING, _):
                 return None
             case (rpc.FIND, [bytes() as target, bool() as wants_records, *_]) if len(target) == RECORD_KEY_BYTES:
                 return self._find(target, wants_records, room, unix)
             case (rpc.STORE, [bytes() as data, *_]):
-                if not proved:
+                if not asking.is_proved:
                     raise RemoteError("a store without a valid write token", status=401)
+                if self.is_client:
+                    raise RemoteError("a client holds nothing for others", status=503)
                 return self._store(data, unix)
             case (rpc.CONFIGURATION, _):
                 signed = self.membership.signed_configuration
                 if len(signed) > room:
                     raise RemoteError("the configuration does not fit an answer to this request", status=413)
                 return signed
+            case (number, _) if number in self.methods:
+                return self.methods[number](asking, request.arguments)
             case _:
                 raise RemoteError("a request that is not known here", status=405)
 

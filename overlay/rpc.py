@@ -1,8 +1,9 @@
 """Requests and answers inside sealed frames: their form, and the table of those that wait for an answer.
 
-    request   [id, method, want certificate?, token, configuration sequence, certificate, arguments]
-    answer    [id, status, seen address, token, certificate or nil, configuration sequence, result]
+    request   [id, method, flags, token, configuration sequence, certificate, arguments]
+    answer    [id, status, seen address, token, certificate or nil, configuration sequence, result, flags]
 
+Flags: 1 the asker wants a certificate, 2 the sender is a client (`overlay.reachability`): nobody may send others to it.
 The first byte of a payload tells what it is. While the asker holds no token of the other side, its request carries its own
 certificate and is padded: the other side need not ask for it, and may answer at length. Every answer says where the asker was
 seen from, and carries a write token: shown again, it proves that the asker receives at its address, so that a full answer may
@@ -23,8 +24,9 @@ from p2psip.base.core import Address
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.timers import Timers
 
-REQUEST, ANSWER, CONVERSATION = 1, 2, 3
-PING, FIND, STORE, CONFIGURATION = range(1, 5)
+REQUEST, ANSWER, CONVERSATION, RELAY, RELAYED, LOST, PROBE = range(1, 8)
+PING, FIND, STORE, CONFIGURATION, ATTACH, GRANT, DIAL_BACK, PROBE_FOR = range(1, 9)
+WANTS_CERTIFICATE, IS_CLIENT = 1, 2
 PENDING_MAX = 4_096
 TOKENS_MAX = 4_096
 PADDED_BYTES = 420
@@ -46,6 +48,7 @@ class Request:
     sequence: int
     certificate: bytes
     arguments: list[Any]
+    is_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Answer:
     certificate: bytes | None
     sequence: int
     result: Any
+    is_client: bool = False
 
 
 Callback = Callable[[Contact, "Answer | None"], None]
@@ -103,17 +107,18 @@ class PendingRequests:
         sequence: int,
         now: float,
         late: Late | None = None,
+        is_client: bool = False,
     ) -> None:
         """Send a request, with our `certificate` for a side we have no token of; LocalError over PENDING_MAX or if too large."""
         if len(self._pending) >= PENDING_MAX:
             raise LocalError("too many requests wait for an answer")
         self._next_id = (self._next_id + 1) & 0x7FFFFFFF
         token = self._tokens.get(contact.node_key, b"")
-        shown = b"" if token else certificate
-        payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, shown, arguments])
+        head = [self._next_id, method, wants | is_client << 1, token, sequence, b"" if token else certificate]
+        payload = _REQUEST + pack([*head, arguments])
         if not token and len(payload) < PADDED_BYTES:
             padding = bytes(PADDED_BYTES - len(payload) - 5)
-            payload = _REQUEST + pack([self._next_id, method, wants, token, sequence, shown, [*arguments, padding]])
+            payload = _REQUEST + pack([*head, [*arguments, padding]])
         self._send(contact, payload)  # first: what is too large to be sent must not wait for an answer
         self._pending[self._next_id] = _Pending(contact, payload, callback, late, now)
         self._timers.set(self._next_id, now + self.round_trips.retransmit_seconds)
@@ -167,23 +172,33 @@ def parse_request(payload: bytes) -> Request:
         case [
             int() as number,
             int() as method,
-            bool() as wants,
+            int() as flags,
             bytes() as token,
             int() as sequence,
             bytes() as certificate,
             list() as arguments,
         ]:
-            return Request(number, method, wants, token, sequence, certificate, arguments)
+            wants, is_client = bool(flags & WANTS_CERTIFICATE), bool(flags & IS_CLIENT)
+            return Request(number, method, wants, token, sequence, certificate, arguments, is_client)
         case _:
             raise RemoteError("a request of an unknown form")
 
 
 def make_answer(
-    request: Request, status: int, seen: Address, token: bytes, certificate: bytes | None, sequence: int, result: Any
+    request: Request,
+    status: int,
+    seen: Address,
+    token: bytes,
+    certificate: bytes | None,
+    sequence: int,
+    result: Any,
+    *,
+    is_client: bool = False,
 ) -> bytes:
     """The payload that answers `request`."""
     where = [pack_host(seen[0]), seen[1]]
-    return _ANSWER + pack([request.id, status, where, token, certificate, sequence, result])
+    flags = IS_CLIENT if is_client else 0
+    return _ANSWER + pack([request.id, status, where, token, certificate, sequence, result, flags])
 
 
 def _parse_answer(payload: bytes) -> tuple[int, Answer]:
@@ -196,7 +211,9 @@ def _parse_answer(payload: bytes) -> tuple[int, Answer]:
             bytes() | None as certificate,
             int() as sequence,
             result,
+            int() as flags,
         ] if 0 < port < 65_536:
-            return number, Answer(status, (unpack_host(packed), port), token, certificate, sequence, result)
+            seen, is_client = (unpack_host(packed), port), bool(flags & IS_CLIENT)
+            return number, Answer(status, seen, token, certificate, sequence, result, is_client)
         case _:
             raise RemoteError("an answer of an unknown form")

@@ -39,7 +39,7 @@ class Desk:
         """Status, token, certificate and result of the answer."""
         payload = b"\x01" + pack([5, method, wants, token, 1, b"", list(arguments)])
         served = self.holder.answer(self.alice.node_key.public, payload, SOURCE, now, UNIX)
-        number, status, _seen, given_token, certificate, _sequence, result = unpack(served.payload[1:])
+        number, status, _seen, given_token, certificate, _sequence, result, _flags = unpack(served.payload[1:])
         assert number == 5
         return status, given_token, certificate, result
 
