@@ -1,4 +1,4 @@
-"""A budget of events per second: what a stranger may make us spend."""
+"""A budget of events (or bytes) per second: what others may make us spend."""
 
 
 class Budget:
@@ -11,12 +11,12 @@ class Budget:
         self._left = self._per_second
         self._at: float | None = None
 
-    def spend(self, now: float) -> bool:
-        """Take one event from the budget; False if it is used up. `now` is in steady seconds."""
+    def spend(self, now: float, amount: float = 1.0) -> bool:
+        """Take `amount` events from the budget; False if too few are left. `now` is in steady seconds."""
         if self._at is not None and now > self._at:
             self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
         self._at = now
-        if self._left < 1.0:
+        if self._left < amount:
             return False
-        self._left -= 1.0
+        self._left -= amount
         return True
