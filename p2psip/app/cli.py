@@ -21,7 +21,16 @@ from p2psip.app.quickcall import call_once, message_once
 from p2psip.app.settings import home_folder, load_settings
 from p2psip.app.show import Printer
 from p2psip.app.state import State
-from p2psip.app.views import show_call, show_lookup, show_new_phone, show_outcome, show_phones, show_status
+from p2psip.app.views import (
+    show_call,
+    show_call_record,
+    show_calls,
+    show_lookup,
+    show_new_phone,
+    show_outcome,
+    show_phones,
+    show_status,
+)
 from p2psip.base.chance import Chance
 from p2psip.net.clock import Clock
 
@@ -212,6 +221,19 @@ def call(
     show_call(shared.printer, report)
     if report["status"] >= 300:
         raise typer.Exit(1)
+
+
+@app.command()
+def calls(
+    context: typer.Context,
+    number: Annotated[int | None, typer.Argument(help="Number of a call: show all that is known of it.")] = None,
+) -> None:
+    """List the calls of this node, or show one with its messages and its media."""
+    shared = _context(context)
+    if number is None:
+        show_calls(shared.printer, trio.run(ask, shared.home, "calls"))
+    else:
+        show_call_record(shared.printer, trio.run(partial(ask, shared.home, "call", number=number)))
 
 
 @app.command()

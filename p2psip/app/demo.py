@@ -145,7 +145,7 @@ async def _judge(
         words = f"no end within {CALL_SECONDS_MAX:.0f} s"
         printer.text(f"[bold red]{words}[/]")
         return DemoCall(title, ok=False, facts={"status": 408, "reason": words})
-    record = records[-1]
+    record = await ask(nodes[caller].home, "call", number=records[-1]["number"])
     show_in_words = not printer.as_json
     if show_in_words:
         show_ladder(printer, record["ladder"])

@@ -16,6 +16,7 @@ from bootstrap.invite import Invite
 from bootstrap.messages import Enrolment
 from media.service import MediaService
 from overlay.service import OverlayService
+from p2psip.app.commands import NodeCommands
 from p2psip.app.control import ControlServer
 from p2psip.app.directory import OverlayDirectory
 from p2psip.app.joining import save_introducers
@@ -24,7 +25,6 @@ from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.base.certificates import verify_device
 from p2psip.base.chance import Chance
-from p2psip.base.core import address_text
 from p2psip.base.errors import RemoteError
 from p2psip.base.keys import NodeKey, SigningKey
 from p2psip.calls.ports import Account, CallSettings
@@ -33,7 +33,6 @@ from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort
 from p2psip.sip.digest import digest_secret
 from p2psip.sip.service import SipService
-from p2psip.sip.uri import SipUri
 
 OVERLAY_FILE = "overlay.sqlite"
 LENT_MAX = 16
@@ -80,8 +79,8 @@ class Node:
         self.settings = settings
         self.membership = membership
         self._state = state
-        self._clock = clock
-        self._chance = chance
+        self.clock = clock
+        self.chance = chance
         self._signing = SigningKey.from_private(membership.signing_key)
         self.port = NodePort.bind(settings.overlay.hosts, settings.overlay.port)
         self.overlay = OverlayService(
@@ -121,9 +120,7 @@ class Node:
             clock=clock,
             chance=chance,
         )
-        commands = {"status": self._status, "lookup": self._lookup, "calls": self._calls, "lend": self._lend}
-        commands["ready"] = self._ready
-        self.control = ControlServer(home, commands)
+        self.control = ControlServer(home, NodeCommands(self).table())
         self.sip_address: tuple[str, int] = (settings.sip.host, settings.sip.port)
         self.overlay.on_configuration(self._save_configuration)
 
@@ -186,9 +183,9 @@ class Node:
 
     async def _renew_forever(self) -> None:
         while True:
-            certificate = verify_device(self.membership.certificate_der, self.membership.ca_der, self._clock.unix())
+            certificate = verify_device(self.membership.certificate_der, self.membership.ca_der, self.clock.unix())
             half = (certificate.not_before + certificate.not_after) / 2
-            if self._clock.unix() < half:
+            if self.clock.unix() < half:
                 await trio.sleep(RENEWAL_CHECK_SECONDS)
                 continue
             try:
@@ -209,8 +206,8 @@ class Node:
             certificate_der=self.membership.certificate_der,
             ca_der=self.membership.ca_der,
             signing=self._signing,
-            unix=self._clock.unix(),
-            chance=self._chance,
+            unix=self.clock.unix(),
+            chance=self.chance,
         )
         return answer
 
@@ -223,64 +220,6 @@ class Node:
             self._state.save_membership(self.membership)
         except StateError as error:  # a full disk must not end calls; the overlay gives all of it again
             _log.error("%s", error)
-
-    # Commands of the control socket
-
-    async def _status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
-        calls = self.calls.status()
-        node = {
-            "you": " ".join(f"sip:{address}" for address in self.membership.addresses),
-            "phones register at": address_text(self.sip_address),
-            "published": calls.pop("published"),
-        }
-        return {
-            "node": node,
-            "overlay": self.overlay.status(),
-            "sip": self.sip.statistics(),
-            "media": self.media.statistics(),
-            "port": {"received": self.port.counters.received, "unroutable": self.port.counters.unroutable},
-            **calls,
-        }
-
-    async def _ready(self, _arguments: dict[str, Any]) -> dict[str, Any]:
-        return self.ready()
-
-    async def _lend(self, _arguments: dict[str, Any]) -> dict[str, Any]:
-        account, password = self.accounts.lend(self.membership.addresses[0], self._chance)
-        server = list(self.sip_address)
-        return {"name": account.name, "address": account.address, "password": password, "server": server}
-
-    async def _calls(self, _arguments: dict[str, Any]) -> list[dict[str, Any]]:
-        recent: list[dict[str, Any]] = self.calls.status()["recent"]
-        return recent
-
-    async def _lookup(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        address = full_address(str(arguments["target"]), self.membership.overlay)
-        found = await self.overlay.find(address)
-        unix = self._clock.unix()
-        return {
-            "address": address,
-            "registrations": [
-                {
-                    "node_id": device.node_id.hex(),
-                    "addresses": [address_text(address) for address in device.addresses],
-                    "redirect": device.redirect,
-                    "expires_seconds": device.expires - unix,
-                }
-                for device in found.registrations
-            ],
-            "name_exists": found.name_exists,
-            "hops": found.hops,
-            "messages": found.messages,
-            "milliseconds": found.milliseconds,
-        }
-
-
-def full_address(target: str, overlay: str) -> str:
-    """`alice`, `alice@home.example` or `sip:alice@home.example` as an address."""
-    text = target if target.lower().startswith(("sip:", "sips:")) else f"sip:{target}"
-    uri = SipUri.parse(text if "@" in text else f"{text}@{overlay}")
-    return uri.address
 
 
 async def run_node(home: Path, settings: Settings, printer: Printer) -> None:

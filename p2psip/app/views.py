@@ -1,5 +1,6 @@
 """What the answers of the commands look like to a person."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,3 +112,63 @@ def show_ladder(printer: Printer, ladder: Sequence[Mapping[str, Any]]) -> None:
         (f"{1000 * (step['time'] - start):8.1f}", step["source"], step["target"], step["summary"]) for step in ladder
     ]
     printer.rows("Ladder", ("ms", "from", "to", "message"), rows)
+
+
+def show_calls(printer: Printer, calls: Sequence[Mapping[str, Any]]) -> None:
+    """The calls of the last time, oldest first."""
+    headings = ("number", "began", "from", "to", "state", "for", "why it ended", "audio")
+    rows = [
+        (
+            each["number"],
+            time.strftime("%H:%M:%S", time.localtime(each["started"])),
+            each["caller"],
+            each["callee"],
+            each["state"] if each["status"] is None else f"{each['state']} ({each['status']})",
+            f"{each['seconds']:.0f} s",
+            each["cause"],
+            each["audio"],
+        )
+        for each in calls
+    ]
+    printer.answer(calls, lambda: printer.rows("Calls", headings, rows) if rows else printer.text("no calls yet"))
+
+
+def show_call_record(printer: Printer, record: Mapping[str, Any]) -> None:
+    """One call with all that is known: how it went, its messages, its media."""
+
+    def for_a_person() -> None:
+        names = ("caller", "callee", "state", "status", "cause", "post_dial_delay_ms", "first_audio_ms", "lookup_ms")
+        facts = {name.replace("_", " "): _short(record[name]) for name in names if record[name] not in (None, "")}
+        printer.facts(f"Call {record['number']}", {**facts, "seconds": _short(record["seconds"])})
+        show_ladder(printer, record["ladder"])
+        show_media(printer, record["media"])
+
+    printer.answer(record, for_a_person)
+
+
+def show_media(printer: Printer, media: Mapping[str, Any]) -> None:
+    """Where audio was expected and where it really came from, how much of it, and the verdict."""
+    if not media:
+        printer.text("no media: the call was never connected")
+        return
+    headings = ("end", "expected", "really from", "sent to", "received", "sent", "refused", "missing")
+    rows = []
+    for end in media["ends"]:
+        path = end["path"]
+        if end["kind"] == "node":
+            places = (path.get("way"), path.get("remote"), path.get("remote"))
+        else:
+            places = (path.get("announced"), path.get("heard_from"), path.get("sent_to"))
+        counts = (end["received"], end["sent"], end["refused"], end["missing"])
+        rows.append((end["name"], *("-" if place is None else place for place in places), *counts))
+    printer.rows("Media (packets; expected and actual RTP addresses)", headings, rows)
+    for each in media["directions"]:
+        wait = each["first_audio_ms"]
+        first = "" if wait is None else f", first packet {wait:.0f} ms after the answer"
+        why = f": {each['cause']}" if each["cause"] else ""
+        printer.text(literal(f"{each['source']} to {each['sink']}: {each['state']}{first}{why}"))
+    printer.text(f"[bold]{literal(media['verdict'])}[/]")
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.1f}" if isinstance(value, float) else value

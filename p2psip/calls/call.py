@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import trio
 
-from media.legs import Bridge, Leg
+from media.legs import Leg
 from p2psip.base.errors import RemoteError
 from p2psip.calls.answers import ALLOWED_METHODS, Failure, refuse
 from p2psip.calls.call_log import CallRecord
@@ -16,6 +16,7 @@ from p2psip.calls.descriptions import Audio
 from p2psip.calls.ends import MediaEnd
 from p2psip.calls.equipment import Equipment, Party, name_of
 from p2psip.calls.forking import Branch, Forking, Progress
+from p2psip.calls.patch import EndWatch, Patch
 from p2psip.calls.services import OFFER, answer_audio, open_service
 from p2psip.calls.sides import Side
 from p2psip.calls.talk import Ending, Talk
@@ -59,12 +60,10 @@ class Call:
         self._stopped: Failure | None = None
         self._early: Audio | None = None
         self._said: set[int] = set()
-        self._bridge: Bridge | None = None
-        self._bridged: tuple[Leg, Leg] | None = None
         self._legs: list[MediaEnd | Leg] = []
         self._talk: Talk | None = None
         self.record: CallRecord = equipment.log.open(caller.address, address, equipment.clock.unix())
-        self._answered_now = 0.0
+        self.patch = Patch(self.record, equipment.clock)
 
     async def run(self) -> None:
         """Serve the call from INVITE to the last BYE."""
@@ -92,14 +91,6 @@ class Call:
         elif self._stopped is None:
             self._stopped = failure
             self._forking.nudge()
-
-    def note_audio(self) -> None:
-        """Bring the time to first audio (from the answer to the callee's first packet) up to date in the record."""
-        if self._bridged is None or self.record.answered is None:
-            return
-        first = self._bridged[1].statistics.first_received
-        if first is not None:
-            self.record.first_audio_milliseconds = max(0.0, 1000 * (first - self._answered_now))
 
     # Setting up
 
@@ -222,7 +213,7 @@ class Call:
                 return
             if single and audio.shares_codec(offer):
                 self._early = audio
-                self._join(branch.end.leg)
+                self._join(branch.target.name, branch.end.leg, branch.end)
                 self._progress(183, "Session Progress", self._end.write(audio, is_offer=False))
                 return
         if response.status not in self._said or response.status == 180:
@@ -277,7 +268,7 @@ class Call:
             callee.acknowledge(branch.exchange, response)
         caller = self._caller_side(dialog)
         body = self._end.write(answered.audio, is_offer=offer is None)
-        self._join(branch.end.leg)
+        self._join(callee.name, branch.end.leg, branch.end)
         talk = self._talk = Talk(self._equipment, caller, callee)
         nursery.start_soon(self._accept, talk, body, None if offer is not None else answered, callee)
         await self._talk_until_over(talk, caller, callee)
@@ -309,7 +300,7 @@ class Call:
         leg = open_service(kind, audio, self._equipment.clock, self._equipment.chance, nursery)
         self._legs.append(leg)
         caller = self._caller_side(dialog)
-        self._join(leg)
+        self._join(f"service {kind}", leg, None)
         talk = self._talk = Talk(self._equipment, caller, None)
         nursery.start_soon(self._accept_service, talk, audio, offer is None)
         await self._talk_until_over(talk, caller, None)
@@ -320,7 +311,7 @@ class Call:
     async def _talk_until_over(self, talk: Talk, caller: Side, callee: Side | None) -> None:
         try:
             ending = await talk.run()
-            self.note_audio()
+            self.patch.note_facts()
             self.record.end(self._equipment.clock.unix(), ending.status, ending.words)
             self._free()
             await talk.say_goodbye(ending)
@@ -334,19 +325,12 @@ class Call:
     def _caller_side(self, dialog: Dialog) -> Side:
         return Side(self._equipment, self.record, name=self._name, flow=self._caller.flow, end=self._end, dialog=dialog)
 
-    def _join(self, leg: Leg) -> None:
-        if self._bridged is None or self._bridged[1] is not leg:
-            self._part()
-            self._bridged = (self._end.leg, leg)
-            self._bridge = Bridge(*self._bridged)
-
-    def _part(self) -> None:
-        if self._bridge is not None:
-            self._bridge.close()
-            self._bridge = None
+    def _join(self, name: str, leg: Leg, end: MediaEnd | None) -> None:
+        clock = self._equipment.clock
+        self.patch.join(EndWatch(self._name, self._end.leg, self._end, clock), EndWatch(name, leg, end, clock))
 
     def _free(self) -> None:
-        self._part()
+        self.patch.part()
         for each in self._legs:
             each.close()
         self._legs.clear()
@@ -354,10 +338,11 @@ class Call:
     def _note_answered(self) -> None:
         self.record.answered = self._equipment.clock.unix()
         self.record.state = "talking"
-        self._answered_now = self._equipment.clock.now()
+        self.patch.note_answered()
         self._said_to_caller("200 OK")
 
     def _fail(self, failure: Failure) -> None:
+        self.patch.note_facts()
         self.record.end(self._equipment.clock.unix(), failure.status, failure.words)
         if not self._exchange.answered:
             host = self._equipment.settings.overlay

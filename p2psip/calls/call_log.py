@@ -37,6 +37,7 @@ class CallRecord:
     lookup_milliseconds: float = 0.0
     first_audio_milliseconds: float | None = None
     steps: list[Step] = field(default_factory=list)
+    media: dict[str, Any] = field(default_factory=dict)
 
     def step(self, time: float, source: str, target: str, summary: str) -> None:
         """Note one message; beyond STEPS_MAX nothing is kept."""
@@ -55,7 +56,15 @@ class CallRecord:
         return None if heard is None else 1000 * (heard - self.started)
 
     def as_json(self, unix: float) -> dict[str, Any]:
-        """The record for the command line."""
+        """The whole record for the command line: with ladder and media facts."""
+        ladder = [
+            {"time": step.time, "source": step.source, "target": step.target, "summary": step.summary}
+            for step in self.steps
+        ]
+        return {**self.as_brief_json(unix), "media": self.media, "ladder": ladder}
+
+    def as_brief_json(self, unix: float) -> dict[str, Any]:
+        """The record as a line of a list; `audio` is the verdict on its media."""
         return {
             "number": self.number,
             "caller": self.caller,
@@ -69,10 +78,7 @@ class CallRecord:
             "first_audio_ms": self.first_audio_milliseconds,
             "hops": self.hops,
             "lookup_ms": self.lookup_milliseconds,
-            "ladder": [
-                {"time": step.time, "source": step.source, "target": step.target, "summary": step.summary}
-                for step in self.steps
-            ],
+            "audio": self.media.get("verdict", ""),
         }
 
 
@@ -95,6 +101,10 @@ class CallLog:
         record = CallRecord(self._count, caller, callee, unix)
         self._records.append(record)
         return record
+
+    def find(self, number: int) -> CallRecord | None:
+        """The record with this number, or None when it was never there or is forgotten."""
+        return next((record for record in self._records if record.number == number), None)
 
     def current(self) -> list[CallRecord]:
         """The records of calls that are not over."""

@@ -3,7 +3,7 @@
 A media end is made once for each leg of a call and keeps its port through hold and resume.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -27,7 +27,13 @@ from p2psip.calls.ports import MediaPort, OverlayMedia
 
 
 class MediaEnd(Protocol):
-    """What a call needs of either kind of end."""
+    """What a call needs of either kind of end. `heard` and `said` are what was agreed on last, of the peer and of ours;
+    `lost` is the reason once `wait_lost` has returned.
+    """
+
+    heard: Audio | None
+    said: Audio | None
+    lost: str
 
     @property
     def leg(self) -> Leg:
@@ -46,11 +52,36 @@ class MediaEnd(Protocol):
     async def wait_lost(self) -> str:
         """Return the reason when media can no longer pass."""
 
+    def path(self) -> dict[str, Any]:
+        """Which way its media takes, for people."""
+
     def close(self) -> None:
         """Free the leg."""
 
 
-class PhoneEnd:
+class _Agreement:
+    """Keeps what was agreed on: an offer counts once it is answered, so that a refused one leaves no trace."""
+
+    def __init__(self) -> None:
+        self.heard: Audio | None = None
+        self.said: Audio | None = None
+        self.lost = ""
+        self._offered: Audio | None = None
+
+    def _note_taken(self, audio: Audio, *, is_offer: bool) -> None:
+        if is_offer:
+            self._offered = audio
+        else:
+            self.heard, self.said = audio, self._offered
+
+    def _note_written(self, audio: Audio, *, is_offer: bool) -> None:
+        if is_offer:
+            self._offered = audio
+        else:
+            self.heard, self.said = self._offered, audio
+
+
+class PhoneEnd(_Agreement):
     """Plain RTP towards a phone at `signalling_host`; its silence is no fault.
 
     Our sockets are on `host` (None: the media plane's choice).
@@ -59,6 +90,7 @@ class PhoneEnd:
     can_be_lost = False
 
     def __init__(self, media: MediaPort, chance: Chance, *, signalling_host: str, host: str | None) -> None:
+        super().__init__()
         self.leg = media.phone_leg(host)
         self._signalling_host = signalling_host
         self._layout = Layout()
@@ -70,10 +102,12 @@ class PhoneEnd:
         found = phone_addresses(description, media)
         if found is not None:
             self.leg.set_remote(found[0], self._signalling_host, rtcp=found[1])
+        self._note_taken(audio, is_offer=is_offer)
         return audio
 
     def write(self, audio: Audio, *, is_offer: bool) -> bytes:
         """See MediaEnd."""
+        self._note_written(audio, is_offer=is_offer)
         return write_description(audio, self._origin, self._layout, phone_line(self.leg.local))
 
     async def wait_lost(self) -> str:
@@ -81,17 +115,22 @@ class PhoneEnd:
         await trio.sleep_forever()
         raise AssertionError("never reached")
 
+    def path(self) -> dict[str, Any]:
+        """See MediaEnd."""
+        return self.leg.path()
+
     def close(self) -> None:
         """See MediaEnd."""
         self.leg.close()
 
 
-class OverlayEnd:
+class OverlayEnd(_Agreement):
     """ICE and DTLS-SRTP towards another node. Whoever speaks first is the offerer."""
 
     can_be_lost = True
 
     def __init__(self, media: MediaPort, chance: Chance) -> None:
+        super().__init__()
         self._media = media
         self._leg: OverlayMedia | None = None
         self._layout = Layout()
@@ -112,11 +151,13 @@ class OverlayEnd:
         if not self._is_aimed:
             leg.set_remote(transport)
             self._is_aimed = True
+        self._note_taken(audio, is_offer=is_offer)
         return audio
 
     def write(self, audio: Audio, *, is_offer: bool) -> bytes:
         """See MediaEnd."""
         leg = self._opened(offerer=is_offer)
+        self._note_written(audio, is_offer=is_offer)
         return write_description(audio, self._origin, self._layout, overlay_line(leg.description))
 
     async def wait_lost(self) -> str:
@@ -125,8 +166,14 @@ class OverlayEnd:
         try:
             await leg.wait_connected()
         except RemoteError as error:
-            return str(error)
-        return await leg.wait_lost()
+            self.lost = str(error)
+        else:
+            self.lost = await leg.wait_lost()
+        return self.lost
+
+    def path(self) -> dict[str, Any]:
+        """See MediaEnd."""
+        return {} if self._leg is None else self._leg.path()
 
     def close(self) -> None:
         """See MediaEnd."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -101,6 +101,9 @@ class PhoneMedia(Leg, Protocol):
     def set_remote(self, rtp: Address, signalling_host: str, *, rtcp: Address | None = None) -> None:
         """Where the phone says that it is, and the host that its signalling came from (for symmetric RTP)."""
 
+    def path(self) -> dict[str, Any]:
+        """`local`, `announced`, `heard_from`, `sent_to` as text; None for what is not known."""
+
 
 class OverlayMedia(Leg, Protocol):
     """ICE and DTLS-SRTP towards another node. `description` is what the peer must be told."""
@@ -115,6 +118,9 @@ class OverlayMedia(Leg, Protocol):
 
     async def wait_lost(self) -> str:
         """Return the reason when the path is gone."""
+
+    def path(self) -> dict[str, Any]:
+        """The way to the other node for people: `way` (None until one works), `remote`, and whatever else is known."""
 
 
 class MediaPort(Protocol):

@@ -17,6 +17,7 @@ from p2psip.calls.bindings import BindingTable
 from p2psip.calls.call import Call
 from p2psip.calls.call_log import CallLog
 from p2psip.calls.equipment import Equipment, Party
+from p2psip.calls.patch import SAMPLE_SECONDS
 from p2psip.calls.ports import AccountsPort, CallSettings, ClockPort, DirectoryPort, MediaPort, SipPort
 from p2psip.calls.publication import Publication
 from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, Registrar
@@ -79,6 +80,7 @@ class CallServer:
         self._sip.on_flow_closed(self._flow_closed)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._publication.run)
+            nursery.start_soon(self._sample_media)
             task_status.started()
             async for exchange in self._sip.incoming:
                 if self._requests >= REQUESTS_MAX:
@@ -86,6 +88,12 @@ class CallServer:
                     continue
                 self._requests += 1
                 nursery.start_soon(self._serve, exchange)
+
+    async def _sample_media(self) -> None:
+        while True:
+            await trio.sleep(SAMPLE_SECONDS)
+            for call in self._calls:
+                call.patch.sample()
 
     async def stop(self) -> None:
         """End all calls with a BYE, answer what rings, withdraw the registration; takes up to STOP_SECONDS_MAX."""
@@ -100,10 +108,10 @@ class CallServer:
                     await self._idle.wait()
 
     def status(self) -> dict[str, Any]:
-        """Phones and calls for the command line: `phones`, `calls` (running), `recent` (all records kept)."""
+        """Phones and calls for the command line: `phones`, `calls` (running), `recent` (all records kept, in brief)."""
         now, unix = self._clock.now(), self._clock.unix()
         for call in self._calls:
-            call.note_audio()
+            call.patch.note_facts()
         phones = [
             {
                 "address": binding.address,
@@ -119,8 +127,16 @@ class CallServer:
             "phones": phones,
             "published": self._publication.is_published,
             "calls": [record.as_json(unix) for record in self.log.current()],
-            "recent": [record.as_json(unix) for record in self.log],
+            "recent": [record.as_brief_json(unix) for record in self.log],
         }
+
+    def call_facts(self, number: int) -> dict[str, Any] | None:
+        """All that is known of one call, running or past, with its ladder and its media; None when it is forgotten."""
+        for call in self._calls:
+            if call.record.number == number:
+                call.patch.note_facts()
+        record = self.log.find(number)
+        return None if record is None else record.as_json(self._clock.unix())
 
     # One request
 

@@ -22,7 +22,20 @@ from p2psip.app.settings import SETTINGS_FILE
 from p2psip.app.state import Membership, State
 from p2psip.softphone.phone import Credentials, Softphone
 
-COMMANDS = ["bootstrap", "invite", "revoke", "join", "up", "phone", "status", "lookup", "call", "message", "demo"]
+COMMANDS = [
+    "bootstrap",
+    "invite",
+    "revoke",
+    "join",
+    "up",
+    "phone",
+    "status",
+    "lookup",
+    "call",
+    "calls",
+    "message",
+    "demo",
+]
 LINK = "p2psip://home.example?ca={}&at=127.0.0.1:1"
 
 

@@ -1,6 +1,7 @@
 """Stand-ins for the media plane, the overlay and the accounts."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import trio
 
@@ -45,6 +46,9 @@ class FakeLeg:
     async def wait_lost(self) -> str:
         await self.lost.wait()
         return "the other node does not answer any more"
+
+    def path(self) -> dict[str, Any]:
+        return {"way": "direct", "remote": "192.0.2.7:4500", "local": "", "announced": None, "sent_to": None}
 
     def close(self) -> None:
         self.is_closed = True

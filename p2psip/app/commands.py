@@ -1,0 +1,95 @@
+"""What a running node answers to the command line over its control socket: facts as JSON values, no words."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from p2psip.base.core import address_text
+from p2psip.base.errors import RemoteError
+from p2psip.sip.uri import SipUri
+
+if TYPE_CHECKING:
+    from p2psip.app.node import Node
+
+
+class NodeCommands:
+    """The commands of one node."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+
+    def table(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]:
+        """All commands by name."""
+        return {
+            "status": self._status,
+            "ready": self._ready,
+            "lookup": self._lookup,
+            "lend": self._lend,
+            "calls": self._calls,
+            "call": self._call,
+        }
+
+    async def _status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        node = self._node
+        calls = node.calls.status()
+        about = {
+            "you": " ".join(f"sip:{address}" for address in node.membership.addresses),
+            "phones register at": address_text(node.sip_address),
+            "published": calls.pop("published"),
+        }
+        return {
+            "node": about,
+            "overlay": node.overlay.status(),
+            "sip": node.sip.statistics(),
+            "media": node.media.statistics(),
+            "port": {"received": node.port.counters.received, "unroutable": node.port.counters.unroutable},
+            **calls,
+        }
+
+    async def _ready(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        return self._node.ready()
+
+    async def _lend(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        node = self._node
+        account, password = node.accounts.lend(node.membership.addresses[0], node.chance)
+        server = list(node.sip_address)
+        return {"name": account.name, "address": account.address, "password": password, "server": server}
+
+    async def _calls(self, _arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        recent: list[dict[str, Any]] = self._node.calls.status()["recent"]
+        return recent
+
+    async def _call(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        number = int(arguments["number"])
+        found = self._node.calls.call_facts(number)
+        if found is None:
+            raise RemoteError(f"there is no call number {number}; `p2psip calls` lists those that are kept", status=404)
+        return found
+
+    async def _lookup(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        node = self._node
+        address = full_address(str(arguments["target"]), node.membership.overlay)
+        found = await node.overlay.find(address)
+        unix = node.clock.unix()
+        return {
+            "address": address,
+            "registrations": [
+                {
+                    "node_id": device.node_id.hex(),
+                    "addresses": [address_text(address) for address in device.addresses],
+                    "redirect": device.redirect,
+                    "expires_seconds": device.expires - unix,
+                }
+                for device in found.registrations
+            ],
+            "name_exists": found.name_exists,
+            "hops": found.hops,
+            "messages": found.messages,
+            "milliseconds": found.milliseconds,
+        }
+
+
+def full_address(target: str, overlay: str) -> str:
+    """`alice`, `alice@home.example` or `sip:alice@home.example` as an address."""
+    text = target if target.lower().startswith(("sip:", "sips:")) else f"sip:{target}"
+    uri = SipUri.parse(text if "@" in text else f"{text}@{overlay}")
+    return uri.address
