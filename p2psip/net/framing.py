@@ -33,7 +33,7 @@ class StreamFramer:
         self._is_begun = False
         self.skipped = 0
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Append received bytes."""
         if self._skip:
             gone = min(self._skip, len(data))
