@@ -60,6 +60,15 @@ class OverlayLeg:
         await self._lost.wait()
         return self.closed_reason or "the media path was closed"
 
+    async def wait_restart_wanted(self) -> str:
+        """Return the reason when the path must be made anew by a restart."""
+        await trio.sleep_forever()
+        raise AssertionError("never reached")
+
+    def restart(self) -> TransportDescription:
+        """Take new credentials; `set_remote` with the peer's new transport follows."""
+        return self.description
+
     def connect(self, sink: Sink | None) -> None:
         """Hand received packets to `sink`."""
         self._sink = sink

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import trio
 
 from media.legs import Leg
+from media.secure import TransportDescription
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.descriptions import (
@@ -51,6 +52,9 @@ class MediaEnd(Protocol):
 
     async def wait_lost(self) -> str:
         """Return the reason when media can no longer pass."""
+
+    def own_answer(self, audio: Audio) -> Audio | None:
+        """What to answer to the offer `audio` without asking anybody, if nothing but the transport has changed."""
 
     def path(self) -> dict[str, Any]:
         """Which way its media takes, for people."""
@@ -115,6 +119,10 @@ class PhoneEnd(_Agreement):
         await trio.sleep_forever()
         raise AssertionError("never reached")
 
+    def own_answer(self, audio: Audio) -> Audio | None:
+        """See MediaEnd: a phone has no transport that could change alone."""
+        return None
+
     def path(self) -> dict[str, Any]:
         """See MediaEnd."""
         return self.leg.path()
@@ -135,7 +143,10 @@ class OverlayEnd(_Agreement):
         self._leg: OverlayMedia | None = None
         self._layout = Layout()
         self._origin = Origin.make(chance, "0.0.0.0")
-        self._is_aimed = False
+        self._remote: TransportDescription | None = None
+        self._is_restarting = False
+        self._peer_restarted = False
+        self.restarts = 0
 
     @property
     def leg(self) -> OverlayMedia:
@@ -144,13 +155,10 @@ class OverlayEnd(_Agreement):
         return self._leg
 
     def take(self, body: bytes, *, is_offer: bool) -> Audio:
-        """See MediaEnd. The first description counts for the transport: 183 and 200 carry the same one."""
+        """See MediaEnd. Only other ICE credentials than before change the transport: 183 and 200 carry the same ones."""
         audio, description, media = read_audio(body, OVERLAY_PROFILES, self._layout)
         transport = read_transport(description, media)
-        leg = self._opened(offerer=not is_offer)
-        if not self._is_aimed:
-            leg.set_remote(transport)
-            self._is_aimed = True
+        self._aim(transport, is_offer=is_offer)
         self._note_taken(audio, is_offer=is_offer)
         return audio
 
@@ -171,6 +179,22 @@ class OverlayEnd(_Agreement):
             self.lost = await leg.wait_lost()
         return self.lost
 
+    async def wait_restart_wanted(self) -> str:
+        """Return the reason when the path must be made anew."""
+        return await self.leg.wait_restart_wanted()
+
+    def offer_restart(self) -> bytes:
+        """An offer with a new transport and the same audio; what was offered before and not answered is offered again."""
+        if not self._is_restarting:
+            self.leg.restart()
+            self._is_restarting = True
+        assert self.said is not None
+        return self.write(self.said, is_offer=True)
+
+    def own_answer(self, audio: Audio) -> Audio | None:
+        """See MediaEnd."""
+        return self.said if self._peer_restarted and audio == self.heard else None
+
     def path(self) -> dict[str, Any]:
         """See MediaEnd."""
         return {} if self._leg is None else self._leg.path()
@@ -179,6 +203,24 @@ class OverlayEnd(_Agreement):
         """See MediaEnd."""
         if self._leg is not None:
             self._leg.close()
+
+    def _aim(self, transport: TransportDescription, *, is_offer: bool) -> None:
+        """Take the peer's transport. Other credentials in an offer ask us to restart; in an answer they follow our own,
+        and mean nothing when nobody asked for them.
+        """
+        leg, before = self._opened(offerer=not is_offer), self._remote
+        self._peer_restarted = False
+        if before is not None and (transport.ufrag, transport.password) == (before.ufrag, before.password):
+            return
+        if before is not None and not self._is_restarting:
+            if not is_offer:
+                return
+            leg.restart()
+        leg.set_remote(transport)
+        self._remote = transport
+        if before is not None:
+            self._is_restarting, self._peer_restarted = False, is_offer
+            self.restarts += 1
 
     def _opened(self, *, offerer: bool) -> OverlayMedia:
         if self._leg is None:

@@ -117,7 +117,19 @@ class OverlayMedia(Leg, Protocol):
         """Return when media can flow; RemoteError when it never will."""
 
     async def wait_lost(self) -> str:
-        """Return the reason when the path is gone."""
+        """Return the reason when the path is gone and no restart can help any more."""
+
+    async def wait_restart_wanted(self) -> str:
+        """Return the reason when the path must be made anew: our addresses have changed, or no way works.
+
+        Returns at once while that is so; from `restart` on it waits for the next reason.
+        """
+
+    def restart(self) -> TransportDescription:
+        """Take new credentials and candidates (RFC 8839 §4.4.1); what works goes on until there is something better.
+
+        `set_remote` with the peer's new transport follows.
+        """
 
     def path(self) -> dict[str, Any]:
         """The way to the other node for people: `way` (None until one works), `remote`, and whatever else is known."""

@@ -30,6 +30,8 @@ class FakeLeg:
         self.packets: list[bytes] = []
         self.is_closed = False
         self.lost = trio.Event()
+        self.restart_wanted = trio.Event()
+        self.restarts = 0
 
     def set_remote(self, remote: object, *_host: str, rtcp: Address | None = None) -> None:
         self.remotes.append(remote)
@@ -46,6 +48,17 @@ class FakeLeg:
     async def wait_lost(self) -> str:
         await self.lost.wait()
         return "the other node does not answer any more"
+
+    async def wait_restart_wanted(self) -> str:
+        await self.restart_wanted.wait()
+        return "our addresses have changed"
+
+    def restart(self) -> TransportDescription:
+        self.restarts += 1
+        self.restart_wanted = trio.Event()
+        name = f"{self.description.ufrag.partition('r')[0]}r{self.restarts}"
+        self.description = replace(self.description, ufrag=name, password=f"p{name}")
+        return self.description
 
     def path(self) -> dict[str, Any]:
         return {"way": "direct", "remote": "192.0.2.7:4500", "local": "", "announced": None, "sent_to": None}
