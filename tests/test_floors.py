@@ -24,6 +24,7 @@ SHELL_FILES = {
     "server",
     "exchange",
     "rtp_ports",
+    "plane",
     "phone_leg",
     "overlay_leg",
 }
