@@ -79,14 +79,17 @@ def common(
 def bootstrap(
     context: typer.Context,
     overlay: Annotated[str, typer.Argument(help="Name of the overlay, for example home.example.")],
-    host: Annotated[str, typer.Option(help="Address that newcomers can reach.")] = "127.0.0.1",
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="Address that newcomers can reach: IPv4, IPv6 or both. [default: 127.0.0.1]"),
+    ] = None,
     port: Annotated[int, typer.Option(help="TCP port (enrolment) and UDP port (overlay).")] = 4500,
 ) -> None:
     """Create an overlay (on the first start) and serve its newcomers."""
     shared = _context(context)
     settings = load_settings(shared.home, {"log": shared.log})
     set_up_logging(settings.log.level, json_lines=settings.log.json_lines)
-    trio.run(host_overlay, shared.home, overlay, host, port, shared.printer)
+    trio.run(host_overlay, shared.home, overlay, host or ["127.0.0.1"], port, shared.printer)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """`p2psip bootstrap`: the overlay's authority, its HTTPS server, and the first peer, in one process."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,18 +28,18 @@ INTRODUCED_MAX = 8
 CONFIGURATION_SECONDS = 2.0
 
 
-async def host_overlay(home: Path, overlay: str, host: str, port: int, printer: Printer) -> None:
-    """Serve newcomers until SIGINT or SIGTERM."""
+async def host_overlay(home: Path, overlay: str, hosts: Sequence[str], port: int, printer: Printer) -> None:
+    """Serve newcomers at each of `hosts` until SIGINT or SIGTERM."""
     with only_process(home):
-        await _host_alone(home, overlay, host, port, printer)
+        await _host_alone(home, overlay, hosts, port, printer)
 
 
-async def _host_alone(home: Path, overlay: str, host: str, port: int, printer: Printer) -> None:
+async def _host_alone(home: Path, overlay: str, hosts: Sequence[str], port: int, printer: Printer) -> None:
     clock, chance = Clock(), Chance.system()
     authority = _open_or_create(home / AUTHORITY_FILE, overlay, clock, chance)
     state = State(home)
     membership = _admit_own_node(authority, state, overlay, clock, chance)
-    udp = NodePort.bind([host], port)
+    udp = NodePort.bind(hosts, port)
     peer = OverlayService(
         node_key=NodeKey.from_private(membership.node_key),
         signing_key=SigningKey.from_private(membership.signing_key),
@@ -51,15 +52,16 @@ async def _host_alone(home: Path, overlay: str, host: str, port: int, printer: P
         state_file=home / OVERLAY_FILE,
     )
     introducers = partial(_introducers, peer, udp)
-    server = BootstrapServer(authority, host, udp.number, clock=clock, chance=chance, introducers=introducers)
-    _remember_address(home, (host, server.port))
+    server = BootstrapServer(authority, hosts, udp.number, clock=clock, chance=chance, introducers=introducers)
+    addresses = [(host, server.port) for host in hosts]
+    _remember_addresses(home, addresses)
     async with trio.open_nursery() as nursery:
         await nursery.start(udp.run)
         await nursery.start(peer.run)
         await nursery.start(server.run)
         await peer.join([])
         nursery.start_soon(_spread_configuration, authority, peer)
-        invite = authority.make_invite([(host, server.port)], unix=clock.unix(), lifetime_seconds=INVITE_SECONDS)
+        invite = authority.make_invite(addresses, unix=clock.unix(), lifetime_seconds=INVITE_SECONDS)
         ready = {"event": "ready", "link": str(invite), "port": server.port, "overlay_port": udp.number}
         printer.answer(ready, lambda: _welcome(printer, overlay, str(invite)))
         printer.qr(str(invite))
@@ -71,7 +73,7 @@ async def _host_alone(home: Path, overlay: str, host: str, port: int, printer: P
 def make_invite_link(home: Path, lifetime_seconds: float | None, unix: int) -> str:
     """A fresh invite from the authority's file, whether its server runs or not."""
     authority = open_overlay(home / AUTHORITY_FILE, chance=Chance.system())
-    return str(authority.make_invite([_address(home)], unix=unix, lifetime_seconds=lifetime_seconds))
+    return str(authority.make_invite(_addresses(home), unix=unix, lifetime_seconds=lifetime_seconds))
 
 
 def revoke_person(home: Path, name: str, unix: int) -> list[str]:
@@ -123,14 +125,14 @@ async def _spread_configuration(authority: Authority, peer: OverlayService) -> N
         await trio.sleep(CONFIGURATION_SECONDS)
 
 
-def _remember_address(home: Path, address: Address) -> None:
-    (home / ADDRESS_FILE).write_text(f"{address[0]} {address[1]}\n")
+def _remember_addresses(home: Path, addresses: Sequence[Address]) -> None:
+    (home / ADDRESS_FILE).write_text("".join(f"{host} {port}\n" for host, port in addresses))
 
 
-def _address(home: Path) -> Address:
+def _addresses(home: Path) -> list[Address]:
     try:
-        host, port = (home / ADDRESS_FILE).read_text().split()
-        return host, int(port)
+        lines = (home / ADDRESS_FILE).read_text().splitlines()
+        return [(host, int(port)) for host, port in (line.split() for line in lines)]
     except (OSError, ValueError) as error:
         raise StateError("this folder has no bootstrap server: run `p2psip bootstrap NAME` first") from error
 

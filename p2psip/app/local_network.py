@@ -88,7 +88,7 @@ class LocalNetwork:
     async def start_bootstrap(self, *, port: int = 0) -> NodeProcess:
         """`p2psip bootstrap`: the overlay is made on its first start."""
         arguments = [self.overlay, "--host", "127.0.0.1", "--port", str(port)]
-        return await self._start("bootstrap", self.folder / "bootstrap", ["bootstrap", *arguments])
+        return await self.start("bootstrap", self.folder / "bootstrap", ["bootstrap", *arguments])
 
     async def invite(self) -> str:
         """A fresh invite link with a one-time token."""
@@ -104,7 +104,7 @@ class LocalNetwork:
     async def up(self, home: Path, *extra: str) -> NodeProcess:
         """`p2psip up` on free ports of loopback."""
         ports = ["--overlay-host", "127.0.0.1", "--sip-host", "127.0.0.1", "--sip-port", "0"]
-        return await self._start(home.name, home, ["up", *ports, *extra])
+        return await self.start(home.name, home, ["up", *ports, *extra])
 
     async def add_phone(self, node: NodeProcess, name: str | None = None) -> PhoneAccount:
         """`p2psip phone add` for a running node."""
@@ -113,7 +113,7 @@ class LocalNetwork:
 
     async def command(self, home: Path, *arguments: str) -> Any:
         """Run one command with `--json` to its end; its JSON answer, or ProcessFailed with its words."""
-        command = [*_program(home), "--json", *arguments]
+        command = [*self.program(home), "--json", *arguments]
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
         if done.returncode != 0:
             words = (done.stderr or done.stdout).decode(errors="replace").strip()
@@ -126,8 +126,13 @@ class LocalNetwork:
             for node in reversed(self.nodes):
                 await node.stop()
 
-    async def _start(self, name: str, home: Path, arguments: Sequence[str]) -> NodeProcess:
-        command = [*_program(home), "--json", "--log-level", self._log_level, *arguments]
+    def program(self, home: Path) -> list[str]:
+        """How `p2psip` is started for a folder; a network that is spread over several hosts starts it elsewhere."""
+        return [sys.executable, "-m", "p2psip.app", "--home", str(home)]
+
+    async def start(self, name: str, home: Path, arguments: Sequence[str]) -> NodeProcess:
+        """Start a `p2psip` that serves, and wait until it says that it is ready; ProcessFailed with the end of its log."""
+        command = [*self.program(home), "--json", "--log-level", self._log_level, *arguments]
         with _open_log(home) as log:
             process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, stderr=log)
         line = b""
@@ -144,10 +149,6 @@ class LocalNetwork:
         node = NodeProcess(name, home, process, json.loads(line))
         self.nodes.append(node)
         return node
-
-
-def _program(home: Path) -> list[str]:
-    return [sys.executable, "-m", "p2psip.app", "--home", str(home)]
 
 
 def _open_log(home: Path) -> IO[bytes]:
