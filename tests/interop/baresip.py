@@ -4,7 +4,7 @@ import json
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -63,19 +63,33 @@ class Baresip:
                 self._changed.set()
 
 
+def _new_socket() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+
 @asynccontextmanager
 async def baresip(
-    folder: Path, account: PhoneAccount, speaks: Path, *, transport: str = "udp", answer: str = "auto"
+    folder: Path,
+    account: PhoneAccount,
+    speaks: Path,
+    *,
+    transport: str = "udp",
+    answer: str = "auto",
+    prefix: Sequence[str] = (),
+    new_socket: Callable[[], socket.socket] = _new_socket,
 ) -> AsyncIterator[Baresip]:
-    """Run a baresip registered as `account` that speaks the WAV file `speaks` (8 kHz)."""
+    """Run a baresip registered as `account` that speaks the WAV file `speaks` (8 kHz).
+
+    In a network namespace it is started by the command `prefix`, and `new_socket` makes a TCP socket there.
+    """
     folder.mkdir(parents=True)
     control_port = free_port(socket.SOCK_STREAM)
     _write_configuration(folder, account, speaks, transport, answer, control_port)
     log = (folder / "log").open("wb")
-    command = [program("baresip"), "-f", str(folder), "-s"]
+    command = [*prefix, program("baresip"), "-f", str(folder), "-s"]
     process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
     try:
-        async with await _connect(control_port) as control, trio.open_nursery() as nursery:
+        async with await _connect(control_port, new_socket) as control, trio.open_nursery() as nursery:
             phone = Baresip(folder, process, control)
             nursery.start_soon(phone.read_events)
             yield phone
@@ -90,12 +104,15 @@ async def baresip(
             log.close()
 
 
-async def _connect(port: int) -> trio.SocketStream:
+async def _connect(port: int, new_socket: Callable[[], socket.socket]) -> trio.SocketStream:
     with trio.fail_after(EVENT_SECONDS_MAX):
         while True:
+            sock = trio.socket.from_stdlib_socket(new_socket())
             try:
-                return await trio.open_tcp_stream("127.0.0.1", port)
+                await sock.connect(("127.0.0.1", port))
+                return trio.SocketStream(sock)
             except OSError:
+                sock.close()
                 await trio.sleep(0.05)
 
 
