@@ -263,6 +263,7 @@ class Call:
             flow=branch.target.flow,
             end=branch.end,
             dialog=Dialog.of_client(branch.request, response, branch.contact),
+            owns_call_id=True,
         )
         if offer is not None:
             callee.acknowledge(branch.exchange, response)
@@ -294,6 +295,7 @@ class Call:
             talk.end(Ending(error.status, str(error)))
         if late is not None and callee is not None:
             callee.acknowledge(late.branch.exchange, late.response, answer)
+        talk.confirmed.set()
 
     async def _serve_locally(self, kind: str, dialog: Dialog, offer: Audio | None, nursery: trio.Nursery) -> None:
         audio = OFFER if offer is None else answer_audio(offer)

@@ -3,6 +3,7 @@
 A media end is made once for each leg of a call and keeps its port through hold and resume.
 """
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import trio
@@ -166,7 +167,9 @@ class OverlayEnd(_Agreement):
         """See MediaEnd."""
         leg = self._opened(offerer=is_offer)
         self._note_written(audio, is_offer=is_offer)
-        return write_description(audio, self._origin, self._layout, overlay_line(leg.description))
+        transport = leg.description
+        setup = "actpass" if is_offer else "passive" if transport.setup == "actpass" else transport.setup
+        return write_description(audio, self._origin, self._layout, overlay_line(replace(transport, setup=setup)))
 
     async def wait_lost(self) -> str:
         """See MediaEnd."""

@@ -15,10 +15,18 @@ ANSWER_SECONDS_MAX = 32.0
 
 
 class Side:
-    """A leg of an established call."""
+    """A leg of an established call. `owns_call_id`: we began the dialog (RFC 3261 §14.1)."""
 
     def __init__(
-        self, equipment: Equipment, record: CallRecord, *, name: str, flow: Flow, end: MediaEnd, dialog: Dialog
+        self,
+        equipment: Equipment,
+        record: CallRecord,
+        *,
+        name: str,
+        flow: Flow,
+        end: MediaEnd,
+        dialog: Dialog,
+        owns_call_id: bool = False,
     ) -> None:
         self._equipment = equipment
         self._record = record
@@ -26,6 +34,7 @@ class Side:
         self.flow = flow
         self.end = end
         self.dialog = dialog
+        self.owns_call_id = owns_call_id
         self.requests: trio.MemoryReceiveChannel[ServerExchange] = equipment.sip.open_dialog(dialog.id)
 
     def close(self) -> None:

@@ -1,7 +1,6 @@
 """A call that stands: requests of either side are passed to the other, and the end of one ends the other.
 
-RFC 3261 §14 (re-INVITE; §14.2: 491 when both sides ask at once, 500 when one side asks twice) and §15 (BYE), RFC 6086 (INFO),
-RFC 3326 (Reason).
+RFC 3261 §14 (re-INVITE) and §15 (BYE), RFC 6086 (INFO), RFC 3326 (Reason).
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,9 @@ import trio
 
 from p2psip.base.errors import RemoteError
 from p2psip.calls.answers import Failure, reason_header, refuse
+from p2psip.calls.ends import OverlayEnd
 from p2psip.calls.equipment import Equipment
+from p2psip.calls.restarts import Negotiation, PathRestarts
 from p2psip.calls.services import OFFER, answer_audio
 from p2psip.calls.sides import Side
 from p2psip.sip.build import make_response
@@ -34,15 +35,19 @@ class Ending:
 
 
 class Talk:
-    """Serves both sides until the call is over. `callee` is None when a local service answered."""
+    """Serves both sides until the call is over. `callee` is None when a local service answered.
+
+    `confirmed` is to be set when the INVITE that made the call is acknowledged: this node changes nothing before.
+    """
 
     def __init__(self, equipment: Equipment, caller: Side, callee: Side | None) -> None:
         self._equipment = equipment
         self._caller = caller
         self._callee = callee
         self._over = trio.Event()
-        self._negotiating: Side | None = None
+        self._negotiation = Negotiation()
         self._relaying = 0
+        self.confirmed = trio.Event()
         self.ending: Ending | None = None
 
     async def run(self) -> Ending:
@@ -53,6 +58,8 @@ class Talk:
                     nursery.start_soon(self._serve, side, other, nursery)
                     if side.end.can_be_lost:
                         nursery.start_soon(self._watch_media, side)
+                    if isinstance(side.end, OverlayEnd):
+                        nursery.start_soon(self._keep_path, side, side.end)
             await self._over.wait()
             nursery.cancel_scope.cancel()
         assert self.ending is not None
@@ -92,10 +99,7 @@ class Talk:
             header = ("Reason", reason) if reason else None
             self.end(Ending(200, f"{side.name} hung up", side, header))
         elif method == "INVITE":
-            if self._negotiating is not None:
-                status = 500 if self._negotiating is side else 491
-                raise RemoteError("another change of this call is under way", status=status)
-            self._negotiating = side
+            self._negotiation.begin(side)
             nursery.start_soon(self._renegotiate, exchange, side, other)
         elif method in RELAYED_METHODS:
             self._relay_soon(exchange, side, other, nursery)
@@ -120,11 +124,14 @@ class Talk:
                 if error.status in _GONE:
                     self.end(Ending(error.status, str(error)))
         finally:
-            self._negotiating = None
+            self._negotiation.end()
 
     async def _pass_offer(self, exchange: ServerExchange, side: Side, other: Side | None) -> None:
         audio = side.end.take(exchange.request.body, is_offer=True)
-        if other is None:
+        own = side.end.own_answer(audio)
+        if own is not None:  # a restart of the path between the nodes, which is no business of the phone
+            answer = own
+        elif other is None:
             answer = answer_audio(audio)
         else:
             invite, response = await other.offer(other.end.write(audio, is_offer=True))
@@ -184,6 +191,12 @@ class Talk:
             self._refuse(exchange, error)
         finally:
             self._relaying -= 1
+
+    async def _keep_path(self, side: Side, end: OverlayEnd) -> None:
+        await self.confirmed.wait()
+        chance = self._equipment.chance
+        restarts = PathRestarts(side, end, self._negotiation, chance, lambda e: self.end(Ending(e.status, str(e))))
+        await restarts.run()
 
     async def _watch_media(self, side: Side) -> None:
         reason = await side.end.wait_lost()

@@ -30,8 +30,8 @@ class FakeLeg:
         self.packets: list[bytes] = []
         self.is_closed = False
         self.lost = trio.Event()
-        self.restart_wanted = trio.Event()
         self.restarts = 0
+        self._wants_restart, self._wish = False, trio.Event()
 
     def set_remote(self, remote: object, *_host: str, rtcp: Address | None = None) -> None:
         self.remotes.append(remote)
@@ -50,12 +50,18 @@ class FakeLeg:
         return "the other node does not answer any more"
 
     async def wait_restart_wanted(self) -> str:
-        await self.restart_wanted.wait()
+        while not self._wants_restart:
+            await self._wish.wait()
         return "our addresses have changed"
+
+    def want_restart(self) -> None:
+        self._wants_restart = True
+        self._wish.set()
+        self._wish = trio.Event()
 
     def restart(self) -> TransportDescription:
         self.restarts += 1
-        self.restart_wanted = trio.Event()
+        self._wants_restart = False
         name = f"{self.description.ufrag.partition('r')[0]}r{self.restarts}"
         self.description = replace(self.description, ufrag=name, password=f"p{name}")
         return self.description
