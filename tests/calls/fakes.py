@@ -67,7 +67,10 @@ class FakeLeg:
         return self.description
 
     def path(self) -> dict[str, Any]:
-        return {"way": "direct", "remote": "192.0.2.7:4500", "local": "", "announced": None, "sent_to": None}
+        remote = self.remotes[-1] if self.remotes else None
+        if isinstance(remote, tuple):
+            return {"local": self.local, "announced": remote, "heard_from": None, "sent_to": remote}
+        return {"way": None if remote is None else "direct", "remote": "192.0.2.7:4500"}
 
     def close(self) -> None:
         self.is_closed = True
