@@ -1,0 +1,162 @@
+"""One call between two houses of a town: who heard whom, over which path, how soon."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from media.tones import energy_share
+from media.wav import read_wav
+from tests.interop.baresip import Baresip
+from tests.nat.expected import can_be_direct
+from tests.nat.town import House
+
+TALK_SECONDS = 2.5
+ESTABLISHED_SECONDS_MAX = 10.0
+CLOSED_SECONDS_MAX = 5.0
+SHARE_MIN = 0.95
+SETTLE_SAMPLES = 1_600
+HEARD_SECONDS_MIN = 1.0
+SAMPLES_PER_SECOND = 8_000
+DIRECT = "direct"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one phone recorded: seconds of audio, and the share of its energy at the other's tone."""
+
+    seconds: float = 0.0
+    share: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the other was heard, and nobody else."""
+        return self.seconds >= HEARD_SECONDS_MIN and self.share >= SHARE_MIN
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One call that was tried. `path` is the caller's word for its way; times count from the INVITE."""
+
+    caller: House
+    callee: House
+    established_ms: float | None
+    two_way_ms: float | None
+    path: str
+    remote: str
+    by_caller: Heard
+    by_callee: Heard
+    trouble: str = ""
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether no relay is in the way."""
+        return self.path == DIRECT
+
+    @property
+    def should_be_direct(self) -> bool:
+        """Whether the theory says so; two hosts behind one NAT reach one another without it."""
+        same = self.caller.site is self.callee.site
+        return same or can_be_direct(self.caller.site.kind, self.callee.site.kind)
+
+    def troubles(self) -> list[str]:
+        """What is wrong with it, in words."""
+        name = f"{self.caller.name} -> {self.callee.name}"
+        found = [f"{name}: {self.trouble}"] if self.trouble else []
+        if not self.trouble and not self.by_caller.is_good:
+            found.append(f"{name}: the caller heard {self.by_caller}, path {self.path}")
+        if not self.trouble and not self.by_callee.is_good:
+            found.append(f"{name}: the callee heard {self.by_callee}, path {self.path}")
+        if not found and self.is_direct != self.should_be_direct:
+            found.append(f"{name}: path {self.path} over {self.remote}, but direct is {self.should_be_direct}")
+        return found
+
+
+async def talk(caller: House, callee: House, *, seconds: float = TALK_SECONDS) -> Talk:
+    """Call, let both speak for a while, hang up, and look at recordings and records."""
+    before = _recordings(caller.phone), _recordings(callee.phone)
+    for phone in (caller.phone, callee.phone):
+        phone.events.clear()
+    trouble = await _establish(caller, callee)
+    if not trouble:
+        await trio.sleep(seconds)
+    await caller.phone.command("hangup")
+    with trio.move_on_after(CLOSED_SECONDS_MAX):
+        for phone in (caller.phone, callee.phone) if not trouble else ():
+            await phone.wait_for("CALL_CLOSED")
+    heard = [
+        _heard(_recordings(me.phone) - old, other.hertz)
+        for me, other, old in ((caller, callee, before[0]), (callee, caller, before[1]))
+    ]
+    records = await _last_record(caller), await _last_record(callee)
+    path = _node_end(records[0]).get("path", {})
+    return Talk(
+        caller,
+        callee,
+        _milliseconds(records[0], records[0].get("answered")),
+        _two_way(*records),
+        str(path.get("way", "none")),
+        str(path.get("remote", "")),
+        heard[0],
+        heard[1],
+        trouble,
+    )
+
+
+async def _establish(caller: House, callee: House) -> str:
+    """Dial and wait; empty when the call stands, else what went wrong."""
+    closed = ""
+    with trio.move_on_after(ESTABLISHED_SECONDS_MAX):
+        async with trio.open_nursery() as nursery:
+
+            async def wait_closed() -> None:
+                nonlocal closed
+                event = await caller.phone.wait_for("CALL_CLOSED", ESTABLISHED_SECONDS_MAX + 1)
+                closed = f"the call ended: {event.get('param')}"
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait_closed)
+            await caller.phone.command("dial", f"sip:{callee.sip}")
+            await caller.phone.wait_for("CALL_ESTABLISHED", ESTABLISHED_SECONDS_MAX + 1)
+            nursery.cancel_scope.cancel()
+            return ""
+    return closed or "nobody answered in time"
+
+
+def _recordings(phone: Baresip) -> set[Path]:
+    return set(phone.recordings("dec"))
+
+
+def _heard(recordings: set[Path], hertz: int) -> Heard:
+    if len(recordings) != 1:
+        return Heard()
+    samples = read_wav(next(iter(recordings)))[SETTLE_SAMPLES:]
+    samples = samples[: len(samples) // 80 * 80]
+    return Heard(len(samples) / SAMPLES_PER_SECOND, energy_share(samples, float(hertz)))
+
+
+async def _last_record(house: House) -> dict[str, Any]:
+    calls = await house.ask("calls")
+    if not calls:
+        return {}
+    record: dict[str, Any] = await house.ask("call", number=calls[-1]["number"])
+    return record
+
+
+def _node_end(record: dict[str, Any]) -> dict[str, Any]:
+    """The end of a record that is another node."""
+    ends = record.get("media", {}).get("ends", [])
+    return next((end for end in ends if end["kind"] == "node"), {})
+
+
+def _two_way(one: dict[str, Any], other: dict[str, Any]) -> float | None:
+    """From the caller's INVITE until both nodes had audio of the other; one clock, because it is one machine."""
+    firsts = [_node_end(record).get("first_received") for record in (one, other)]
+    if None in firsts or not one:
+        return None
+    return _milliseconds(one, max(firsts))
+
+
+def _milliseconds(record: dict[str, Any], unix: float | None) -> float | None:
+    return None if unix is None else 1000 * (unix - record["started"])
