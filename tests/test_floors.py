@@ -25,6 +25,7 @@ SHELL_FILES = {
     "exchange",
     "rtp_ports",
     "plane",
+    "month",
     "phone_leg",
     "overlay_leg",
 }

@@ -10,6 +10,7 @@ from functools import lru_cache
 from p2psip.base.core import Address
 
 VERDICTS_CACHED_MAX = 8_192
+OWN_HOSTS_MAX = 256
 
 _NEVER = tuple(
     ipaddress.ip_network(text)
@@ -43,9 +44,14 @@ class PeerPolicy:
         self, *, allows_private: bool, own_hosts: Iterable[str], own_ports: Iterable[int], relay_ports: tuple[int, int]
     ) -> None:
         self._allows_private = allows_private
-        self._own_hosts = frozenset(own_hosts)
+        self._own_hosts = set(own_hosts)
         self._own_ports = frozenset(own_ports)
         self._first, self._last = relay_ports
+
+    def add_own_host(self, host: str) -> None:
+        """The server has learnt that `host` is an address of its own."""
+        if len(self._own_hosts) < OWN_HOSTS_MAX:
+            self._own_hosts.add(host)
 
     def allows_host(self, host: str) -> bool:
         """Whether a relay may speak to `host` at all."""

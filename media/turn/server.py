@@ -27,7 +27,7 @@ from p2psip.base.errors import RemoteError
 AMPLIFICATION_MAX = 3
 PERMISSION_SECONDS = 300
 CHANNEL_SECONDS = 600
-CHANNEL_MIN, CHANNEL_MAX = 0x4000, 0x4FFF
+CHANNEL_FIRST = 0x4000
 SUCCEEDED = 200
 _SOFTWARE = attribute(messages.SOFTWARE, b"p2psip")
 _CHECKS = (messages.PRIORITY, messages.ICE_CONTROLLED, messages.ICE_CONTROLLING)
@@ -201,7 +201,7 @@ class TurnServerCore:
         number, peer = value >> 16, message.peers[0]
         bound = allocation.headers_by_peer.get(peer)
         if (
-            not CHANNEL_MIN <= number <= CHANNEL_MAX
+            not CHANNEL_FIRST <= number <= self._settings.channel_last
             or allocation.channels_by_number.get(number, peer) != peer
             or (bound is not None and bound != number.to_bytes(2, "big"))
         ):

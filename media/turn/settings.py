@@ -11,7 +11,8 @@ class TurnSettings:
 
     `external_hosts` are the public addresses to announce, one for each family, when the sockets do not have them themselves.
     `own_ports` are further ports of this host that no relay may send to (the node's own is always one of them).
-    `alternate` is the server that clients are sent to (300) when this one is draining.
+    `channel_last` is the highest channel number: 0x4FFF since RFC 8656, 0x7FFF for clients of RFC 5766 that choose at random.
+    `grant_seconds` is how long credentials are good. `alternate` is where clients are sent (300) when this server is draining.
     """
 
     external_hosts: tuple[str, ...] = ()
@@ -24,6 +25,7 @@ class TurnSettings:
     allocations_per_user_max: int = 4
     permissions_max: int = 256
     channels_max: int = 256
+    channel_last: int = 0x4FFF
     bytes_per_second_max: float = 2_500_000.0
     bytes_per_second_per_user_max: float = 125_000.0
     bytes_per_month_max: float = 200e9
@@ -33,6 +35,7 @@ class TurnSettings:
     answers_per_second_max: float = 2_000.0
     lifetime_default: int = 600
     lifetime_max: int = 3_600
+    grant_seconds: int = 7_200
     drain_seconds: int = 1_800
     alternate: Address | None = None
     metrics_port: int = 0
