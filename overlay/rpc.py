@@ -117,7 +117,7 @@ class PendingRequests:
         head = [self._next_id, method, wants | is_client << 1, token, sequence, b"" if token else certificate]
         payload = _REQUEST + pack([*head, arguments])
         if not token and len(payload) < PADDED_BYTES:
-            padding = bytes(PADDED_BYTES - len(payload) - 5)
+            padding = bytes(max(0, PADDED_BYTES - len(payload) - 5))
             payload = _REQUEST + pack([*head, [*arguments, padding]])
         self._send(contact, payload)  # first: what is too large to be sent must not wait for an answer
         self._pending[self._next_id] = _Pending(contact, payload, callback, late, now)

@@ -34,7 +34,7 @@ class Asker:
         self.late: list[Contact] = []
         self.table = PendingRequests(Chance.seeded(1), lambda _contact, payload: self.sent.append(payload))
 
-    def ask(self, contact: Contact, now: float = 0.0, method: int = PING) -> None:
+    def ask(self, contact: Contact, now: float = 0.0, method: int = PING, certificate: bytes = b"certificate") -> None:
         """Ask, without arguments."""
         self.table.ask(
             contact,
@@ -42,7 +42,7 @@ class Asker:
             [],
             lambda _contact, answer: self.ended.append(answer),
             wants=True,
-            certificate=b"certificate",
+            certificate=certificate,
             sequence=7,
             now=now,
             late=self.late.append,
@@ -76,6 +76,13 @@ def test_a_request_says_what_was_asked() -> None:
     assert (request.method, request.wants_certificate, request.token) == (FIND, True, b"")
     assert (request.sequence, request.certificate) == (7, b"certificate")
     assert PADDED_BYTES - 3 <= len(asker.sent[0]) <= PADDED_BYTES
+
+
+def test_a_certificate_that_almost_fills_the_padded_size_is_sent_too() -> None:
+    asker = Asker()
+    for size in range(PADDED_BYTES - 40, PADDED_BYTES + 2):
+        asker.ask(peer(), certificate=bytes(size))
+    assert max(len(payload) for payload in asker.sent) > PADDED_BYTES
 
 
 def test_an_answer_ends_the_request_once() -> None:
