@@ -8,7 +8,16 @@ from typing import Any
 from overlay import rpc
 from overlay.buckets import RoutingTable
 from overlay.membership import Membership
-from overlay.records import RECORD_KEY_BYTES, Record, RecordVerifier, decode_record, encode_record
+from overlay.records import (
+    NAME,
+    RECORD_KEY_BYTES,
+    REGISTRATION,
+    RELAY,
+    Record,
+    RecordVerifier,
+    decode_record,
+    encode_record,
+)
 from overlay.rpc import AMPLIFICATION_MAX, OK, Request, make_answer, parse_request
 from overlay.store import RecordStore, WriteTokens
 from p2psip.base.chance import Chance
@@ -61,6 +70,7 @@ class Holder:
         self.is_client = False
         self.methods: dict[int, Method] = {}
         self._tokens = WriteTokens(chance)
+        self._chance = chance.child("choice")
 
     def answer(self, sender: bytes, payload: bytes, source: Address, now: float, unix: float) -> Served:
         """Serve one request; RemoteError when it is too malformed to be answered."""
@@ -134,7 +144,10 @@ class Holder:
         return [contacts, records]
 
     def _held(self, key: bytes, unix: float) -> list[Record]:
-        return self.store.get("registration", key, unix) + self.store.get("name", key, unix)
+        """Relay records in random order: more stand at one place than an answer holds, and load is to be shared."""
+        relays = self.store.get(RELAY, key, unix)
+        self._chance.shuffle(relays)
+        return self.store.get(REGISTRATION, key, unix) + self.store.get(NAME, key, unix) + relays
 
     def _store(self, data: bytes, unix: float) -> None:
         record = decode_record(data)

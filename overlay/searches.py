@@ -62,15 +62,11 @@ class Searches:
 
     def look_up(self, key: bytes, now: float, *, records: bool) -> int:
         """Begin a lookup; its number. LocalError when LOOKUPS_MAX are under way."""
-        number = self._take_number()
+        return self._look_up(key, now, records, self._emit)
 
-        def done(lookup: Lookup, started: float) -> None:
-            closest = tuple(lookup.closest(HOLDERS_MAX))
-            found = tuple(lookup.newest.values())
-            self._emit(LookupDone(number, found, closest, lookup.hops, lookup.messages, self.now - started))
-
-        self._begin(number, Lookup(int.from_bytes(key, "big"), records), now, done)
-        return number
+    def find(self, key: bytes, now: float, then: Callable[[LookupDone], None]) -> None:
+        """Look up the records at a key for a part of this node: `then` gets the end, and nobody else does."""
+        self._look_up(key, now, True, then)
 
     def store(self, record: Record, now: float) -> int:
         """Find the region of the record's key and store it there; the number of this store."""
@@ -88,6 +84,17 @@ class Searches:
         """Look a place up only to learn of the peers around it."""
         if len(self._running) < LOOKUPS_MAX:
             self._begin(self._take_number(), Lookup(target, False), now, lambda _lookup, _started: None)
+
+    def _look_up(self, key: bytes, now: float, records: bool, then: Callable[[LookupDone], None]) -> int:
+        number = self._take_number()
+
+        def done(lookup: Lookup, started: float) -> None:
+            closest = tuple(lookup.closest(HOLDERS_MAX))
+            found = tuple(lookup.newest.values())
+            then(LookupDone(number, found, closest, lookup.hops, lookup.messages, self.now - started))
+
+        self._begin(number, Lookup(int.from_bytes(key, "big"), records), now, done)
+        return number
 
     def _take_number(self) -> int:
         if len(self._running) >= LOOKUPS_MAX:

@@ -1,0 +1,221 @@
+"""Getting through NATs: what a node does as a super-node for others, and through super-nodes for itself.
+
+It ties together the ways out (`overlay.paths`), several ways to one node (`overlay.routes`), the flows of a client
+(`overlay.rendezvous`), the super-nodes known (`overlay.supernodes`) and, on a volunteer, the relaying (`overlay.relaying`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from overlay.events import LookupDone, Output, RendezvousChanged
+from overlay.found import read_registrations
+from overlay.frame import FrameBox
+from overlay.heard import HeardAddresses
+from overlay.holder import Asking
+from overlay.members import Members
+from overlay.paths import Gateway, Paths
+from overlay.records import registration_key
+from overlay.registration import Rendezvous
+from overlay.relay_record import Announcement
+from overlay.relaying import CLIENTS_MAX, Relaying
+from overlay.rendezvous import RendezvousKeeper
+from overlay.routes import Routes
+from overlay.searches import Asker
+from overlay.supernodes import SuperNodes
+from overlay.via import make_lost, parse_lost, parse_relay, via_address
+from p2psip.base.certificates import DeviceCertificate
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address, Transmit
+from p2psip.base.errors import LocalError, RemoteError
+from p2psip.base.grants import Grant, pack_grant
+from p2psip.base.timers import earliest
+
+NESTED_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Volunteering:
+    """A node is a super-node: `grants(certificate, unix)` makes TURN credentials, `announcement()` says what to tell others."""
+
+    grants: Callable[[DeviceCertificate, float], Grant]
+    announcement: Callable[[], Announcement]
+    clients_max: int = CLIENTS_MAX
+    allows_private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the crossing needs of its node. `time()` and `unix()`: of the input that is served."""
+
+    ask: Asker
+    find: Callable[[bytes, float, Callable[[LookupDone], None]], None]
+    ask_who: Callable[[bytes, float], None]
+    meet: Callable[[bytes, Address, float], None]
+    transmit: Callable[[Transmit], None]
+    emit: Callable[[Output], None]
+    time: Callable[[], float]
+    unix: Callable[[], float]
+
+
+class Crossing:
+    """Super-nodes, from both sides. `relaying` is there on a volunteer only."""
+
+    def __init__(
+        self,
+        own_key: bytes,
+        overlay: str,
+        box: FrameBox,
+        heard: HeardAddresses,
+        members: Members,
+        around: Surroundings,
+        chance: Chance,
+    ) -> None:
+        self.relaying: Relaying | None = None
+        self.paths = Paths(own_key, box, around.transmit, self._own_flow)
+        self.routes = Routes(heard, self.paths.forward, self._seek)
+        self.supernodes = SuperNodes(
+            own_key,
+            overlay,
+            around.ask,
+            around.find,
+            chance.child("super-nodes"),
+            found=self._found,
+            time=around.time,
+            unix=around.unix,
+        )
+        self.rendezvous = RendezvousKeeper(
+            around.ask,
+            chance.child("rendezvous"),
+            candidates=self.supernodes.candidates,
+            hungry=self.supernodes.look,
+            changed=lambda: around.emit(RendezvousChanged()),
+            time=around.time,
+        )
+        self._volunteering: Volunteering | None = None
+        self._around = around
+        self._members = members
+
+    def volunteer(self, volunteering: Volunteering | None) -> None:
+        """Become a super-node, or stop being one: who is attached is told."""
+        if volunteering is None:
+            if self.relaying is not None:
+                self.relaying.close()
+            self.relaying = self._volunteering = None
+            return
+        self._volunteering = volunteering
+        self.relaying = Relaying(
+            send=self._send,
+            is_member=self._is_member,
+            ask_who=self._around.ask_who,
+            clients_max=volunteering.clients_max,
+            allows_private=volunteering.allows_private,
+        )
+
+    def use_gateway(self, gateway: Gateway | None, now: float) -> None:
+        """Send frames to addresses that we cannot reach through this super-node; None: no more."""
+        self.paths.gateway = gateway
+        if gateway is None:
+            self.rendezvous.unpin(now)
+        else:
+            self.rendezvous.pin(gateway.node_key, gateway.address, now)
+
+    def ways(self, told: Sequence[Address | Rendezvous], now: float) -> list[Address]:
+        """What a registration tells as addresses, those through super-nodes included; they learn of us at their first use."""
+        ways: list[Address] = []
+        for each in told:
+            if isinstance(each, Rendezvous):
+                ways.append(self.paths.via(each.node_key, each.address))
+                if each.node_key not in self._members:
+                    self._around.meet(each.node_key, each.address, now)
+            else:
+                ways.append(each)
+        return ways
+
+    # Payloads
+
+    def take_relay(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
+        """Pass a frame on, or say that we do not; RemoteError if malformed."""
+        if self.relaying is not None:
+            self.relaying.take(sender, payload, source, now)
+        else:
+            self._send(sender, source, make_lost(parse_relay(payload).target))
+
+    def take_relayed(self, sender: bytes, payload: bytes, source: Address) -> tuple[bytes, Address]:
+        """The frame inside, and the way that it came."""
+        return payload[1:], self.paths.via(sender, source)
+
+    def take_lost(self, sender: bytes, payload: bytes, own_id: bytes, now: float) -> None:
+        """A super-node has no flow to a node, or to us; RemoteError if malformed."""
+        node_id = parse_lost(payload)
+        if node_id == own_id:
+            self.rendezvous.lost(sender, now)
+        else:
+            self.routes.lost(node_id, via_address(sender), now)
+
+    # Methods
+
+    def attach(self, asking: Asking, _arguments: list[Any]) -> Any:
+        """ATTACH: keep a flow to the asker. Only where it has proved to receive: else flows would point at bystanders."""
+        relaying = self._serving(asking)[0]
+        return relaying.attach(asking.node_key, asking.source, asking.now)
+
+    def grant(self, asking: Asking, _arguments: list[Any]) -> Any:
+        """GRANT: TURN credentials for the asker."""
+        _relaying, volunteering, certificate = self._serving(asking)
+        return pack_grant(volunteering.grants(certificate, asking.unix))
+
+    def _serving(self, asking: Asking) -> tuple[Relaying, Volunteering, DeviceCertificate]:
+        if self.relaying is None or self._volunteering is None:
+            raise RemoteError("no super-node", status=405)
+        if not asking.is_proved:
+            raise RemoteError("a request to a super-node without a valid token", status=401)
+        certificate = self._members.certificate_of(asking.node_key, asking.unix)
+        if certificate is None:
+            self._around.ask_who(asking.node_key, asking.now)
+            raise RemoteError("the asker's certificate is not known here yet", status=401)
+        return self.relaying, self._volunteering, certificate
+
+    # Time
+
+    def handle_timeout(self, now: float) -> None:
+        """Serve what is due."""
+        self.routes.handle_timeout(now)
+        self.rendezvous.handle_timeout(now)
+
+    def poll_timeout(self) -> float | None:
+        """The next deadline."""
+        return earliest(self.routes.poll_timeout(), self.rendezvous.poll_timeout())
+
+    # Inside
+
+    def _found(self, now: float) -> None:
+        self.rendezvous.fill(now)
+
+    def _own_flow(self, node_id: bytes) -> Address | None:
+        return None if self.relaying is None else self.relaying.flow(node_id)
+
+    def _is_member(self, node_key: bytes, now: float) -> bool:
+        return self._members.certificate_of(node_key, self._around.unix()) is not None
+
+    def _send(self, node_key: bytes, address: Address, payload: bytes) -> None:
+        try:
+            self.paths.send(node_key, address, payload)
+        except (LocalError, RemoteError):
+            self.paths.dropped += 1
+
+    def _seek(self, node_key: bytes, now: float) -> None:
+        """None of the known ways leads to a node: its person's registration may say another."""
+        certificate = self._members.certificate_of(node_key, self._around.unix())
+        if certificate is None:
+            return
+
+        def found(done: LookupDone) -> None:
+            for registration in read_registrations(done.records):
+                if registration.node_key == node_key:
+                    self.routes.tell(node_key, self.ways(registration.ways, self._around.time()), self._around.time())
+
+        try:
+            self._around.find(registration_key(certificate.addresses[0]), now, found)
+        except LocalError:
+            return

@@ -1,0 +1,205 @@
+"""A super-node's side of rendezvous: who is attached, and which frames are passed on to whom.
+
+A client attaches (RPC ATTACH) and stays attached for FLOW_SECONDS after each ATTACH. Enrolled members may have frames passed
+on to attached clients, and within VISITOR_SECONDS the clients may answer them. A frame for an address (`overlay.via`) is
+passed on for attached clients only, never into private, loopback, link-local or multicast networks: a super-node is no way
+into the network that it stands in. Each sender has a budget, and so has the super-node in all.
+
+A volunteer that wants to leave drains: who is attached is told and keeps its flow, nobody new is taken.
+"""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from overlay.budget import Budget
+from overlay.via import Relay, make_lost, make_relayed, parse_relay
+from p2psip.base.core import Address, is_synthetic
+from p2psip.base.errors import RemoteError
+from p2psip.base.keys import node_id_of
+
+CLIENTS_MAX = 1_000
+FLOW_SECONDS = 40.0
+VISITORS_MAX = 4_096
+VISITOR_SECONDS = 60.0
+SENDERS_MAX = 4_096
+FRAMES_PER_SENDER_PER_SECOND_MAX = 250
+BYTES_PER_SENDER_PER_SECOND_MAX = 256 * 1024
+FRAMES_PER_SECOND_MAX = 5_000
+BYTES_PER_SECOND_MAX = 4 * 1024 * 1024
+HELD_SENDERS_MAX = 64
+HELD_FRAMES_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A node that frames are passed on to, until `expires` (steady seconds)."""
+
+    node_key: bytes
+    address: Address
+    expires: float
+
+
+@dataclass(slots=True)
+class RelayCounters:
+    """What a super-node has done since its start."""
+
+    frames: int = 0
+    bytes: int = 0
+    lost: int = 0
+    refused: int = 0
+
+
+class Relaying:
+    """Passes frames on. `send(node_key, address, payload)` sends a payload; `is_member(node_key, now)` knows who is enrolled;
+    `ask_who(node_key, now)` asks a node for its certificate, after which `proved` is called."""
+
+    def __init__(
+        self,
+        *,
+        send: Callable[[bytes, Address, bytes], None],
+        is_member: Callable[[bytes, float], bool],
+        ask_who: Callable[[bytes, float], None],
+        clients_max: int = CLIENTS_MAX,
+        allows_private: bool = False,
+    ) -> None:
+        self.draining = False
+        self.counters = RelayCounters()
+        self.clients_max = clients_max
+        self._allows_private = allows_private
+        self._send = send
+        self._is_member = is_member
+        self._ask_who = ask_who
+        self._attached: OrderedDict[bytes, Attached] = OrderedDict()
+        self._visitors: OrderedDict[bytes, Attached] = OrderedDict()
+        self._senders: OrderedDict[bytes, tuple[Budget, Budget]] = OrderedDict()
+        self._held: OrderedDict[bytes, list[tuple[Address, Relay]]] = OrderedDict()
+        self._frames = Budget(FRAMES_PER_SECOND_MAX)
+        self._bytes = Budget(BYTES_PER_SECOND_MAX)
+
+    def __len__(self) -> int:
+        """How many clients are attached (at most `clients_max`)."""
+        return len(self._attached)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Visitors, senders with a budget, senders whose frames wait for a certificate: each bounded."""
+        return len(self._visitors), len(self._senders), len(self._held)
+
+    def attach(self, node_key: bytes, address: Address, now: float) -> list[int | bool]:
+        """Take a member in or keep it: [capacity left, whether we drain]; RemoteError(503) for a new one if full or draining."""
+        self._expire(now)
+        node_id = node_id_of(node_key)
+        if node_id not in self._attached:
+            if self.draining:
+                raise RemoteError("this super-node is about to leave", status=503)
+            if len(self._attached) >= self.clients_max:
+                raise RemoteError("this super-node keeps as many flows as it can", status=503)
+        self._attached[node_id] = Attached(node_key, address, now + FLOW_SECONDS)
+        self._attached.move_to_end(node_id)
+        return [self.clients_max - len(self._attached), self.draining]
+
+    def flow(self, node_id: bytes) -> Address | None:
+        """Where an attached node is."""
+        attached = self._attached.get(node_id)
+        return None if attached is None else attached.address
+
+    def close(self) -> None:
+        """We end: tell all who are attached, so that they notice at once."""
+        for node_id, attached in self._attached.items():
+            self._send(attached.node_key, attached.address, make_lost(node_id))
+        self._attached.clear()
+
+    def take(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
+        """Serve a RELAY; what a stranger sends waits for their certificate. RemoteError if malformed."""
+        relay = parse_relay(payload)
+        if self._is_member(sender, now):
+            self._relay(sender, relay, source, now)
+            return
+        held = self._held.setdefault(sender, [])
+        if len(held) < HELD_FRAMES_MAX:
+            held.append((source, relay))
+        if len(self._held) > HELD_SENDERS_MAX:
+            self._held.popitem(last=False)
+        self._ask_who(sender, now)
+
+    def proved(self, sender: bytes, now: float) -> None:
+        """A stranger turned out to be a member."""
+        for source, relay in self._held.pop(sender, ()):
+            self._relay(sender, relay, source, now)
+
+    def _relay(self, sender: bytes, relay: Relay, source: Address, now: float) -> None:
+        self._expire(now)
+        if not self._may_send(sender, len(relay.inner), now):
+            self.counters.refused += 1
+            return
+        self._visit(sender, source, now)
+        if relay.address is not None and relay.node_key is not None:
+            self._relay_to_address(sender, relay.node_key, relay.address, relay.inner, source)
+            return
+        target = self._attached.get(relay.target) or self._visitors.get(relay.target)
+        if target is None:
+            self.counters.lost += 1
+            self._send(sender, source, make_lost(relay.target))
+            return
+        self._pass_on(target.node_key, target.address, relay.inner)
+
+    def _relay_to_address(
+        self, sender: bytes, node_key: bytes, address: Address, inner: bytes, source: Address
+    ) -> None:
+        sender_id = node_id_of(sender)
+        if sender_id not in self._attached:
+            self.counters.lost += 1
+            self._send(sender, source, make_lost(sender_id))
+        elif may_relay_to(address[0], allows_private=self._allows_private):
+            self._pass_on(node_key, address, inner)
+        else:
+            self.counters.refused += 1
+
+    def _pass_on(self, node_key: bytes, address: Address, inner: bytes) -> None:
+        self.counters.frames += 1
+        self.counters.bytes += len(inner)
+        self._send(node_key, address, make_relayed(inner))
+
+    def _may_send(self, sender: bytes, size: int, now: float) -> bool:
+        budgets = self._senders.get(sender)
+        if budgets is None:
+            budgets = Budget(FRAMES_PER_SENDER_PER_SECOND_MAX), Budget(BYTES_PER_SENDER_PER_SECOND_MAX)
+            self._senders[sender] = budgets
+            if len(self._senders) > SENDERS_MAX:
+                self._senders.popitem(last=False)
+        self._senders.move_to_end(sender)
+        if not (budgets[0].spend(now) and budgets[1].spend(now, size)):
+            return False
+        return self._frames.spend(now) and self._bytes.spend(now, size)
+
+    def _visit(self, sender: bytes, source: Address, now: float) -> None:
+        node_id = node_id_of(sender)
+        self._visitors[node_id] = Attached(sender, source, now + VISITOR_SECONDS)
+        self._visitors.move_to_end(node_id)
+        if len(self._visitors) > VISITORS_MAX:
+            self._visitors.popitem(last=False)
+
+    def _expire(self, now: float) -> None:
+        for table in (self._attached, self._visitors):
+            while table and next(iter(table.values())).expires <= now:
+                table.popitem(last=False)
+
+
+def may_relay_to(host: str, *, allows_private: bool) -> bool:
+    """Whether a super-node sends to this host for others."""
+    address = ipaddress.ip_address(host)
+    if is_synthetic(str(address)) or address.is_multicast or address.is_unspecified:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None or address.sixtofour is not None or address.teredo is not None:
+            return False  # an IPv4 address in disguise
+        if address in _NAT64:
+            return False
+    elif address == ipaddress.IPv4Address("255.255.255.255"):
+        return False
+    return allows_private or (address.is_global and not address.is_link_local)
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

@@ -1,0 +1,254 @@
+"""A client's side of rendezvous: flows to FLOWS_WANTED super-nodes, kept alive, watched and replaced.
+
+Each flow is an ATTACH every ATTACH_SECONDS or so: it keeps the mapping of the NAT open, says that we are here and measures the
+round trip. One that is not answered is repeated at once, and meanwhile a further super-node is attached (make before break); a
+flow without an answer to MISSES_MAX of them is dead. A super-node that drains keeps its flow until another has taken its place.
+Candidates come from outside, best first (`overlay.supernodes`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from overlay.contact import Contact
+from overlay.registration import RENDEZVOUS_MAX
+from overlay.rpc import ATTACH, OK, UNAUTHORIZED, Answer
+from overlay.searches import Asker
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address
+from p2psip.base.timers import Timers
+
+FLOWS_WANTED = RENDEZVOUS_MAX
+FLOWS_MAX = 2 * FLOWS_WANTED
+ATTACH_SECONDS = 15.0
+MISSES_MAX = 2
+AVOID_SECONDS = 60.0
+AVOIDED_MAX = 64
+RETRY_SECONDS = 2.0
+AGAIN_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """An attached super-node. `rtt` in seconds; `since` in steady seconds."""
+
+    node_key: bytes
+    address: Address
+    rtt: float
+    since: float
+
+
+@dataclass(slots=True, eq=False)
+class _Flow:
+    contact: Contact
+    rtt: float = 0.0
+    since: float | None = None
+    misses: int = 0
+    leaving: bool = False
+    is_asked: bool = False
+
+
+class RendezvousKeeper:
+    """Keeps the flows. `wanted` 0 lets go of all; `changed()` is called when the set of attached flows is another one.
+
+    `candidates()` gives (node key, address) of known super-nodes, best first, given those in use; `hungry(now)` is called
+    when they do not suffice; `time()` is the time of the input that is served.
+    """
+
+    def __init__(
+        self,
+        ask: Asker,
+        chance: Chance,
+        *,
+        candidates: Callable[[Sequence[bytes]], Sequence[tuple[bytes, Address]]],
+        hungry: Callable[[float], None],
+        changed: Callable[[], None],
+        time: Callable[[], float],
+    ) -> None:
+        self._time = time
+        self._ask = ask
+        self._chance = chance
+        self._candidates = candidates
+        self._hungry = hungry
+        self._changed = changed
+        self._wanted = 0
+        self._flows: dict[bytes, _Flow] = {}
+        self._pinned: dict[bytes, Address] = {}
+        self._avoided: dict[bytes, float] = {}
+        self._timers: Timers[bytes] = Timers()
+        self._told: tuple[tuple[bytes, Address], ...] = ()
+        self._generation = 0
+
+    @property
+    def flows(self) -> tuple[Flow, ...]:
+        """The attached ones, the nearest first, FLOWS_WANTED at most; those that leave last."""
+        held = [flow for flow in self._flows.values() if flow.since is not None]
+        held.sort(key=lambda flow: (flow.leaving, flow.contact.node_key not in self._pinned, flow.rtt))
+        return tuple(
+            Flow(flow.contact.node_key, flow.contact.address, flow.rtt, flow.since or 0.0)
+            for flow in held[:FLOWS_WANTED]
+        )
+
+    def keep(self, wanted: int, now: float) -> None:
+        """Keep this many flows from now on (FLOWS_WANTED at most); 0: none."""
+        self._wanted = min(wanted, FLOWS_WANTED)
+        self.fill(now)
+
+    def pin(self, node_key: bytes, address: Address, now: float) -> None:
+        """Keep a flow to this super-node at this address come what may: it is our gateway."""
+        self._pinned = {node_key: address}
+        self._drop(node_key)
+        self._start(node_key, address, now)
+
+    def unpin(self, now: float) -> None:
+        """No gateway any more."""
+        self._pinned = {}
+        self.fill(now)
+
+    def fill(self, now: float) -> None:
+        """Attach further super-nodes if flows are missing; let go of those that are too many."""
+        if self._wanted == 0 and not self._pinned:
+            for node_key in list(self._flows):
+                self._drop(node_key)
+            self._tell()
+            return
+        for node_key, address in self._pinned.items():
+            if node_key not in self._flows:
+                self._start(node_key, address, now)
+        good = [flow for flow in self._flows.values() if flow.misses == 0 and not flow.leaving]
+        missing = min(self._wanted - len(good), FLOWS_MAX - len(self._flows))
+        if missing > 0:
+            self._attach_further(missing, now)
+        elif sum(flow.since is not None for flow in good) >= self._wanted:
+            self._let_go_of_spare(good)
+        self._tell()
+
+    def network_changed(self, now: float) -> None:
+        """Our address is another one: attach everywhere anew, at once."""
+        self._avoided.clear()
+        self._generation += 1
+        for flow in list(self._flows.values()):
+            flow.is_asked = False
+            self._attach(flow, now)
+        self.fill(now)
+
+    def lost(self, node_key: bytes, now: float) -> None:
+        """The super-node says that we are not attached to it: attach anew at once; if it drains, it will refuse."""
+        flow = self._flows.get(node_key)
+        if flow is not None and not flow.is_asked:
+            flow.since = None
+            self._tell()
+            self._attach(flow, now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Serve what is due."""
+        for name in self._timers.expired(now):
+            if name == _FILL:
+                self.fill(now)
+            elif name in self._flows:
+                self._attach(self._flows[name], now)
+
+    def poll_timeout(self) -> float | None:
+        """The next deadline."""
+        return self._timers.next()
+
+    # One flow
+
+    def _attach_further(self, missing: int, now: float) -> None:
+        self._avoided = {key: until for key, until in self._avoided.items() if until > now}
+        for node_key, address in self._candidates(list(self._flows)):
+            if missing <= 0:
+                break
+            if node_key not in self._flows and node_key not in self._avoided:
+                self._start(node_key, address, now)
+                missing -= 1
+        if missing > 0:
+            self._hungry(now)
+            self._timers.set(_FILL, now + RETRY_SECONDS * self._chance.uniform(0.8, 1.2))
+
+    def _start(self, node_key: bytes, address: Address, now: float) -> None:
+        flow = self._flows[node_key] = _Flow(Contact(node_key, address))
+        self._attach(flow, now)
+
+    def _attach(self, flow: _Flow, now: float) -> None:
+        if flow.is_asked:
+            return
+        flow.is_asked = True
+        generation = self._generation
+
+        def is_stale() -> bool:
+            return self._flows.get(flow.contact.node_key) is not flow or generation != self._generation
+
+        def again(_contact: Contact, answer: Answer | None) -> None:
+            if not is_stale():
+                flow.is_asked = False
+                self._answered(flow, answer, self._time())
+
+        def answered(contact: Contact, answer: Answer | None) -> None:
+            if answer is not None and answer.status == UNAUTHORIZED and not is_stale():
+                self._ask(contact, ATTACH, [], again, self._time())  # it has a token to show now
+            else:
+                again(contact, answer)
+
+        self._ask(flow.contact, ATTACH, [], answered, now)
+
+    def _answered(self, flow: _Flow, answer: Answer | None, now: float) -> None:
+        node_key = flow.contact.node_key
+        if answer is None or answer.status == UNAUTHORIZED:  # it does not know us yet, and asks
+            self._missed(flow, now)
+        elif answer.status == OK:
+            flow.misses = 0
+            flow.since = now if flow.since is None else flow.since
+            flow.rtt = flow.contact.rtt if flow.contact.rtt is not None else flow.rtt
+            flow.leaving = _drains(answer.result)
+            self._timers.set(node_key, now + ATTACH_SECONDS * self._chance.uniform(0.85, 1.0))
+            self.fill(now)
+        else:  # full, draining or no super-node
+            self._give_up(flow, now)
+
+    def _missed(self, flow: _Flow, now: float) -> None:
+        flow.misses += 1
+        if flow.misses >= MISSES_MAX and flow.contact.node_key not in self._pinned:
+            self._give_up(flow, now)
+        else:
+            self._timers.set(flow.contact.node_key, now + min(AGAIN_SECONDS * 2**flow.misses, RETRY_SECONDS))
+            self.fill(now)
+
+    def _give_up(self, flow: _Flow, now: float) -> None:
+        self._avoided[flow.contact.node_key] = now + AVOID_SECONDS
+        while len(self._avoided) > AVOIDED_MAX:
+            del self._avoided[next(iter(self._avoided))]
+        self._drop(flow.contact.node_key)
+        self.fill(now)
+
+    def _drop(self, node_key: bytes) -> None:
+        self._flows.pop(node_key, None)
+        self._timers.stop(node_key)
+
+    def _let_go_of_spare(self, good: list[_Flow]) -> None:
+        for flow in [flow for flow in self._flows.values() if flow.leaving]:
+            self._drop(flow.contact.node_key)
+        attached = sorted((flow for flow in good if flow.contact.node_key not in self._pinned), key=_worth)
+        for flow in attached[max(self._wanted - len(self._pinned), 0) :]:
+            self._drop(flow.contact.node_key)
+
+    def _tell(self) -> None:
+        told = tuple(sorted((flow.node_key, flow.address) for flow in self.flows))
+        if told != self._told:
+            self._told = told
+            self._changed()
+
+
+def _worth(flow: _Flow) -> tuple[bool, float]:
+    return flow.since is None, flow.rtt
+
+
+def _drains(result: Any) -> bool:
+    match result:
+        case [int(), bool() as drains, *_]:
+            return drains
+        case _:
+            return False
+
+
+_FILL = b""

@@ -1,0 +1,58 @@
+"""The upkeep of a routing table: a random place is looked up now and then, and the peer silent longest is asked for a sign."""
+
+from overlay.buckets import RoutingTable
+from overlay.contact import Contact
+from overlay.rpc import PING, Answer
+from overlay.searches import Asker, Searches
+from overlay.store import RecordStore
+from p2psip.base.chance import Chance
+from p2psip.base.timers import Timers
+
+REFRESH_SECONDS = 300.0
+PING_SECONDS = 20.0
+
+
+class Upkeep:
+    """Refreshes buckets and pings, each at its time."""
+
+    def __init__(
+        self, table: RoutingTable, searches: Searches, store: RecordStore, ask: Asker, chance: Chance, now: float
+    ) -> None:
+        self._table = table
+        self._searches = searches
+        self._store = store
+        self._ask = ask
+        self._chance = chance
+        self._timers: Timers[str] = Timers()
+        self._timers.set("refresh", now + chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
+        self._timers.set("ping", now + chance.uniform(0.5, 1.0) * PING_SECONDS)
+
+    def handle_timeout(self, now: float) -> None:
+        """Serve what is due."""
+        for name in self._timers.expired(now):
+            if name == "refresh":
+                self._refresh(now)
+            else:
+                self._ping_oldest(now)
+
+    def poll_timeout(self) -> float | None:
+        """The next deadline."""
+        return self._timers.next()
+
+    def _refresh(self, now: float) -> None:
+        """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper)."""
+        self._timers.set("refresh", now + self._chance.uniform(0.8, 1.2) * REFRESH_SECONDS)
+        self._store.expire(now + self._searches.unix_offset)
+        if len(self._table):
+            self._searches.refresh(self._table.oldest_bucket_target(self._chance.integer(160)), now)
+
+    def _ping_oldest(self, now: float) -> None:
+        """The peer that was silent longest is asked whether it is still there."""
+        self._timers.set("ping", now + self._chance.uniform(0.8, 1.2) * PING_SECONDS)
+        oldest = min(self._table, key=lambda contact: (contact.last_seen, contact.number), default=None)
+        if oldest is not None and now - oldest.last_seen > PING_SECONDS:
+            self._ask(oldest, PING, [], _ignore, now)
+
+
+def _ignore(_contact: Contact, _answer: Answer | None) -> None:
+    return
