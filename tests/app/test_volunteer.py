@@ -1,0 +1,97 @@
+"""What a super-node announces, what it says that it costs, and when it keeps back."""
+
+from pathlib import Path
+
+import pytest
+
+from p2psip.app.settings import RelaySettings
+from p2psip.app.volunteer import SuperNode, cost_in_words, is_on_battery, turn_settings
+from p2psip.base.chance import Chance
+from p2psip.net.clock import Clock
+from p2psip.net.port import NodePort
+from p2psip.net.streams import StreamLinks
+
+OVERLAY = "home.example"
+
+
+@pytest.fixture
+async def port(nursery) -> NodePort:  # noqa: ANN001 - pytest-trio's own fixture
+    """A port that is closed at the end."""
+    bound = NodePort.bind(["127.0.0.1"], 0)
+    await nursery.start(bound.run)
+    return bound
+
+
+def make(port: NodePort, home: Path, settings: RelaySettings) -> SuperNode:
+    """A super-node on loopback."""
+    links = StreamLinks(port)
+    chance = Chance.seeded(1)
+    return SuperNode(
+        settings, port=port, links=links, clock=Clock(), chance=chance, node_key=bytes(32), overlay=OVERLAY, home=home
+    )
+
+
+def supply(folder: Path, name: str, **values: str) -> None:
+    (folder / name).mkdir(parents=True)
+    for key, value in values.items():
+        (folder / name / key).write_text(value + "\n")
+
+
+async def test_the_announcement_names_where_it_listens_and_what_is_free(port: NodePort, tmp_path: Path) -> None:
+    settings = RelaySettings(volunteer=True, allow_private_peers=True, allocations_max=7, tls_port=0)
+    said = make(port, tmp_path, settings).volunteering().announcement()
+    assert (said.addresses, said.capacity, said.draining) == ((("127.0.0.1", port.number),), 7, False)
+
+
+async def test_others_see_it_elsewhere_than_it_is_bound(port: NodePort, tmp_path: Path) -> None:
+    node = make(port, tmp_path, RelaySettings(external_hosts=("203.0.113.5",)))
+    assert node.volunteering().announcement().addresses == (("203.0.113.5", port.number),)
+    node.reachable_at([("198.51.100.7", 4000), ("100::1", 1)])
+    assert ("198.51.100.7", 4000) in node.volunteering().announcement().addresses
+    assert all(host != "100::1" for host, _ in node.volunteering().announcement().addresses)
+
+
+async def test_who_drains_says_so(port: NodePort, tmp_path: Path) -> None:
+    node = make(port, tmp_path, RelaySettings(allow_private_peers=True))
+    node.drain()
+    assert node.volunteering().announcement().draining
+    assert node.is_draining
+
+
+async def test_a_coturn_is_granted_with_its_own_secret(port: NodePort, tmp_path: Path) -> None:
+    settings = RelaySettings(coturn_host="203.0.113.9", coturn_secret="s3cret", coturn_tls_port=443)
+    node = make(port, tmp_path, settings)
+    assert node.turn is None
+
+    class Certificate:
+        node_id = bytes(20)
+
+    grant = node.volunteering().grants(Certificate(), 1_000.0)  # type: ignore[arg-type]
+    assert grant.username == f"4600:{'00' * 20}"
+    assert [(each.transport, each.address) for each in grant.servers] == [
+        ("udp", ("203.0.113.9", 3_478)),
+        ("tcp", ("203.0.113.9", 3_478)),
+        ("tls", ("203.0.113.9", 443)),
+    ]
+
+
+def test_the_cost_is_said_in_words() -> None:
+    words = cost_in_words(RelaySettings(megabits_max=3.5, gigabytes_per_month_max=12))
+    assert "3.5 Mbit/s" in words
+    assert "some 10 calls" in words
+    assert "12 GB a month" in words
+
+
+def test_the_settings_bound_the_server() -> None:
+    settings = turn_settings(RelaySettings(megabits_max=8, megabits_per_user_max=1, gigabytes_per_month_max=2))
+    assert (settings.bytes_per_second_max, settings.bytes_per_second_per_user_max) == (1e6, 125e3)
+    assert settings.bytes_per_month_max == 2e9
+    assert not settings.allows_private
+
+
+def test_a_discharging_battery_counts_only_without_mains(tmp_path: Path) -> None:
+    assert not is_on_battery(tmp_path / "missing")
+    supply(tmp_path, "BAT0", type="Battery", status="Discharging")
+    assert is_on_battery(tmp_path)
+    supply(tmp_path, "AC", type="Mains", online="1")
+    assert not is_on_battery(tmp_path)
