@@ -1,15 +1,16 @@
 """What a node says to others and hears from them in conversations: ways out, and proof of membership on the way in."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from overlay.conversation import Conversations, ConversationTransmit, MessageReceived
 from overlay.events import MessageArrived
-from overlay.heard import HeardAddresses
 from overlay.members import Members
+from overlay.routes import Routes
 from overlay.rpc import CONVERSATION
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
 
 UNPROVED_MESSAGES_MAX = 64
 UNPROVED_PEERS_MAX = 64
@@ -20,32 +21,33 @@ _CONVERSATION = bytes((CONVERSATION,))
 class Correspondence:
     """Messages between this node and others.
 
-    `send(node_key, address, payload)` puts a payload on its way, `ask_who(node_key, now)` asks a node for its certificate,
-    `emit` takes the messages that came from members.
+    `seal(node_key, payload)` makes a frame for a node, `ask_who(node_key, now)` asks a node for its certificate, `emit` takes
+    the messages that came from members.
     """
 
     def __init__(
         self,
         conversations: Conversations,
-        heard: HeardAddresses,
+        routes: Routes,
         members: Members,
         *,
-        send: Callable[[bytes, Address, bytes], None],
+        seal: Callable[[bytes, bytes], bytes],
         ask_who: Callable[[bytes, float], None],
         emit: Callable[[MessageArrived], None],
     ) -> None:
         self.conversations = conversations
+        self.unsent = 0
         self.unproved: OrderedDict[bytes, deque[bytes]] = OrderedDict()
-        self._heard = heard
+        self._routes = routes
         self._members = members
-        self._send = send
+        self._seal = seal
         self._ask_who = ask_who
         self._emit = emit
 
-    def say(self, node_key: bytes, address: Address | None, data: bytes, now: float) -> None:
-        """Say `data`: to where the node was heard from lately, else to `address`, if one is given."""
-        if address is not None and not self._heard.is_fresh(node_key, now):
-            self._heard.note(node_key, address, now)
+    def say(self, node_key: bytes, ways: Sequence[Address], data: bytes, now: float) -> None:
+        """Say `data` over the way that the node was heard on lately, else over these and all that are known."""
+        if ways:
+            self._routes.tell(node_key, ways, now)
         self.conversations.send(node_key, data, now)
         self._drain(now)
 
@@ -72,11 +74,15 @@ class Correspondence:
         while (output := self.conversations.poll_output()) is not None:
             match output:
                 case ConversationTransmit(peer, payload):
-                    address = self._heard.get(peer)
-                    if address is not None:
-                        self._send(peer, address, _CONVERSATION + payload)
+                    self._say(peer, _CONVERSATION + payload, now)
                 case MessageReceived(peer, data):
                     self._deliver(peer, data, now)
+
+    def _say(self, peer: bytes, payload: bytes, now: float) -> None:
+        try:
+            self._routes.say(peer, self._seal(peer, payload), now)
+        except RemoteError:
+            self.unsent += 1  # its key is none
 
     def _deliver(self, node_key: bytes, data: bytes, now: float) -> None:
         certificate = self._members.certificate_of(node_key, now + self.conversations.unix_offset)

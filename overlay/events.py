@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from overlay.contact import Contact
 from overlay.lookup import Authored
+from overlay.reachability import Verdict
 from p2psip.base.certificates import DeviceCertificate
-from p2psip.base.core import Transmit
+from p2psip.base.core import Address, Transmit
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +53,40 @@ class PeerJoined:
     contact: Contact
 
 
-Output = Transmit | LookupDone | StoreDone | MessageArrived | ConfigurationChanged | PeerJoined
+@dataclass(frozen=True, slots=True)
+class ProbeElsewhere:
+    """A datagram that must leave from another port than ours, so that the other side learns what its NAT lets in."""
+
+    data: bytes
+    destination: Address
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChanged:
+    """More is known about who can reach us, or it is different now."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A test of who can reach us has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class RendezvousChanged:
+    """The super-nodes that keep flows to us are others now (`Peer.rendezvous`)."""
+
+
+Output = (
+    RendezvousChanged
+    | Transmit
+    | ProbeElsewhere
+    | VerdictChanged
+    | Tested
+    | LookupDone
+    | StoreDone
+    | MessageArrived
+    | ConfigurationChanged
+    | PeerJoined
+)

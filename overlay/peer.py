@@ -6,45 +6,42 @@ something and give a number back; an event with that number tells the end. The s
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
+from overlay import rpc
 from overlay.buckets import FAILURES_MAX, RoutingTable
 from overlay.contact import Contact
 from overlay.conversation import Conversations
 from overlay.correspondence import Correspondence
+from overlay.crossing import NESTED_MAX, Crossing, Surroundings
+from overlay.dialback import DialBack
 from overlay.events import ConfigurationChanged, Output, PeerJoined
 from overlay.frame import FrameBox
+from overlay.handover import hand_over
 from overlay.heard import HeardAddresses
 from overlay.holder import Holder, Served
 from overlay.members import Members
 from overlay.membership import Membership
-from overlay.records import Record, encode_record
+from overlay.reachability import Reachability, Role
+from overlay.records import Record
 from overlay.region import NetworkSize
-from overlay.rpc import (
-    ANSWER,
-    CONFIGURATION,
-    CONVERSATION,
-    OK,
-    PING,
-    REQUEST,
-    Answer,
-    Callback,
-    Late,
-    PendingRequests,
-)
-from overlay.searches import STORE_WIDTH, Searches
+from overlay.registration import Rendezvous
+from overlay.rpc import ATTACH, CONFIGURATION, GRANT, OK, PING, Answer, Callback, Late, PendingRequests
+from overlay.searches import Searches
 from overlay.store import RecordStore
+from overlay.upkeep import Upkeep
 from overlay.votes import AddressVotes
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, Transmit
+from p2psip.base.core import Address, Transmit, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import NodeKey, node_id_of
-from p2psip.base.timers import Timers, earliest
+from p2psip.base.timers import earliest
 
-REFRESH_SECONDS = 300.0
-PING_SECONDS = 20.0
 HANDED_OVER_MAX = 64
 CHECKED_AT_ONCE_MAX = 4_096
+
+_RELAYED = bytes((rpc.RELAYED,))
 HANDING_OVER_NODES = 3
 
 
@@ -60,6 +57,7 @@ class Peer:
         chance: Chance,
         now: float,
         unix_offset: float,
+        role: Role | None = None,
     ) -> None:
         self.node_key = node_key
         self.number = int.from_bytes(node_key.node_id, "big")
@@ -70,23 +68,37 @@ class Peer:
         self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset)
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
         self._requests = PendingRequests(chance.child("requests"), self._send_request)
-        self._chance = chance.child("peer")
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit)
         self._searches.unix_offset = unix_offset
         self._members = Members(membership)
         self._heard = HeardAddresses()
+        around = Surroundings(
+            ask=self._ask,
+            find=self._searches.find,
+            ask_who=self._ask_who,
+            meet=self.greet,
+            transmit=self._transmit,
+            emit=self._emit,
+            time=lambda: self._searches.now,
+            unix=lambda: self._searches.now + self._searches.unix_offset,
+        )
+        self.crossing = Crossing(
+            node_key.public, membership.overlay, self._box, self._heard, self._members, around, chance.child("crossing")
+        )
+        self._holder.methods |= {ATTACH: self.crossing.attach, GRANT: self.crossing.grant}
         self._correspondence = Correspondence(
             Conversations(node_key, chance.child("talk"), now=now, unix_offset=unix_offset),
-            self._heard,
+            self.crossing.routes,
             self._members,
-            send=self._send,
+            seal=self.crossing.paths.seal,
             ask_who=self._ask_who,
             emit=self._emit,
         )
+        self.reach = Reachability(now, role)
+        self.dialback = DialBack(self.reach, self.table, self._box, around, chance.child("dialback"))
+        self._holder.methods |= self.dialback.serve(self._members, self._holder, self._send)
         self._checking: set[bytes] = set()
-        self._timers: Timers[str] = Timers()
-        self._timers.set("refresh", now + self._chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
-        self._timers.set("ping", now + self._chance.uniform(0.5, 1.0) * PING_SECONDS)
+        self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, chance.child("peer"), now)
         self._outputs: deque[Output] = deque()
 
     @property
@@ -123,9 +135,10 @@ class Peer:
         """Look for the region of the record's key and store it there; `StoreDone` tells how many took it."""
         return self._searches.store(record, now)
 
-    def say(self, node_key: bytes, address: Address | None, data: bytes, now: float) -> None:
-        """Say `data` in a conversation: to where the node was heard from lately, else to `address`, if one is given."""
-        self._correspondence.say(node_key, address, data, now)
+    def say(self, node_key: bytes, ways: Sequence[Address | Rendezvous], data: bytes, now: float) -> None:
+        """Say `data` in a conversation: to where the node was heard from lately, else over all `ways` (`overlay.routes`)."""
+        self._searches.now = now
+        self._correspondence.say(node_key, self.crossing.ways(ways, now), data, now)
 
     def update_certificate(self, certificate: bytes) -> None:
         """Our certificate was renewed."""
@@ -139,9 +152,10 @@ class Peer:
                 self.table.remove(contact)
         return newer
 
-    def address_of(self, node_key: bytes) -> Address | None:
-        """Where a node was heard from last."""
-        return self._heard.get(node_key)
+    def network_changed(self, local: Sequence[Address], now: float) -> None:
+        """Our own addresses are others now: forget where we were seen, and test anew at once."""
+        self.seen = AddressVotes()
+        self.dialback.network_changed(local, now)
 
     # Core
 
@@ -149,19 +163,34 @@ class Peer:
         """Take one datagram."""
         self._searches.now = now
         try:
-            sender, payload = self._box.open(data, now)
-            self._heard.note(sender, source, now)
-            kind = payload[0] if payload else 0
-            if kind == REQUEST:
-                self._take_request(sender, payload, source, now)
-            elif kind == ANSWER:
-                self._take_answer(sender, payload, source, now)
-            elif kind == CONVERSATION:
-                self._correspondence.receive(sender, payload, now)
-            else:
-                self.malformed += 1
+            for _level in range(NESTED_MAX + 1):
+                sender, payload = self._box.open(data, now)
+                self._heard.note(sender, source, now)
+                self.crossing.routes.heard(sender, source, now)
+                if payload[:1] != _RELAYED:
+                    self._take(sender, payload, source, now)
+                    return
+                data, source = self.crossing.take_relayed(sender, payload, source)
+            self.malformed += 1
         except RemoteError:
             self.malformed += 1
+
+    def _take(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
+        match payload[0] if payload else 0:
+            case rpc.REQUEST:
+                self._take_request(sender, payload, source, now)
+            case rpc.ANSWER:
+                self._take_answer(sender, payload, source, now)
+            case rpc.CONVERSATION:
+                self._correspondence.receive(sender, payload, now)
+            case rpc.RELAY:
+                self.crossing.take_relay(sender, payload, source, now)
+            case rpc.LOST:
+                self.crossing.take_lost(sender, payload, self.node_key.node_id, now)
+            case rpc.PROBE:
+                self.dialback.take_probe(payload, source, now)
+            case _:
+                self.malformed += 1
 
     def handle_timeout(self, now: float) -> None:
         """Serve what is due."""
@@ -171,17 +200,16 @@ class Peer:
                 self.table.remove(contact)
             callback(contact, None)
         self._correspondence.handle_timeout(now)
-        for name in self._timers.expired(now):
-            if name == "refresh":
-                self._refresh(now)
-            elif name == "ping":
-                self._ping_oldest(now)
+        self.crossing.handle_timeout(now)
+        self.dialback.handle_timeout(now)
+        self._upkeep.handle_timeout(now)
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        return earliest(
-            earliest(self._requests.poll_timeout(), self._timers.next()), self._correspondence.poll_timeout()
+        own = earliest(
+            earliest(self._requests.poll_timeout(), self._upkeep.poll_timeout()), self.crossing.poll_timeout()
         )
+        return earliest(earliest(own, self._correspondence.poll_timeout()), self.dialback.poll_timeout())
 
     def poll_output(self) -> Output | None:
         """The next output, or None."""
@@ -201,6 +229,7 @@ class Peer:
         now: float,
         late: Late | None = None,
     ) -> None:
+        self._searches.now = now
         try:
             self._requests.ask(
                 contact,
@@ -212,6 +241,7 @@ class Peer:
                 sequence=self.membership.configuration.sequence,
                 now=now,
                 late=late,
+                is_client=self.reach.is_client,
             )
         except LocalError:
             callback(contact, None)
@@ -221,13 +251,19 @@ class Peer:
 
     def _send(self, node_key: bytes, address: Address, payload: bytes) -> None:
         try:
-            self._outputs.append(Transmit(self._box.seal(node_key, payload), address))
+            self.crossing.paths.send(node_key, address, payload)
         except RemoteError:
             self.malformed += 1
+
+    def _transmit(self, transmit: Transmit) -> None:
+        self._outputs.append(transmit)
+        self.reach.note_sent(transmit.destination, self._searches.now)
 
     def _take_request(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
         if node_id_of(sender) in self.membership.configuration.banned_node_ids:
             return
+        self.dialback.take_request(source, now)
+        self._holder.is_client = self.reach.is_client
         served = self._holder.answer(sender, payload, source, now, now + self.unix_offset)
         self._send(sender, source, served.payload)
         contact = Contact(sender, source)
@@ -240,25 +276,34 @@ class Peer:
         It is pinged only when its answer can change something; else two full tables would ping one another for ever.
         """
         held = self.table.get(contact)
+        if self.crossing.relaying is not None or is_synthetic(contact.address[0]):
+            self._learn_shown(contact, served, now)
+        if served.request.is_client:
+            self.table.remove(contact)
+        if served.request.is_client or is_synthetic(contact.address[0]):
+            return
         if held is not None:
             if served.is_proved:
                 self.table.move(held, contact.address)
             return
         if not self.table.has_room(contact):
             return
-        if served.request.certificate and contact.node_key not in self._members:
-            self._learn_certificate(contact, served.request.certificate, now)
+        self._learn_shown(contact, served, now)
         is_member = self._is_member(contact, now)
         if is_member and served.is_proved:
             self._take_in(contact, now)
         elif is_member or served.is_proved:
             self._check_membership(contact, now)
 
+    def _learn_shown(self, contact: Contact, served: Served, now: float) -> None:
+        if served.request.certificate and contact.node_key not in self._members:
+            self._learn_certificate(contact, served.request.certificate, now)
+
     def _take_in(self, contact: Contact, now: float) -> None:
         contact.last_seen = now
         if self.table.add(contact):
             self._outputs.append(PeerJoined(contact))
-            self._hand_over(contact, now)
+            hand_over(contact, self.number, self.store, self.table, self._searches)
 
     def _take_answer(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
         found = self._requests.receive(sender, payload, now)
@@ -268,9 +313,13 @@ class Peer:
         if answer.certificate is not None:
             self._learn_certificate(contact, answer.certificate, now)
         if self._is_member(contact, now):
-            self.seen.cast(sender, answer.seen)
-            if self.table.get(contact) is None:
+            if answer.is_client:
+                self.table.remove(contact)
+            elif self.table.get(contact) is None:
                 self._take_in(contact, now)
+            if not is_synthetic(source[0]) and not is_synthetic(answer.seen[0]):
+                self.seen.cast(sender, answer.seen)
+                self.dialback.answered(contact, answer.seen, now)
             callback(contact, answer)
         else:
             self.table.remove(contact)
@@ -281,6 +330,8 @@ class Peer:
         certificate = self._members.learn(contact.node_key, der, now + self.unix_offset)
         if certificate is not None:
             self._correspondence.proved(contact.node_key, certificate)
+            if self.crossing.relaying is not None:
+                self.crossing.relaying.proved(contact.node_key, now)
 
     def _is_member(self, contact: Contact, now: float) -> bool:
         return self._members.certificate_of(contact.node_key, now + self.unix_offset) is not None
@@ -310,36 +361,3 @@ class Peer:
             return
         if self.update_configuration(answer.result):
             self._outputs.append(ConfigurationChanged(answer.result))
-
-    # Upkeep
-
-    def _hand_over(self, newcomer: Contact, now: float) -> None:
-        """Copies of the records that a newcomer should hold, their expiry unchanged: from the closest holders only."""
-        handed = 0
-        for record in self.store.records(now + self.unix_offset):
-            key = int.from_bytes(record.key, "big")
-            closest = self.table.find_closest(key, STORE_WIDTH)
-            closer = sum(contact.number ^ key < self.number ^ key for contact in closest if contact is not newcomer)
-            if newcomer in closest and closer < HANDING_OVER_NODES:
-                handed += 1
-                self._searches.store_at(newcomer, encode_record(record), _ignore)
-            if handed == HANDED_OVER_MAX:
-                break
-
-    def _refresh(self, now: float) -> None:
-        """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper)."""
-        self._timers.set("refresh", now + self._chance.uniform(0.8, 1.2) * REFRESH_SECONDS)
-        self.store.expire(now + self.unix_offset)
-        if len(self.table):
-            self._searches.refresh(self.table.oldest_bucket_target(self._chance.integer(160)), now)
-
-    def _ping_oldest(self, now: float) -> None:
-        """The peer that was silent longest is asked whether it is still there."""
-        self._timers.set("ping", now + self._chance.uniform(0.8, 1.2) * PING_SECONDS)
-        oldest = min(self.table, key=lambda contact: (contact.last_seen, contact.number), default=None)
-        if oldest is not None and now - oldest.last_seen > PING_SECONDS:
-            self._ask(oldest, PING, [], _ignore, now)
-
-
-def _ignore(_contact: Contact, _answer: Answer | None) -> None:
-    return

@@ -7,15 +7,28 @@ from typing import Any
 
 import trio
 
-from overlay.events import ConfigurationChanged, LookupDone, MessageArrived, Output, PeerJoined, StoreDone
+from overlay.events import (
+    ConfigurationChanged,
+    LookupDone,
+    MessageArrived,
+    Output,
+    PeerJoined,
+    ProbeElsewhere,
+    StoreDone,
+    Tested,
+    VerdictChanged,
+)
 from overlay.found import Found, read_found
 from overlay.frame import FIRST_BYTE
 from overlay.membership import Membership
 from overlay.peer import Peer
 from overlay.publishing import Publishing, Where
+from overlay.reachability import Role, Verdict
 from overlay.records import Record, registration_key
-from overlay.registration import ADDRESSES_MAX
+from overlay.registration import ADDRESSES_MAX, Rendezvous
 from overlay.remembered import RememberedPeers
+from overlay.sockets import own_addresses, send_from_elsewhere
+from overlay.standing import verdict_in_words
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit, address_text
@@ -29,6 +42,9 @@ REMEMBER_SECONDS = 20.0
 REMEMBER_SOON_SECONDS = 0.2
 JOIN_SECONDS_MAX = 5.0
 JOIN_LOOKUPS_MAX = 3
+GREETED_FIRST_MAX = 3
+GREETED_FIRST_SECONDS = 1.0
+TEST_SECONDS_MAX = 4.0
 FOUND_SECONDS_MAX = 5.0
 FOUND_CACHED_MAX = 256
 
@@ -50,6 +66,7 @@ class OverlayService:
         clock: Clock,
         chance: Chance,
         state_file: Path | None,
+        role: Role | None = None,
     ) -> None:
         self._membership = Membership(ca, configuration)
         self._certificate = self._membership.check(certificate, clock.unix())
@@ -65,11 +82,15 @@ class OverlayService:
             chance=chance,
             now=now,
             unix_offset=max(clock.unix(), started) - now,
+            role=role,
         )
+        self.peer.reach.note_local(own_addresses(port.local, ()), now)
         self._driver: Driver[Output] = Driver(self.peer, send=port.send, on_event=self._on_event, now=clock.now)
         self._waiting: dict[int, tuple[trio.Event, list[LookupDone | StoreDone]]] = {}
         self._message_hook: Callable[[bytes, DeviceCertificate, bytes], None] = _nobody
         self._configuration_hook: Callable[[bytes], None] = _nowhere
+        self._verdict_hook: Callable[[Verdict], None] = _unheard
+        self._tested = trio.Event()
         self._found: dict[str, tuple[float, Found]] = {}
         self._peer_joined, self._peer_met = trio.Event(), trio.Event()
         self._publishing = Publishing(
@@ -91,20 +112,42 @@ class OverlayService:
 
     async def join(self, introducers: Sequence[tuple[bytes, Address]]) -> int:
         """Greet introducers and remembered peers, then look ourselves up; how many peers are known afterwards."""
-        now = self._clock.now()
         others = [known for known in [*introducers, *self._remembered.load()] if known[0] != self.peer.node_key.public]
-        for node_key, address in others:
-            self.peer.greet(node_key, address, now)
-        self._driver.pump()
-        with trio.move_on_after(JOIN_SECONDS_MAX if others else 0):
-            if not len(self.peer.table):
-                await self._peer_joined.wait()
+        local = own_addresses(self._port.local, [address for _node_key, address in others])
+        self.peer.reach.note_local(local, self._clock.now())
+        await self._greet(others[:GREETED_FIRST_MAX], GREETED_FIRST_SECONDS if others[GREETED_FIRST_MAX:] else JOIN_SECONDS_MAX)
+        if not len(self.peer.table):
+            await self._greet(others[GREETED_FIRST_MAX:], JOIN_SECONDS_MAX)
+        await self._wait_for_test()  # while most hosts have been sent nothing, so that they can prove who reaches us
+        await self._greet(others[GREETED_FIRST_MAX:], 0)
         for _attempt in range(JOIN_LOOKUPS_MAX):
             if not len(self.peer.table) or (await self._look_up(self.peer.node_key.node_id, records=False)).closest:
                 break  # an answer was lost otherwise: without a second attempt we would know nobody but the introducer
         if len(self.peer.table):
             self._remember()
         return len(self.peer.table)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether others can reach this node, and what its NAT does."""
+        return self.peer.reach.verdict
+
+    def on_verdict(self, hook: Callable[[Verdict], None]) -> None:
+        """Call `hook(verdict)` whenever more is known, or something has changed."""
+        self._verdict_hook = hook
+
+    async def retest(self) -> Verdict:
+        """Find out anew now; wait for the end of the test, TEST_SECONDS_MAX at most."""
+        self.peer.dialback.retest(self._clock.now())
+        await self._wait_for_test()
+        return self.verdict
+
+    def network_changed(self, local: Sequence[Address]) -> None:
+        """This host has other addresses now (empty: ask the kernel): forget what others have seen, and test anew at once."""
+        now = self._clock.now()
+        known = [contact.address for contact in self.peer.table]
+        self.peer.network_changed(local or own_addresses(self._port.local, known), now)
+        self._driver.pump()
 
     async def find(self, address: str) -> Found:
         """Where a person can be reached; a result of the last FOUND_SECONDS_MAX seconds is used again."""
@@ -131,9 +174,9 @@ class OverlayService:
         """Take the registrations back everywhere."""
         await self._publishing.withdraw(addresses)
 
-    def send_message(self, node_key: bytes, address: Address | None, data: bytes) -> None:
-        """Say `data` to a node; `address` None: where it was heard from last."""
-        self.peer.say(node_key, address, data, self._clock.now())
+    def send_message(self, node_key: bytes, ways: Sequence[Address | Rendezvous], data: bytes) -> None:
+        """Say `data` to a node, over the way that it is heard on, or over all `ways` of its registration (`overlay.routes`)."""
+        self.peer.say(node_key, ways, data, self._clock.now())
         self._driver.pump()
 
     def on_message(self, hook: Callable[[bytes, DeviceCertificate, bytes], None]) -> None:
@@ -166,6 +209,7 @@ class OverlayService:
             "overlay": self._membership.overlay,
             "addresses": [address_text(address) for address in self._port.local],
             "seen_as": None if seen is None else address_text(seen),
+            **verdict_in_words(self.verdict),
             "peers": len(self.peer.table),
             "estimated_nodes": None if size is None else round(size),
             "records_held": len(self.peer.store),
@@ -200,8 +244,30 @@ class OverlayService:
             case PeerJoined():
                 self._peer_joined.set()
                 self._peer_met.set()
+            case ProbeElsewhere(data, destination):
+                send_from_elsewhere(data, destination, self._port.local)
+            case VerdictChanged(verdict):
+                self._verdict_hook(verdict)
+            case Tested():
+                self._tested.set()
             case Transmit():
                 raise AssertionError("the driver sends datagrams by itself")
+
+    async def _greet(self, others: Sequence[tuple[bytes, Address]], seconds: float) -> None:
+        """Ask nodes who they are, and wait so long until one has answered if nobody is known."""
+        for node_key, address in others:
+            self.peer.greet(node_key, address, self._clock.now())
+        self._driver.pump()
+        with trio.move_on_after(seconds if others else 0):
+            if not len(self.peer.table):
+                await self._peer_joined.wait()
+
+    async def _wait_for_test(self) -> None:
+        self._driver.pump()
+        with trio.move_on_after(TEST_SECONDS_MAX if len(self.peer.table) else 0):
+            while not self.peer.dialback.is_settled:
+                self._tested = trio.Event()
+                await self._tested.wait()
 
     async def _wait(self, number: int) -> LookupDone | StoreDone:
         done = trio.Event()
@@ -257,4 +323,8 @@ def _nobody(_node_key: bytes, _certificate: DeviceCertificate, _data: bytes) -> 
 
 
 def _nowhere(_configuration: bytes) -> None:
+    return
+
+
+def _unheard(_verdict: Verdict) -> None:
     return

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from overlay.registration import Rendezvous
 from overlay.service import OverlayService
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.core import Address
@@ -22,7 +23,7 @@ class OverlayDirectory:
         self._sip = sip
         self._addresses = tuple(addresses)
         self._own = overlay.peer.node_key.node_id
-        self._nodes: OrderedDict[str, tuple[bytes, Address | None]] = OrderedDict()
+        self._nodes: OrderedDict[str, tuple[bytes, tuple[Address | Rendezvous, ...]]] = OrderedDict()
         self._certificates: OrderedDict[str, DeviceCertificate] = OrderedDict()
         overlay.on_message(self._receive)
         sip.attach_overlay(self._send)
@@ -33,9 +34,9 @@ class OverlayDirectory:
         node_ids: list[str] = []
         for device in found.registrations:
             speaks_for = address in device.certificate.addresses
-            if speaks_for and device.node_id != self._own and device.addresses:
+            if speaks_for and device.node_id != self._own and device.ways:
                 node_id = device.node_id.hex()
-                self._nodes[node_id] = (device.node_key, device.addresses[0])
+                self._nodes[node_id] = (device.node_key, device.ways)
                 self._nodes.move_to_end(node_id)
                 node_ids.append(node_id)
         self._forget_oldest()
@@ -71,7 +72,7 @@ class OverlayDirectory:
 
     def _receive(self, node_key: bytes, certificate: DeviceCertificate, data: bytes) -> None:
         node_id = node_id_of(node_key).hex()
-        self._nodes.setdefault(node_id, (node_key, None))
+        self._nodes.setdefault(node_id, (node_key, ()))
         self._nodes.move_to_end(node_id)
         self._certificates[node_id] = certificate
         self._certificates.move_to_end(node_id)

@@ -34,10 +34,10 @@ class FakeOverlay:
     async def withdraw(self, addresses: tuple[str, ...]) -> None:
         self.published.append(("withdraw", addresses))
 
-    def send_message(self, node_key: bytes, address: Any, data: bytes) -> None:
+    def send_message(self, node_key: bytes, ways: Any, data: bytes) -> None:
         if len(data) > 100:
             raise LocalError("too large")
-        self.sent.append((node_key, address, data))
+        self.sent.append((node_key, ways, data))
 
 
 class FakeSip:
@@ -56,9 +56,7 @@ class FakeSip:
 
 def device(node_key: bytes, node_id: bytes, *addresses: tuple[str, int], person: str = "bob@home.example") -> Any:
     certificate = SimpleNamespace(addresses=(person,))
-    return SimpleNamespace(
-        node_key=node_key, node_id=node_id, addresses=addresses, redirect=None, certificate=certificate
-    )
+    return SimpleNamespace(node_key=node_key, node_id=node_id, ways=addresses, redirect=None, certificate=certificate)
 
 
 def world() -> tuple[FakeOverlay, FakeSip, OverlayDirectory]:
@@ -67,14 +65,14 @@ def world() -> tuple[FakeOverlay, FakeSip, OverlayDirectory]:
     return overlay, sip, OverlayDirectory(overlay, sip, ["alice@home.example", "1001@home.example"])
 
 
-async def test_our_own_device_and_one_without_an_address_are_left_out() -> None:
+async def test_our_own_device_and_one_without_a_way_to_it_are_left_out() -> None:
     overlay, sip, directory = world()
     there = ("192.0.2.1", 4500)
     overlay.registrations = [device(b"o", OWN, there), device(b"n", b"n" * 20), device(PEER_KEY, PEER_ID, there)]
     found = await directory.find("bob@home.example")
     assert (found.node_ids, found.hops, found.milliseconds) == ((PEER_ID.hex(),), 2, 3.0)
     sip.send(PEER_ID.hex(), b"INVITE")
-    assert overlay.sent == [(PEER_KEY, there, b"INVITE")]
+    assert overlay.sent == [(PEER_KEY, (there,), b"INVITE")]
 
 
 async def test_a_device_whose_certificate_names_somebody_else_is_left_out() -> None:
@@ -90,7 +88,7 @@ async def test_a_stranger_may_be_answered_and_is_known_by_its_certificate() -> N
     assert sip.received == [(PEER_ID.hex(), b"INVITE")]
     assert directory.addresses_of(PEER_ID.hex()) == ("bob@home.example",)
     sip.send(PEER_ID.hex(), b"200")
-    assert overlay.sent == [(PEER_KEY, None, b"200")]
+    assert overlay.sent == [(PEER_KEY, (), b"200")]
 
 
 async def test_sip_learns_when_a_node_cannot_be_told_something() -> None:

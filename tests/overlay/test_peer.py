@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from overlay.correspondence import UNPROVED_MESSAGES_MAX
 from overlay.events import ConfigurationChanged, MessageArrived, PeerJoined
 from overlay.frame import PAYLOAD_BYTES_MAX, FrameBox
+from overlay.handover import HANDED_OVER_MAX
 from overlay.heard import ADDRESSES_MAX, HEARD_SECONDS_MAX, HeardAddresses
-from overlay.peer import HANDED_OVER_MAX, PING_SECONDS
 from overlay.rpc import FIND, PING
+from overlay.upkeep import PING_SECONDS
 from overlay.votes import VOTES_MAX
 from p2psip.base.chance import Chance
 from p2psip.base.codec import pack
@@ -153,7 +154,7 @@ def test_one_voter_has_one_vote_and_the_votes_are_bounded() -> None:
 def test_a_message_of_somebody_unknown_waits_for_their_certificate() -> None:
     world = World(11)
     one, other = world.add(), world.add("bob")
-    other.peer.say(one.key, one.address, b"hello", world.now)
+    other.peer.say(one.key, [one.address], b"hello", world.now)
     world.pump(other)
     world.run(2)
     (message,) = [event for event in one.events if isinstance(event, MessageArrived)]
@@ -164,7 +165,7 @@ def test_a_message_of_an_outsider_is_never_delivered_and_no_more_wait_than_the_b
     world = World(12)
     one, outsider = world.add(), world.add(device=Town(seed=89).device("eve"))
     for number in range(UNPROVED_MESSAGES_MAX + 5):
-        outsider.peer.say(one.key, one.address, b"%d" % number, world.now)
+        outsider.peer.say(one.key, [one.address], b"%d" % number, world.now)
         world.pump(outsider)
         world.run(0.5)
     assert [event for event in one.events if isinstance(event, MessageArrived)] == []

@@ -298,7 +298,7 @@ async def test_messages_reach_the_other_node_and_name_their_author(autojump_cloc
         callee.on_message(lambda key, certificate, data: heard.append((key, certificate, data)))
         key, address = introduction(callee)
         for number in range(50):
-            caller.send_message(key, address, b"message %d" % number)
+            caller.send_message(key, [address], b"message %d" % number)
             await trio.sleep(0.001)
         assert [data for _key, _certificate, data in heard] == [b"message %d" % number for number in range(50)]
         assert {(key, certificate.user) for key, certificate, _data in heard} == {
@@ -313,14 +313,14 @@ async def test_a_node_that_has_moved_is_reached_where_its_registration_says(auto
         old = await overlay.start("alice", device=device)
         await old.join([introduction(overlay.nodes[0])])
         caller = overlay.nodes[2]
-        caller.send_message(*introduction(old), b"first")
+        caller.send_message(old.peer.node_key.public, [introduction(old)[1]], b"first")
         await trio.sleep(1)
         await overlay.stop(old)
         await trio.sleep(HEARD_SECONDS_MAX)
         new = await overlay.start("alice", device=device)
         heard: list[bytes] = []
         new.on_message(lambda _key, _certificate, data: heard.append(data))
-        caller.send_message(*introduction(new), b"second")
+        caller.send_message(new.peer.node_key.public, [introduction(new)[1]], b"second")
         await trio.sleep(5)
         assert heard == [b"second"]
 

@@ -4,10 +4,11 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from overlay.events import LookupDone, Output, StoreDone
+from overlay.events import LookupDone, Output, ProbeElsewhere, StoreDone, Tested, VerdictChanged
 from overlay.membership import Membership
 from overlay.peer import Peer
-from overlay.records import registration_key
+from overlay.reachability import Role, Verdict
+from overlay.records import Record, registration_key
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from tests.overlay.devices import UNIX, Device, Town
@@ -16,6 +17,7 @@ from tests.overlay.nats import LIFETIME_SECONDS, Box, Nat
 LATENCY_SECONDS = (0.005, 0.08)
 JOIN_SECONDS = 3.0
 JOIN_ATTEMPTS_MAX = 5
+ELSEWHERE_PORT = 5001
 STEPS_MAX = 20_000_000
 
 
@@ -30,6 +32,7 @@ class Node:
     box: Box | None = None
     planned: float | None = None
     events: list[Output] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
 
     @property
     def key(self) -> bytes:
@@ -52,6 +55,7 @@ class World:
         self._boxes: dict[str, Box] = {}
         self._heap: list[tuple[float, int, Address, bytes | None, Address]] = []
         self._sequence = 0
+        self.sequence = 0
 
     @property
     def unix(self) -> float:
@@ -72,6 +76,7 @@ class World:
         nat: Nat = Nat.NONE,
         lifetime: float = LIFETIME_SECONDS,
         behind: Node | None = None,
+        role: Role | None = None,
     ) -> Node:
         """A new node that knows nobody yet; behind a `nat` of its own, or in the local network of the node `behind`."""
         number = len(self.nodes)
@@ -87,7 +92,9 @@ class World:
             chance=self._chance.child(f"node {number}"),
             now=self.now,
             unix_offset=self.unix_offset,
+            role=role,
         )
+        peer.reach.note_local([address], self.now)
         node = Node(peer, device, address, box=box)
         self.nodes.append(node)
         self._by_address[address] = node
@@ -106,7 +113,8 @@ class World:
             for introducer in introducers:
                 node.peer.greet(introducer.key, introducer.address, self.now)
             self.pump(node)
-            if introducers and self.run_until(lambda: len(node.peer.table) > 0, JOIN_SECONDS):  # noqa: SIM102
+            if introducers and self.run_until(lambda: len(node.peer.table) > 0, JOIN_SECONDS):
+                self.run_until(lambda: node.peer.dialback.is_settled, JOIN_SECONDS)
                 if self.look_up(node, node.device.node_key.node_id, records=False).closest:
                     return
 
@@ -134,7 +142,10 @@ class World:
 
     def register(self, node: Node, sequence: int = 1, *, seconds: int = 600) -> StoreDone:
         """Store the node's own registration at its address."""
-        record = node.device.record(sequence, expiry=int(self.unix) + seconds)
+        return self.store(node, node.device.record(sequence, expiry=int(self.unix) + seconds))
+
+    def store(self, node: Node, record: Record) -> StoreDone:
+        """Store a record from beginning to end."""
         done = self._finish(node, node.peer.store_record(record, self.now))
         assert isinstance(done, StoreDone)
         return done
@@ -161,7 +172,11 @@ class World:
         while (output := node.peer.poll_output()) is not None:
             if isinstance(output, Transmit):
                 self.send(node, output.destination, output.data)
-            else:
+            elif isinstance(output, ProbeElsewhere):
+                self.send(node, output.destination, output.data, port=ELSEWHERE_PORT)
+            elif isinstance(output, VerdictChanged):
+                node.verdicts.append(output.verdict)
+            elif not isinstance(output, Tested):
                 node.events.append(output)
         deadline = node.peer.poll_timeout()
         if deadline is not None and (node.planned is None or deadline < node.planned):

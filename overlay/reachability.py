@@ -1,0 +1,381 @@
+"""Whether others can reach this node: what its NAT does, in the words of RFC 5780 and RFC 4787, and the role that follows.
+
+**Mapping** (RFC 5780 §4.3) is read from votes: each answer says where the asker was seen from, and hosts are compared.
+**Filtering** (§4.4) is read from probes, datagrams that others send unasked: one from a host that nothing was sent to shows
+endpoint-independent filtering, one from another port of a host that something was sent to shows address-dependent filtering.
+
+**Role.** PROVED reachable, by a probe (or a request of its own will) from a host that nothing was sent to in the last
+UNTOUCHED_SECONDS: PEER. Refuted, for SILENT_NEEDED probers stayed silent: CLIENT. Nobody could test: PEER if the address seen is
+one of our own (LAN, loopback, public) or nobody has seen us yet, else CLIENT. A verdict stands until a test says otherwise
+or the network changes; a test that could prove nothing changes nothing. A setting may force the role.
+
+Evidence counts in one address family only (IPv4 if any IPv4 host has seen us), never through relays or streams, and never
+from our own local network when we are seen elsewhere. This file decides; `overlay.dialback` asks.
+"""
+
+import enum
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from overlay.contact import network_of
+from p2psip.base.core import Address, is_synthetic
+
+VOTES_MAX = 32
+VOTE_SECONDS = 600.0
+FRESH_SECONDS = 60.0
+LOCAL_MAX = 64
+TOUCHED_MAX = 4_096
+UNTOUCHED_SECONDS = 600.0
+PROBERS_MAX = 2
+EARLY_MAX = 8
+SILENT_NEEDED = 2
+SILENT_NEEDED_WHEN_PROVED = 4
+ELSEWHERE_SILENT_NEEDED = 2
+CONFIRMING_HOSTS = 2
+
+
+class Role(enum.Enum):
+    """What a node is to others: a PEER holds records and sits in routing tables, a CLIENT only asks."""
+
+    PEER = "peer"
+    CLIENT = "client"
+
+
+class Mapping(enum.Enum):
+    """How our address is translated (RFC 5780 §4.3): not at all, to one outer address for all, to one for each, or not known."""
+
+    NONE = "no NAT"
+    ENDPOINT_INDEPENDENT = "endpoint-independent: everybody sees one outer address"
+    DEPENDENT = "address-dependent: others see different outer addresses"
+    UNKNOWN = "not known yet"
+
+
+class Filtering(enum.Enum):
+    """Who may send to us unasked (RFC 5780 §4.4): anybody, hosts that we sent to, or only their very ports."""
+
+    ENDPOINT_INDEPENDENT = "endpoint-independent: anybody gets through"
+    ADDRESS_DEPENDENT = "address-dependent: hosts get through that we sent to"
+    ADDRESS_AND_PORT_DEPENDENT = "address-and-port-dependent: only ports get through that we sent to"
+    UNKNOWN = "not known yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known now. `address` is the one that most see, `since` (steady seconds) is when the role became what it is."""
+
+    role: Role
+    mapping: Mapping
+    filtering: Filtering
+    address: Address | None
+    proved: bool
+    since: float
+
+
+@dataclass(slots=True)
+class _Vote:
+    host: str
+    seen: Address
+    at: float
+
+
+class Touched:
+    """The TOUCHED_MAX addresses that something was sent to last: what a NAT may have opened for them."""
+
+    def __init__(self) -> None:
+        self._hosts: OrderedDict[str, float] = OrderedDict()
+        self._addresses: OrderedDict[Address, float] = OrderedDict()
+        self._forgot_at: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def note(self, destination: Address, now: float) -> None:
+        """Something is sent there."""
+        for table, key in ((self._hosts, destination[0]), (self._addresses, destination)):
+            table[key] = now  # type: ignore[index]
+            table.move_to_end(key)  # type: ignore[arg-type]
+            if len(table) > TOUCHED_MAX:
+                self._forgot_at = max(self._forgot_at or 0.0, table.popitem(last=False)[1])
+
+    def forget_before(self, when: float) -> None:
+        """A NAT that is new since then has opened nothing for what was sent before."""
+        self._forgot_at = None
+        for table in (self._hosts, self._addresses):
+            while table and next(iter(table.values())) < when:
+                table.popitem(last=False)
+
+    def has_host(self, host: str, now: float) -> bool:
+        """Whether something was sent to this host lately, or that can no longer be told."""
+        return self._is_recent(self._hosts.get(host), now)
+
+    def has_address(self, address: Address, now: float) -> bool:
+        """The same for a host and port."""
+        return self._is_recent(self._addresses.get(address), now)
+
+    def latest_hosts(self, count: int) -> list[str]:
+        """The hosts that something was sent to last."""
+        hosts = reversed(self._hosts)
+        return [host for _number, host in zip(range(count), hosts, strict=False)]
+
+    def _is_recent(self, at: float | None, now: float) -> bool:
+        at = self._forgot_at if at is None else at
+        return at is not None and now - at < UNTOUCHED_SECONDS
+
+
+class Reachability:
+    """The evidence and the verdict. Times are in steady seconds; `forced` overrides the role but not the facts."""
+
+    def __init__(self, now: float, forced: Role | None = None) -> None:
+        self.touched = Touched()
+        self._forced = forced
+        self._local: tuple[Address, ...] = ()
+        self._votes: OrderedDict[bytes, _Vote] = OrderedDict()
+        self._suspect_since: float | None = None
+        self._good_until = now
+        self._proved = self._refuted = False
+        self._silent = self._elsewhere_silent = 0
+        self._probers: tuple[str, ...] = ()
+        self._is_elsewhere_promised = self._heard_elsewhere = self._passes_elsewhere = False
+        self._heard: set[str] = set()
+        self._early: list[Address] = []
+        self._verdict = Verdict(forced or Role.PEER, Mapping.UNKNOWN, Filtering.UNKNOWN, None, False, now)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What all this amounts to."""
+        return self._verdict
+
+    @property
+    def is_client(self) -> bool:
+        """Whether others must not be sent to us."""
+        return self._verdict.role is Role.CLIENT
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether somebody sees us at a new address, and others should be asked."""
+        return self._suspect_since is not None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether another try may tell more: nothing is proved or refuted, or a prober was silent."""
+        return not (self._proved or self._refuted) or 0 < self._silent < SILENT_NEEDED_WHEN_PROVED
+
+    @property
+    def has_silent_probers(self) -> bool:
+        """Whether a prober of this test was silent."""
+        return self._silent > 0
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether probers stayed silent."""
+        return self._refuted
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a probe that was promised in this try, and would tell something, has not come."""
+        if self._probers:
+            return not self._heard & set(self._probers)
+        return self._is_elsewhere_promised and not self._heard_elsewhere
+
+    def can_test(self, host: str) -> bool:
+        """Whether a tester at this host says something of the address family that counts."""
+        return not is_synthetic(host) and (not self._votes or (":" in host) == self._is_ipv6())
+
+    # Votes: the mapping
+
+    def note_local(self, addresses: Sequence[Address], now: float) -> None:
+        """The addresses of our own sockets; wildcards say nothing and are passed over."""
+        self._local = tuple(address for address in addresses if address[0] not in ("0.0.0.0", "::"))[:LOCAL_MAX]
+        self._judge(now)
+
+    def note_seen(self, voter: bytes, voter_host: str, seen: Address, now: float) -> bool:
+        """The peer `voter` at this host has seen us at `seen`; whether this showed that our network has changed."""
+        key = voter + (b"6" if ":" in seen[0] else b"4")
+        old = self._votes.get(key)
+        if old is not None and old.seen == seen and now - old.at < FRESH_SECONDS and not self.is_suspicious:
+            return False  # the usual case costs nothing
+        if is_synthetic(voter_host) or is_synthetic(seen[0]):
+            return False
+        before, was_ipv6 = self._verdict, self._is_ipv6()
+        if self._suspect_since is not None and now - self._suspect_since > FRESH_SECONDS:
+            self._suspect_since = None  # nobody else has seen it
+        is_fixed = before.mapping is not Mapping.DEPENDENT
+        if old is not None and old.seen != seen and (is_fixed or old.seen[0] != seen[0]):
+            if self._suspect_since is None:
+                self._suspect_since, self._good_until = now, old.at
+        self._votes[key] = _Vote(voter_host, seen, now)
+        self._votes.move_to_end(key)
+        if len(self._votes) > VOTES_MAX:
+            self._votes.popitem(last=False)
+        changed = self._suspect_since is not None and self._is_confirmed(self._suspect_since)
+        self._judge(now)
+        crossed = (before.mapping is Mapping.NONE) != (self._verdict.mapping is Mapping.NONE)
+        if before.address is not None and (crossed or was_ipv6 != self._is_ipv6()):
+            changed = True  # what was tested was another network
+            self._forget_tests()
+            self._judge(now)
+        early, self._early = self._early, []
+        for source in early:
+            self._note_untouched(source, now)
+        return changed
+
+    def note_changed(self, now: float) -> None:
+        """The network has changed: nothing that was found out before holds."""
+        self._votes.clear()
+        self.touched.forget_before(now)
+        self._forget_tests()
+        self._judge(now)
+
+    def _forget_tests(self) -> None:
+        self._suspect_since = None
+        self._proved = self._refuted = False
+        self._silent = self._elsewhere_silent = 0
+        self._probers, self._is_elsewhere_promised, self._passes_elsewhere = (), False, False
+
+    def _is_confirmed(self, since: float) -> bool:
+        """Decide a suspicion once CONFIRMING_HOSTS that have voted since agree; a lonely voter is believed."""
+        fresh = {voter: vote for voter, vote in self._votes.items() if vote.at >= since}
+        seen, hosts = _most({vote.host: vote.seen for vote in fresh.values()})
+        if hosts < min(CONFIRMING_HOSTS, len({vote.host for vote in self._votes.values()})):
+            return False
+        self._suspect_since = None
+        if seen == self._verdict.address:
+            return False
+        self._votes = OrderedDict(fresh)
+        self.touched.forget_before(self._good_until)
+        self._forget_tests()
+        return True
+
+    # Probes: the filtering
+
+    def note_sent(self, destination: Address, now: float) -> None:
+        """Something is sent there, so a NAT lets that host's datagrams in."""
+        self.touched.note(destination, now)
+
+    def note_unasked(self, source: Address, now: float) -> None:
+        """Somebody's request came from there; before anybody has seen us, it is kept until it can be judged."""
+        if self._proved or self.touched.has_host(source[0], now):
+            return
+        if not self._votes:
+            self._early = [*self._early, source][:EARLY_MAX]
+        else:
+            self._note_untouched(source, now)
+
+    def begin_try(self) -> None:
+        """Somebody is asked to let us be probed: probes of this try may come before the answer."""
+        self._heard, self._heard_elsewhere = set(), False
+        self._probers, self._is_elsewhere_promised = (), False
+
+    def note_promised(self, probers: Iterable[str], is_elsewhere: bool, now: float) -> None:
+        """These hosts were asked to probe us, and the tester itself from another port; a host sent to before proves nothing."""
+        hosts = tuple(dict.fromkeys(probers))[:PROBERS_MAX]
+        self._probers = tuple(host for host in hosts if host in self._heard or self._is_fair(host, now))
+        self._is_elsewhere_promised = is_elsewhere
+
+    def note_probe(self, source: Address, now: float) -> None:
+        """A probe with the token of a test of ours came from there."""
+        if not self.can_test(source[0]):
+            return
+        if not self.touched.has_host(source[0], now):
+            self._heard.add(source[0])
+            self._note_untouched(source, now)
+        elif not self.touched.has_address(source, now):
+            self._heard_elsewhere = self._passes_elsewhere = True
+            self._elsewhere_silent = 0
+            self._judge(now)
+
+    def end_try(self, now: float) -> None:
+        """All probes of a try should have come by now."""
+        if self._heard & set(self._probers):
+            self._silent = 0
+        else:
+            self._silent += sum(self._is_fair(host, now) for host in self._probers)
+        if self._silent >= (SILENT_NEEDED_WHEN_PROVED if self._proved else SILENT_NEEDED):
+            self._proved, self._refuted, self._silent = False, True, 0
+        if self._is_elsewhere_promised and not self._heard_elsewhere:
+            self._elsewhere_silent += 1
+        self.begin_try()
+        self._judge(now)
+
+    def _note_untouched(self, source: Address, now: float) -> None:
+        if self._counts(source):
+            self._proved, self._refuted, self._silent = True, False, 0
+            self._judge(now)
+
+    def _is_fair(self, host: str, now: float) -> bool:
+        return self._counts((host, 1)) and not self.touched.has_host(host, now)
+
+    def _counts(self, source: Address) -> bool:
+        """Whether what comes from there says anything about whether the world can reach us."""
+        if not self.can_test(source[0]):
+            return False
+        address = self._verdict.address
+        if address is None or self._verdict.mapping is Mapping.NONE:
+            return True
+        if (network_of(address[0]) is None) != (network_of(source[0]) is None):
+            return False  # a neighbour in a private network says nothing about the public one
+        return not any(_is_near(host, source[0]) for host, _port in self._local)
+
+    # The verdict
+
+    def _is_ipv6(self) -> bool:
+        return all(":" in vote.seen[0] for vote in self._votes.values())
+
+    def _judge(self, now: float) -> None:
+        mapping, address = self._find_mapping(now)
+        if self._forced is not None:
+            role = self._forced
+        elif self._proved or self._refuted:
+            role = Role.PEER if self._proved else Role.CLIENT
+        else:
+            role = Role.PEER if address is None or mapping is Mapping.NONE else Role.CLIENT
+        since = self._verdict.since if role is self._verdict.role else now
+        verdict = Verdict(role, mapping, self._find_filtering(), address, self._proved, since)
+        if verdict != self._verdict:
+            self._verdict = verdict
+
+    def _find_filtering(self) -> Filtering:
+        if self._proved:
+            return Filtering.ENDPOINT_INDEPENDENT
+        if self._elsewhere_silent >= ELSEWHERE_SILENT_NEEDED or (self._elsewhere_silent and self._refuted):
+            return Filtering.ADDRESS_AND_PORT_DEPENDENT
+        return Filtering.ADDRESS_DEPENDENT if self._refuted and self._passes_elsewhere else Filtering.UNKNOWN
+
+    def _find_mapping(self, now: float) -> tuple[Mapping, Address | None]:
+        ipv6 = self._is_ipv6()
+        votes = [
+            vote for vote in self._votes.values() if (":" in vote.seen[0]) == ipv6 and now - vote.at < VOTE_SECONDS
+        ]
+        inside = {vote.host: vote.seen for vote in votes if vote.seen in self._local}
+        outside = {vote.host: vote.seen for vote in votes if vote.seen not in self._local}
+        if not inside and not outside:
+            return (self._verdict.mapping, self._verdict.address) if self._votes else (Mapping.UNKNOWN, None)
+        if inside and len(outside) < CONFIRMING_HOSTS and len(outside) < len(inside):
+            return Mapping.NONE, _most(inside)[0]
+        address, agreeing = _most(outside or inside)
+        if not outside:
+            return Mapping.NONE, address
+        if len(outside) < CONFIRMING_HOSTS:
+            return Mapping.UNKNOWN, address
+        independent = 2 * agreeing > len(outside)
+        return (Mapping.ENDPOINT_INDEPENDENT if independent else Mapping.DEPENDENT), address
+
+
+def same_but_since(one: Verdict, other: Verdict) -> bool:
+    """Whether two verdicts say the same."""
+    return replace(one, since=other.since) == other
+
+
+def _most(votes: dict[str, Address]) -> tuple[Address | None, int]:
+    """The address that most hosts have seen, and how many have."""
+    best = Counter(votes.values()).most_common(1)
+    return best[0] if best else (None, 0)
+
+
+def _is_near(host: str, other: str) -> bool:
+    """Whether two hosts are in one /24, or one /64."""
+    if (":" in host) != (":" in other):
+        return False
+    separator, parts = (":", 4) if ":" in host else (".", 3)
+    return host.split(separator)[:parts] == other.split(separator)[:parts]

@@ -1,0 +1,57 @@
+"""Sockets that tests of reachability need beside the port: one to probe from elsewhere, and those that tell our own hosts."""
+
+import contextlib
+import socket
+from collections.abc import Iterable, Sequence
+
+from p2psip.base.core import Address, is_synthetic
+
+WILDCARDS = ("0.0.0.0", "::")
+DESTINATIONS_MAX = 16
+
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_OUTSIDE = {"0.0.0.0": ("192.0.2.1", 9), "::": ("2001:db8::1", 9)}
+
+
+def send_from_elsewhere(data: bytes, destination: Address, bound: Sequence[Address]) -> None:
+    """Send one datagram from a throw-away socket: from the host of the port that is bound, but another port (RFC 5780 §7.2)."""
+    family = _family(destination[0])
+    host = next((host for host, _port in bound if _family(host) == family), None)
+    if host is None or is_synthetic(destination[0]):
+        return
+    with contextlib.suppress(OSError, OverflowError), socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.bind((host, 0))
+        sock.sendto(data, destination)
+
+
+def own_addresses(bound: Sequence[Address], destinations: Iterable[Address]) -> tuple[Address, ...]:
+    """The addresses that a bound port has, as seen by who is sent something.
+
+    For a wildcard: loopback, and the hosts that the kernel would send from towards `destinations` and towards the outside.
+    """
+    own: dict[Address, None] = {}
+    towards = [address for address in destinations if not is_synthetic(address[0])][:DESTINATIONS_MAX]
+    for host, port in bound:
+        if host not in WILDCARDS:
+            own[host, port] = None
+            continue
+        family = _family(host)
+        own[_LOOPBACK[host], port] = None
+        for destination in [_OUTSIDE[host], *(address for address in towards if _family(address[0]) == family)]:
+            source = _source_towards(family, destination)
+            if source is not None:
+                own[source, port] = None
+    return tuple(own)
+
+
+def _source_towards(family: socket.AddressFamily, destination: Address) -> str | None:
+    """The host that a datagram would come from; nothing is sent."""
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.connect(destination)
+        return str(sock.getsockname()[0])
+    return None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
