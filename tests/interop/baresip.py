@@ -42,7 +42,6 @@ class Baresip:
                 for event in self.events:
                     if event.get("type") == kind:
                         return event
-                self._changed = trio.Event()
                 await self._changed.wait()
 
     def recordings(self, direction: str) -> list[Path]:
@@ -61,6 +60,7 @@ class Baresip:
                 self.events.append(json.loads(rest[: int(size)]))
                 data = rest[int(size) + 1 :]
                 self._changed.set()
+                self._changed = trio.Event()
 
 
 def _new_socket() -> socket.socket:
