@@ -1,5 +1,7 @@
 """One call between two houses of a town: who heard whom, over which path, how soon."""
 
+import contextlib
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import trio
 
 from media.tones import energy_share
 from media.wav import read_wav
+from p2psip.base.errors import RemoteError
 from tests.interop.baresip import Baresip
 from tests.nat.expected import can_be_direct
 from tests.nat.town import House
@@ -15,6 +18,7 @@ from tests.nat.town import House
 TALK_SECONDS = 2.5
 ESTABLISHED_SECONDS_MAX = 10.0
 CLOSED_SECONDS_MAX = 5.0
+WRITTEN_SECONDS_MAX = 1.0
 SHARE_MIN = 0.95
 SETTLE_SAMPLES = 1_600
 HEARD_SECONDS_MIN = 1.0
@@ -85,10 +89,8 @@ async def talk(caller: House, callee: House, *, seconds: float = TALK_SECONDS) -
     with trio.move_on_after(CLOSED_SECONDS_MAX):
         for phone in (caller.phone, callee.phone) if not trouble else ():
             await phone.wait_for("CALL_CLOSED")
-    heard = [
-        _heard(_recordings(me.phone) - old, other.hertz)
-        for me, other, old in ((caller, callee, before[0]), (callee, caller, before[1]))
-    ]
+    by_caller = await _heard(caller, before[0], callee.hertz)
+    by_callee = await _heard(callee, before[1], caller.hertz)
     records = await _last_record(caller), await _last_record(callee)
     path = _node_end(records[0]).get("path", {})
     return Talk(
@@ -98,8 +100,8 @@ async def talk(caller: House, callee: House, *, seconds: float = TALK_SECONDS) -
         _two_way(*records),
         str(path.get("way", "none")),
         str(path.get("remote", "")),
-        heard[0],
-        heard[1],
+        by_caller,
+        by_callee,
         trouble,
     )
 
@@ -128,12 +130,18 @@ def _recordings(phone: Baresip) -> set[Path]:
     return set(phone.recordings("dec"))
 
 
-def _heard(recordings: set[Path], hertz: int) -> Heard:
-    if len(recordings) != 1:
-        return Heard()
-    samples = read_wav(next(iter(recordings)))[SETTLE_SAMPLES:]
-    samples = samples[: len(samples) // 80 * 80]
-    return Heard(len(samples) / SAMPLES_PER_SECOND, energy_share(samples, float(hertz)))
+async def _heard(house: House, old: set[Path], hertz: int) -> Heard:
+    """What the newest recording holds; nothing when it is not written soon after the call, or is empty."""
+    with trio.move_on_after(WRITTEN_SECONDS_MAX):
+        while True:
+            new = _recordings(house.phone) - old
+            with contextlib.suppress(RemoteError):
+                samples = read_wav(new.pop())[SETTLE_SAMPLES:] if len(new) == 1 else array("h")
+                if samples:
+                    samples = samples[: len(samples) // 80 * 80]
+                    return Heard(len(samples) / SAMPLES_PER_SECOND, energy_share(samples, float(hertz)))
+            await trio.sleep(0.1)
+    return Heard()
 
 
 async def _last_record(house: House) -> dict[str, Any]:
