@@ -12,6 +12,8 @@ import typer
 
 from p2psip.app.control import NoNodeError, ask
 from p2psip.app.demo import run_demo
+from p2psip.app.doctor import can_be_called
+from p2psip.app.examination import read_facts
 from p2psip.app.hosting import host_overlay, make_invite_link, revoke_person
 from p2psip.app.joining import join_overlay
 from p2psip.app.logs import set_up_logging
@@ -23,10 +25,13 @@ from p2psip.app.show import Printer
 from p2psip.app.state import State
 from p2psip.app.views import (
     show_call,
+    show_call_media,
     show_call_record,
     show_calls,
+    show_examination,
     show_lookup,
     show_new_phone,
+    show_no_node,
     show_outcome,
     show_phones,
     show_status,
@@ -237,6 +242,26 @@ def calls(
         show_calls(shared.printer, trio.run(ask, shared.home, "calls"))
     else:
         show_call_record(shared.printer, trio.run(partial(ask, shared.home, "call", number=number)))
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    number: Annotated[int | None, typer.Option("--call", help="Look at the audio of this call instead.")] = None,
+) -> None:
+    """Say what NAT this is, what works, and whether this node can be called: exit code 1 if not, 2 if no node runs."""
+    shared = _context(context)
+    try:
+        if number is not None:
+            show_call_media(shared.printer, trio.run(partial(ask, shared.home, "call", number=number)))
+            return
+        facts = read_facts(trio.run(ask, shared.home, "doctor"))
+    except NoNodeError as error:
+        show_no_node(shared.printer, str(error))
+        raise typer.Exit(2) from error
+    show_examination(shared.printer, facts)
+    if not can_be_called(facts):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,8 +1,10 @@
 """What a running node answers to the command line over its control socket: facts as JSON values, no words."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from p2psip.app.examination import doctor_facts
 from p2psip.base.core import address_text
 from p2psip.base.errors import RemoteError
 from p2psip.sip.uri import SipUri
@@ -26,6 +28,7 @@ class NodeCommands:
             "lend": self._lend,
             "calls": self._calls,
             "call": self._call,
+            "doctor": self._doctor,
         }
 
     async def _status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +67,9 @@ class NodeCommands:
         if found is None:
             raise RemoteError(f"there is no call number {number}; `p2psip calls` lists those that are kept", status=404)
         return found
+
+    async def _doctor(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        return asdict(await doctor_facts(self._node))
 
     async def _lookup(self, arguments: dict[str, Any]) -> dict[str, Any]:
         node = self._node

@@ -2,12 +2,21 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from p2psip.app.doctor import DoctorFacts, Finding, can_be_called, findings
 from p2psip.app.phones import NewPhone
 from p2psip.app.show import Printer, literal
 from p2psip.app.state import Phone
 from p2psip.base.core import address_text
+
+_MARKS = {
+    "good": "[green] ok [/]",
+    "note": "[cyan]note[/]",
+    "warning": "[yellow]warn[/]",
+    "problem": "[bold red]FAIL[/]",
+}
 
 
 def show_new_phone(printer: Printer, new: NewPhone, server: tuple[str, int]) -> None:
@@ -115,22 +124,21 @@ def show_ladder(printer: Printer, ladder: Sequence[Mapping[str, Any]]) -> None:
 
 
 def show_calls(printer: Printer, calls: Sequence[Mapping[str, Any]]) -> None:
-    """The calls of the last time, oldest first."""
-    headings = ("number", "began", "from", "to", "state", "for", "why it ended", "audio")
-    rows = [
-        (
-            each["number"],
-            time.strftime("%H:%M:%S", time.localtime(each["started"])),
-            each["caller"],
-            each["callee"],
-            each["state"] if each["status"] is None else f"{each['state']} ({each['status']})",
-            f"{each['seconds']:.0f} s",
-            each["cause"],
-            each["audio"],
-        )
-        for each in calls
-    ]
-    printer.answer(calls, lambda: printer.rows("Calls", headings, rows) if rows else printer.text("no calls yet"))
+    """The calls of the last time, oldest first, each in a line or two."""
+
+    def for_a_person() -> None:
+        for each in calls:
+            began = time.strftime("%H:%M:%S", time.localtime(each["started"]))
+            state = each["state"] if each["status"] is None else f"{each['state']} ({each['status']})"
+            why = f": {each['cause']}" if each["cause"] else ""
+            line = f"{began} {each['caller']} to {each['callee']}: {state}, {each['seconds']:.0f} s{why}"
+            printer.text(f"[bold]{each['number']:>4}[/] {literal(line)}")
+            if each["audio"]:
+                printer.text(f"     {literal(each['audio'])}")
+        if not calls:
+            printer.text("no calls yet")
+
+    printer.answer(calls, for_a_person)
 
 
 def show_call_record(printer: Printer, record: Mapping[str, Any]) -> None:
@@ -151,23 +159,59 @@ def show_media(printer: Printer, media: Mapping[str, Any]) -> None:
     if not media:
         printer.text("no media: the call was never connected")
         return
-    headings = ("end", "expected", "really from", "sent to", "received", "sent", "refused", "missing")
-    rows = []
     for end in media["ends"]:
         path = end["path"]
         if end["kind"] == "node":
-            places = (path.get("way"), path.get("remote"), path.get("remote"))
+            places = f"{path.get('way') or 'no way found'} to {path.get('remote') or '-'}"
         else:
-            places = (path.get("announced"), path.get("heard_from"), path.get("sent_to"))
-        counts = (end["received"], end["sent"], end["refused"], end["missing"])
-        rows.append((end["name"], *("-" if place is None else place for place in places), *counts))
-    printer.rows("Media (packets; expected and actual RTP addresses)", headings, rows)
+            expected, actual = path.get("announced") or "-", path.get("heard_from") or "nowhere"
+            places = f"expected from {expected}, came from {actual}, sent to {path.get('sent_to') or '-'}"
+        counts = ", ".join(f"{name} {end[name]}" for name in ("received", "sent", "refused", "missing"))
+        printer.text(literal(f"{end['name']}: {places}; packets: {counts}"))
     for each in media["directions"]:
         wait = each["first_audio_ms"]
         first = "" if wait is None else f", first packet {wait:.0f} ms after the answer"
         why = f": {each['cause']}" if each["cause"] else ""
         printer.text(literal(f"{each['source']} to {each['sink']}: {each['state']}{first}{why}"))
     printer.text(f"[bold]{literal(media['verdict'])}[/]")
+
+
+def show_examination(printer: Printer, facts: DoctorFacts) -> None:
+    """What the doctor found, each with what to do about it."""
+    found = findings(facts)
+    answer = {
+        "can_be_called": can_be_called(facts),
+        "findings": [asdict(each) for each in found],
+        "facts": asdict(facts),
+    }
+
+    def for_a_person() -> None:
+        for each in found:
+            printer.text(f"{_MARKS[each.severity]} {literal(each.sentence)}")
+            if each.advice:
+                printer.text(f"      [bold]{literal(each.advice)}[/]")
+
+    printer.answer(answer, for_a_person)
+
+
+def show_no_node(printer: Printer, words: str) -> None:
+    """The doctor has no patient."""
+    finding = Finding("node", "problem", "No node runs here, so that nobody can call.", words)
+    answer = {"can_be_called": False, "findings": [asdict(finding)], "facts": None}
+    printer.answer(
+        answer, lambda: printer.text(f"{_MARKS['problem']} {finding.sentence}\n      [bold]{literal(words)}[/]")
+    )
+
+
+def show_call_media(printer: Printer, record: Mapping[str, Any]) -> None:
+    """The media of one call: expected and actual addresses, and the cause when somebody is not heard."""
+    facts = {name: record[name] for name in ("number", "caller", "callee", "state", "cause", "media")}
+
+    def for_a_person() -> None:
+        printer.text(f"Call {record['number']} from {literal(record['caller'])} to {literal(record['callee'])}")
+        show_media(printer, record["media"])
+
+    printer.answer(facts, for_a_person)
 
 
 def _short(value: Any) -> Any:

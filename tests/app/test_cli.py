@@ -33,6 +33,7 @@ COMMANDS = [
     "lookup",
     "call",
     "calls",
+    "doctor",
     "message",
     "demo",
 ]
