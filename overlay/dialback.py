@@ -60,6 +60,7 @@ class DialBack:
         self._delay = RETEST_SOON_SECONDS
         self._asked_around = 0.0
         self._told: Verdict = reach.verdict
+        self._role_told = reach.verdict.role
         self.tests_done = 0
 
     def serve(self, members: Members, holder: Holder, send: Send) -> dict[int, Method]:
@@ -237,16 +238,15 @@ class DialBack:
 
     def _tell(self, now: float) -> None:
         verdict = self._reach.verdict
-        if verdict is self._told:
-            return
-        before, self._told = self._told, verdict
-        if same_but_since(before, verdict):
-            return
-        if before.role is not verdict.role:
+        if verdict is not self._told:
+            before, self._told = self._told, verdict
+            if not same_but_since(before, verdict):
+                self._emit(VerdictChanged(verdict))
+        if verdict.role is not self._role_told and not self._is_running:  # else nobody would be left to prove anything
+            self._role_told = verdict.role
             contacts = list(self._table)
             for contact in self._chance.sample(contacts, min(TOLD_AT_ONCE_MAX, len(contacts))):
                 self._ask(contact, PING, [], _ignore, now)
-        self._emit(VerdictChanged(verdict))
 
 
 def _ignore(_contact: Contact, _answer: Answer | None) -> None:

@@ -6,8 +6,8 @@ endpoint-independent filtering, one from another port of a host that something w
 
 **Role.** PROVED reachable, by a probe (or a request of its own will) from a host that nothing was sent to in the last
 UNTOUCHED_SECONDS: PEER. Refuted, for SILENT_NEEDED probers stayed silent: CLIENT. Nobody could test: PEER if the address seen is
-one of our own (LAN, loopback, public) or nobody has seen us yet, else CLIENT. A verdict stands until a test says otherwise
-or the network changes; a test that could prove nothing changes nothing. A setting may force the role.
+one of our own (LAN, loopback, public), else CLIENT; a node that nobody has seen yet is a PEER. A verdict stands until a test
+says otherwise or the network changes; a test that could prove nothing changes nothing. A setting may force the role.
 
 Evidence counts in one address family only (IPv4 if any IPv4 host has seen us), never through relays or streams, and never
 from our own local network when we are seen elsewhere. This file decides; `overlay.dialback` asks.
@@ -200,10 +200,8 @@ class Reachability:
         before, was_ipv6 = self._verdict, self._is_ipv6()
         if self._suspect_since is not None and now - self._suspect_since > FRESH_SECONDS:
             self._suspect_since = None  # nobody else has seen it
-        is_fixed = before.mapping is not Mapping.DEPENDENT
-        if old is not None and old.seen != seen and (is_fixed or old.seen[0] != seen[0]):
-            if self._suspect_since is None:
-                self._suspect_since, self._good_until = now, old.at
+        if old is not None and self._suspect_since is None and self._has_moved(old.seen, seen):
+            self._suspect_since, self._good_until = now, old.at
         self._votes[key] = _Vote(voter_host, seen, now)
         self._votes.move_to_end(key)
         if len(self._votes) > VOTES_MAX:
@@ -219,6 +217,10 @@ class Reachability:
         for source in early:
             self._note_untouched(source, now)
         return changed
+
+    def _has_moved(self, old: Address, seen: Address) -> bool:
+        """Whether one voter's two views mean another network; an address-dependent NAT changes ports all the time."""
+        return old[0] != seen[0] or (old != seen and self._verdict.mapping is not Mapping.DEPENDENT)
 
     def note_changed(self, now: float) -> None:
         """The network has changed: nothing that was found out before holds."""
@@ -328,8 +330,10 @@ class Reachability:
             role = self._forced
         elif self._proved or self._refuted:
             role = Role.PEER if self._proved else Role.CLIENT
+        elif address is None:
+            role = self._verdict.role  # nobody has seen us: a PEER at first, later what we were before
         else:
-            role = Role.PEER if address is None or mapping is Mapping.NONE else Role.CLIENT
+            role = Role.PEER if mapping is Mapping.NONE else Role.CLIENT
         since = self._verdict.since if role is self._verdict.role else now
         verdict = Verdict(role, mapping, self._find_filtering(), address, self._proved, since)
         if verdict != self._verdict:
