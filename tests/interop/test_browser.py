@@ -2,6 +2,7 @@
 
 from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -9,9 +10,14 @@ import trio
 from media.g711 import PCMU, decode, encode
 from media.rtp import RtpPacket, is_rtcp
 from media.tones import energy_share, tone
+from media.turn.service import TurnService
+from media.turn.settings import TurnSettings
 from p2psip.base.chance import Chance
 from p2psip.calls.descriptions import Audio
 from p2psip.calls.ends import OverlayEnd
+from p2psip.net.clock import Clock
+from p2psip.net.port import NodePort
+from p2psip.net.streams import StreamLinks
 from tests.interop.browser import browser
 from tests.media.plane import open_nodes
 
@@ -52,11 +58,11 @@ async def speak(end: OverlayEnd) -> None:
         await trio.sleep(0.02)
 
 
-@pytest.mark.parametrize("browser_offers", [False, True], ids=["we offer", "the browser offers"])
-async def test_audio_passes_both_ways(tmp_path: Path, browser_offers: bool) -> None:
-    async with open_nodes(1) as (node,), browser(tmp_path / "chromium", THEIRS_HERTZ) as phone:
+async def call(folder: Path, connection: dict[str, Any], browser_offers: bool) -> dict[str, Any]:
+    """A call with the browser, audio proved both ways; what the page says of its path."""
+    async with open_nodes(1) as (node,), browser(folder / "chromium", THEIRS_HERTZ) as phone:
         end, ear = OverlayEnd(node.media, Chance.system()), Ear()
-        await phone.tell("settings", {"connection": {}, "offers": browser_offers})
+        await phone.tell("settings", {"connection": connection, "offers": browser_offers})
         if browser_offers:
             end.take((await phone.hear("local")).encode(), is_offer=True)
             await phone.tell("remote", end.write(OFFER, is_offer=False).decode())
@@ -72,5 +78,32 @@ async def test_audio_passes_both_ways(tmp_path: Path, browser_offers: bool) -> N
             nursery.cancel_scope.cancel()
         end.close()
     assert abs(heard["hertz"] - OURS_HERTZ) < HERTZ_APART_MAX
-    assert (heard["local"], heard["remote"]) == ("host", "host")
     assert energy_share(ear.samples[-8_000:], THEIRS_HERTZ) >= SHARE_NEEDED
+    return dict(heard)
+
+
+@pytest.mark.parametrize("browser_offers", [False, True], ids=["we offer", "the browser offers"])
+async def test_audio_passes_both_ways(tmp_path: Path, browser_offers: bool) -> None:
+    heard = await call(tmp_path, {}, browser_offers)
+    assert (heard["local"], heard["remote"]) == ("host", "host")
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_our_super_node_relays_for_a_browser(tmp_path: Path, transport: str) -> None:
+    settings = TurnSettings(allows_private=True)
+    async with trio.open_nursery() as nursery:
+        port, clock = NodePort.bind(["127.0.0.1"], 0), Clock()
+        links = StreamLinks(port)
+        turn = TurnService(port, clock, Chance.system(), settings, b"secret", "home.example", peer_of=links.peer_of)
+        links.on_closed(turn.stream_closed)
+        port.route(0, 3, turn.receive_stun)
+        for service in (port, links, turn):
+            await nursery.start(service.run)
+        await links.listen("127.0.0.1", port.number)
+        grant = turn.grant("browser")
+        url = f"turn:127.0.0.1:{port.number}?transport={transport}"
+        server = {"urls": [url], "username": grant.username, "credential": grant.password}
+        heard = await call(tmp_path, {"iceServers": [server], "iceTransportPolicy": "relay"}, browser_offers=True)
+        assert heard["local"] == "relay"
+        assert turn.statistics()["packets"] > HEARD_PACKETS
+        nursery.cancel_scope.cancel()
