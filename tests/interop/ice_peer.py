@@ -1,8 +1,8 @@
 """A SIP endpoint of our own stack with ICE and DTLS-SRTP towards a phone: what baresip is called with.
 
-`python -m tests.interop.ice_peer OUR_HOST PHONE_HOST SIP_PORT SPOKEN_HERTZ EXPECTED_HERTZ` calls
-the phone, speaks one tone for five seconds, and prints one JSON line: the answer's status, the share of
-the energy heard at the other tone, the path. It runs in a namespace of a test.
+`python -m tests.interop.ice_peer OUR_HOST PHONE_HOST SIP_PORT SPOKEN_HERTZ EXPECTED_HERTZ [SECRET]` calls the phone from
+port MEDIA_PORT, speaks one tone for five seconds, and prints one JSON line: the share of the energy heard at the other tone,
+the path, the packets relayed. With a SECRET it is a relay server at TURN_PORT, too. It runs in a namespace of a test.
 """
 
 import json
@@ -16,6 +16,8 @@ from media.g711 import PCMU, decode, encode
 from media.rtp import RtpPacket, is_rtcp
 from media.service import MediaService
 from media.tones import energy_share, tone
+from media.turn.service import TurnService
+from media.turn.settings import TurnSettings
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.calls.descriptions import Audio
@@ -28,15 +30,18 @@ from p2psip.sip.headers import NameAddr
 from p2psip.sip.service import SipService
 from p2psip.sip.uri import SipUri
 
+MEDIA_PORT, TURN_PORT = 20_500, 3_478
+REALM = "home.example"
 SPOKEN_SECONDS = 5.0
 ANSWER_SECONDS_MAX = 20.0
 OFFER = Audio(("0",), (("rtpmap", "0 PCMU/8000"),))
 
 
-async def call(host: str, phone: Address, spoken: float, expected: float) -> dict[str, Any]:
+async def call(host: str, phone: Address, spoken: float, expected: float, secret: str) -> dict[str, Any]:
     """One call from `host` to the phone; what came of it."""
     clock, chance = Clock(), Chance.system()
-    port = NodePort.bind([host], 0)
+    port, turn_port = NodePort.bind([host], MEDIA_PORT), NodePort.bind([host], TURN_PORT)
+    turn = TurnService(turn_port, clock, chance, TurnSettings(allows_private=True), secret.encode(), REALM)
     media = MediaService(port=port, clock=clock, chance=chance, phone_host=host, rtp_ports=(20_000, 20_100))
     sip = SipService(clock.now, chance)
     heard: array[int] = array("h")
@@ -48,6 +53,10 @@ async def call(host: str, phone: Address, spoken: float, expected: float) -> dic
     async with trio.open_nursery() as nursery:
         for service in (port, media, sip):
             await nursery.start(service.run)
+        if secret:
+            turn_port.route(0, 3, turn.receive_stun)
+            await nursery.start(turn_port.run)
+            await nursery.start(turn.run)
         local = await sip.listen_udp(host, 0)
         flow = await sip.connect("udp", phone)
         end, contact = OverlayEnd(media, chance), f"<sip:test@{host}:{local[1]}>"
@@ -77,7 +86,8 @@ async def call(host: str, phone: Address, spoken: float, expected: float) -> dic
         sip.start(dialog.request("BYE"), flow)
         await trio.sleep(0.2)
         nursery.cancel_scope.cancel()
-    return {"status": 200, "share": energy_share(heard[-8_000:], expected), "path": end.leg.path()}
+    share = energy_share(heard[-8_000:], expected)
+    return {"share": share, "path": end.leg.path(), "relayed": turn.statistics()["packets"]}
 
 
 def _with_default(description: bytes, default: Address) -> bytes:
@@ -96,8 +106,9 @@ async def _speak(end: OverlayEnd, hertz: float) -> None:
 
 def main() -> None:
     """See the module."""
-    host, sip_host, sip_port, spoken, expected = sys.argv[1:6]
-    print(json.dumps(trio.run(call, host, (sip_host, int(sip_port)), float(spoken), float(expected))))
+    host, sip_host, sip_port, spoken, expected, *secrets = sys.argv[1:]
+    report = trio.run(call, host, (sip_host, int(sip_port)), float(spoken), float(expected), "".join(secrets))
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

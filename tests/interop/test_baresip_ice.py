@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from media.tones import energy_share, tone
 from media.wav import read_wav, write_wav
+from p2psip.base.grants import make_grant
 from tests.interop.baresip import MODULE_FOLDERS
+from tests.interop.ice_peer import MEDIA_PORT, REALM, TURN_PORT
 from tests.interop.programs import program
 from tests.nat.namespaces import Namespace, make_namespaces, random_prefix, remove_namespaces, root_ip
 
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.interop
 OURS, THEIRS, SIP_PORT = "10.77.0.1", "10.77.0.2", 5070
 OURS_HERTZ, THEIRS_HERTZ = 440.0, 700.0
 SHARE_NEEDED = 0.95
+SECRET, RELAYED_PACKETS = "a-secret", 200
 SECONDS_MAX = 40.0
 MODULES = ("g711", "aubridge", "aufile", "sndfile", "uuid", "stun", "turn", "ice", "srtp", "dtls_srtp")
 APPLICATIONS = ("account", "menu")  # after the modules whose names an account may say
@@ -42,8 +46,8 @@ def link() -> Iterator[tuple[Namespace, Namespace]]:
 
 
 @contextmanager
-def baresip_with_ice(where: Namespace, folder: Path) -> Iterator[None]:
-    """A baresip that answers by itself and speaks THEIRS_HERTZ."""
+def baresip_with_ice(where: Namespace, folder: Path, *options: str) -> Iterator[None]:
+    """A baresip that answers by itself and speaks THEIRS_HERTZ; `options` of its account."""
     write_wav(folder / "speech.wav", tone(THEIRS_HERTZ, 60.0))
     modules = next(path for path in MODULE_FOLDERS if Path(path).is_dir())
     lines = [
@@ -60,8 +64,8 @@ def baresip_with_ice(where: Namespace, folder: Path) -> Iterator[None]:
         *(f"module_app {name}.so" for name in APPLICATIONS),
     ]
     (folder / "config").write_text("\n".join(lines) + "\n")
-    options = "regint=0;answermode=auto;medianat=ice;mediaenc=dtls_srtp;audio_codecs=PCMU"
-    (folder / "accounts").write_text(f"<sip:phone@{THEIRS}>;{options}\n")
+    usual = ("regint=0", "answermode=auto", "medianat=ice", "mediaenc=dtls_srtp", "audio_codecs=PCMU")
+    (folder / "accounts").write_text(f"<sip:phone@{THEIRS}>;{';'.join([*usual, *options])}\n")
     (folder / "contacts").write_text("")
     command = [*where.prefix, program("baresip"), "-f", str(folder)]
     with (folder / "log").open("wb") as log:
@@ -77,15 +81,32 @@ def baresip_with_ice(where: Namespace, folder: Path) -> Iterator[None]:
         process.communicate(timeout=SECONDS_MAX)
 
 
-def test_audio_passes_both_ways(link: tuple[Namespace, Namespace], tmp_path: Path) -> None:
-    us, them = link
-    with baresip_with_ice(them, tmp_path):
-        words = [OURS, THEIRS, str(SIP_PORT), str(OURS_HERTZ), str(THEIRS_HERTZ)]
-        command = [*us.prefix, sys.executable, "-m", "tests.interop.ice_peer", *words]
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS_MAX, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-    report = json.loads(done.stdout)
-    (recording,) = tmp_path.glob("dump-*-dec.wav")
+def call(us: Namespace, folder: Path, *secret: str) -> dict[str, Any]:
+    """Call baresip, and prove audio both ways."""
+    words = [OURS, THEIRS, str(SIP_PORT), str(OURS_HERTZ), str(THEIRS_HERTZ), *secret]
+    command = [*us.prefix, sys.executable, "-m", "tests.interop.ice_peer", *words]
+    done = subprocess.run(command, capture_output=True, timeout=SECONDS_MAX, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    report: dict[str, Any] = json.loads(done.stdout)
+    (recording,) = folder.glob("dump-*-dec.wav")
     heard = read_wav(recording)
     assert report["share"] >= SHARE_NEEDED
     assert energy_share(heard[-16_000:-8_000], OURS_HERTZ) >= SHARE_NEEDED
+    return report
+
+
+def test_audio_passes_both_ways(link: tuple[Namespace, Namespace], tmp_path: Path) -> None:
+    us, them = link
+    with baresip_with_ice(them, tmp_path):
+        assert call(us, tmp_path)["relayed"] == 0
+
+
+def test_our_super_node_relays_for_baresip(link: tuple[Namespace, Namespace], tmp_path: Path) -> None:
+    us, them = link
+    grant = make_grant(SECRET.encode(), "baresip", REALM, time.time(), 600, ())
+    us.nft(
+        f"table ip direct {{ chain no {{ type filter hook input priority 0; ip saddr {THEIRS} udp dport {MEDIA_PORT} drop; }}; }}"
+    )
+    server = f'stunserver="turn:{OURS}:{TURN_PORT}"'
+    with baresip_with_ice(them, tmp_path, server, f'stunuser="{grant.username}"', f'stunpass="{grant.password}"'):
+        assert call(us, tmp_path, SECRET)["relayed"] > RELAYED_PACKETS
