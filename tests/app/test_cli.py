@@ -231,6 +231,13 @@ async def test_an_afternoon_at_the_command_line(network: LocalNetwork) -> None:
         assert (report["status"], report["recording"], report["ended_by"]) == (200, str(recording), "us")
     assert energy_share(read_wav(recording)[2000:10_000], 800.0) > 0.9
     assert energy_share(heard[0].heard[2000:10_000], 500.0) > 0.9
+    (brief,) = await network.command(alice.home, "calls")
+    record = await network.command(alice.home, "calls", str(brief["number"]))
+    assert record["media"]["verdict"] == brief["audio"] == "audio flows both ways"
+    assert [end["kind"] for end in record["media"]["ends"]] == ["phone", "node"]
+    assert record["media"]["ends"][0]["path"]["heard_from"] == record["media"]["ends"][0]["path"]["announced"]
+    shown = await network.command(alice.home, "doctor", "--call", str(brief["number"]))
+    assert shown["media"] == record["media"]
     with pytest.raises(ProcessFailed):
         await network.command(alice.home, "call", "nobody")
     with pytest.raises(ProcessFailed):
