@@ -115,7 +115,9 @@ class OverlayService:
         others = [known for known in [*introducers, *self._remembered.load()] if known[0] != self.peer.node_key.public]
         local = own_addresses(self._port.local, [address for _node_key, address in others])
         self.peer.reach.note_local(local, self._clock.now())
-        await self._greet(others[:GREETED_FIRST_MAX], GREETED_FIRST_SECONDS if others[GREETED_FIRST_MAX:] else JOIN_SECONDS_MAX)
+        await self._greet(
+            others[:GREETED_FIRST_MAX], GREETED_FIRST_SECONDS if others[GREETED_FIRST_MAX:] else JOIN_SECONDS_MAX
+        )
         if not len(self.peer.table):
             await self._greet(others[GREETED_FIRST_MAX:], JOIN_SECONDS_MAX)
         await self._wait_for_test()  # while most hosts have been sent nothing, so that they can prove who reaches us
@@ -250,6 +252,7 @@ class OverlayService:
                 self._verdict_hook(verdict)
             case Tested():
                 self._tested.set()
+                self._tested = trio.Event()
             case Transmit():
                 raise AssertionError("the driver sends datagrams by itself")
 
@@ -266,7 +269,6 @@ class OverlayService:
         self._driver.pump()
         with trio.move_on_after(TEST_SECONDS_MAX if len(self.peer.table) else 0):
             while not self.peer.dialback.is_settled:
-                self._tested = trio.Event()
                 await self._tested.wait()
 
     async def _wait(self, number: int) -> LookupDone | StoreDone:
