@@ -12,7 +12,7 @@ from typing import Any
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact, pack_host, unpack_host
 from overlay.crossing import Surroundings
-from overlay.events import ProbeElsewhere, Tested, VerdictChanged
+from overlay.events import ProbeElsewhere, ReachTested, VerdictChanged
 from overlay.frame import FrameBox
 from overlay.holder import Holder, Method
 from overlay.members import Members
@@ -216,7 +216,7 @@ class DialBack:
             self._delay = RETEST_SOON_SECONDS
         self._timers.set("test", now + self._chance.uniform(0.8, 1.2) * seconds)
         self._tell(now)
-        self._emit(Tested())
+        self._emit(ReachTested())
 
     def _choose(self) -> Contact | None:
         fit = [contact for contact in self._table if self._reach.can_test(contact.address[0])]

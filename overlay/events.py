@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from overlay.contact import Contact
 from overlay.lookup import Authored
 from overlay.reachability import Verdict
+from overlay.rpc import Answer
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.core import Address, Transmit
 
@@ -69,7 +70,7 @@ class VerdictChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class ReachTested:
     """A test of who can reach us has ended."""
 
 
@@ -78,12 +79,21 @@ class RendezvousChanged:
     """The super-nodes that keep flows to us are others now (`Peer.rendezvous`)."""
 
 
+@dataclass(frozen=True, slots=True)
+class RequestDone:
+    """The request `number` has ended: with an answer, or with none."""
+
+    number: int
+    answer: Answer | None
+
+
 Output = (
-    RendezvousChanged
+    RequestDone
+    | RendezvousChanged
     | Transmit
     | ProbeElsewhere
     | VerdictChanged
-    | Tested
+    | ReachTested
     | LookupDone
     | StoreDone
     | MessageArrived

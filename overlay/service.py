@@ -14,8 +14,8 @@ from overlay.events import (
     Output,
     PeerJoined,
     ProbeElsewhere,
+    ReachTested,
     StoreDone,
-    Tested,
     VerdictChanged,
 )
 from overlay.found import Found, read_found
@@ -250,7 +250,7 @@ class OverlayService:
                 send_from_elsewhere(data, destination, self._port.local)
             case VerdictChanged(verdict):
                 self._verdict_hook(verdict)
-            case Tested():
+            case ReachTested():
                 self._tested.set()
                 self._tested = trio.Event()
             case Transmit():

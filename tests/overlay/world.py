@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from overlay.events import LookupDone, Output, ProbeElsewhere, StoreDone, Tested, VerdictChanged
+from overlay.events import LookupDone, Output, ProbeElsewhere, ReachTested, StoreDone, VerdictChanged
 from overlay.membership import Membership
 from overlay.peer import Peer
 from overlay.reachability import Role, Verdict
@@ -176,7 +176,7 @@ class World:
                 self.send(node, output.destination, output.data, port=ELSEWHERE_PORT)
             elif isinstance(output, VerdictChanged):
                 node.verdicts.append(output.verdict)
-            elif not isinstance(output, Tested):
+            elif not isinstance(output, ReachTested):
                 node.events.append(output)
         deadline = node.peer.poll_timeout()
         if deadline is not None and (node.planned is None or deadline < node.planned):
