@@ -13,7 +13,8 @@ PACKET_BYTES_ADDED = 28
 class Allowance:
     """A token bucket that costs a comparison and a subtraction as long as it is not empty.
 
-    The data plane reads `credit` directly. It is filled only when it does not suffice: `burst_seconds` of `per_second` at most.
+    The data plane reads `credit` directly. It is filled only when it does not suffice: `burst_seconds` of `per_second` at most. So after
+    a quiet time twice that may pass at once.
     """
 
     __slots__ = ("_at", "_burst", "_per_second", "credit")
@@ -57,10 +58,11 @@ class SourceBudgets:
         index = int.from_bytes(digest, "big") % SOURCES_COUNTED
         left = min(self._burst, self._left[index] + max(now - self._at[index], 0.0) * self._per_second)
         self._at[index] = now
-        if left < 1.0 or not self._total.take(1.0, now):
+        if left < 1.0 or not self._total.refill(1.0, now):
             self._left[index] = left
             return False
         self._left[index] = left - 1.0
+        self._total.take(1.0, now)
         return True
 
 
