@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 SITES_MAX = 100
 HOSTS_MAX = 4
 LAN_ROUTER = "192.168.1.1"
+MOVED = 77  # the last part of an address after a move
 TIMEOUTS = ("net/netfilter/nf_conntrack_udp_timeout", "net/netfilter/nf_conntrack_udp_timeout_stream")
 
 
@@ -104,6 +105,17 @@ class Site:
         sock = self.hosts[host].socket(family, kind)
         sock.bind(("::" if family is socket.AF_INET6 else "0.0.0.0", 0))
         return sock
+
+    def move(self, index: int = 0) -> None:
+        """Give a host other addresses, as a new lease does: what was bound to the old ones is cut off at once."""
+        lines = []
+        for host in [self.host_ipv4(index)] if self.kind.has_ipv4 else []:
+            router = f"11.{self.number}.0.1" if self.border is None else LAN_ROUTER
+            lines += _replace(f"{host}/24", f"{host.rpartition('.')[0]}.{MOVED + index}/24", router)
+        for host in [self.host_ipv6(index)] if self.kind.has_ipv6 or self.border is None else []:
+            net = host.rpartition("::")[0]
+            lines += _replace(f"{host}/64", f"{net}::{MOVED + index}/64", f"{net}::1")
+        self.hosts[index].ip(lines)
 
     def namespaces(self) -> list[Namespace]:
         """All of its namespaces."""
@@ -186,6 +198,10 @@ class Lab:
         if site.border is not None:
             lines += [_link(site.border, f"host{index}", host, "wan") for index, host in enumerate(site.hosts)]
         return lines
+
+
+def _replace(old: str, new: str, router: str) -> list[str]:
+    return [f"address del {old} dev wan", f"address add {new} dev wan", f"route replace default via {router}"]
 
 
 def _namespace_names(plan: Plan) -> list[str]:

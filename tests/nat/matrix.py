@@ -85,7 +85,7 @@ def cell(talk: Talk) -> str:
     """Path and time of one call, or that it failed."""
     if talk.trouble or not (talk.by_caller.is_good and talk.by_callee.is_good):
         return "FAILED"
-    way = "direct" if talk.is_direct else "TLS" if "tls" in talk.path.lower() else "relay"
+    way = "direct" if talk.is_direct else "TLS" if talk.is_streamed else "relay"
     return way if talk.two_way_ms is None else f"{way} {talk.two_way_ms:.0f}"
 
 

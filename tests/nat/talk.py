@@ -23,7 +23,6 @@ SHARE_MIN = 0.95
 SETTLE_SAMPLES = 1_600
 HEARD_SECONDS_MIN = 1.0
 SAMPLES_PER_SECOND = 8_000
-DIRECT = "direct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +40,26 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """One call that was tried. `path` is the caller's word for its way; times count from the INVITE."""
+    """One call that was tried. `paths` is what both nodes say of the media path; times count from the INVITE."""
 
     caller: House
     callee: House
     established_ms: float | None
     two_way_ms: float | None
-    path: str
-    remote: str
+    paths: tuple[dict[str, Any], dict[str, Any]]
     by_caller: Heard
     by_callee: Heard
     trouble: str = ""
 
     @property
     def is_direct(self) -> bool:
-        """Whether no relay is in the way."""
-        return self.path == DIRECT
+        """Whether no relay is in the way, as both nodes see it."""
+        return all(path.get("kind") == "direct" for path in self.paths)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether one side reaches its relay over TCP or TLS."""
+        return any(path.get("transport") in ("tcp", "tls") for path in self.paths)
 
     @property
     def should_be_direct(self) -> bool:
@@ -69,44 +72,43 @@ class Talk:
         name = f"{self.caller.name} -> {self.callee.name}"
         found = [f"{name}: {self.trouble}"] if self.trouble else []
         if not self.trouble and not self.by_caller.is_good:
-            found.append(f"{name}: the caller heard {self.by_caller}, path {self.path}")
+            found.append(f"{name}: the caller heard {self.by_caller}, paths {self.paths}")
         if not self.trouble and not self.by_callee.is_good:
-            found.append(f"{name}: the callee heard {self.by_callee}, path {self.path}")
+            found.append(f"{name}: the callee heard {self.by_callee}, paths {self.paths}")
         if not found and self.is_direct != self.should_be_direct:
-            found.append(f"{name}: path {self.path} over {self.remote}, but direct is {self.should_be_direct}")
+            found.append(f"{name}: direct should be {self.should_be_direct}, but paths are {self.paths}")
         return found
 
 
 async def talk(caller: House, callee: House, *, seconds: float = TALK_SECONDS) -> Talk:
     """Call, let both speak for a while, hang up, and look at recordings and records."""
-    before = _recordings(caller.phone), _recordings(callee.phone)
+    before = recordings(caller.phone), recordings(callee.phone)
     for phone in (caller.phone, callee.phone):
         phone.events.clear()
-    trouble = await _establish(caller, callee)
+    trouble = await establish(caller, callee)
     if not trouble:
         await trio.sleep(seconds)
     await caller.phone.command("hangup")
     with trio.move_on_after(CLOSED_SECONDS_MAX):
         for phone in (caller.phone, callee.phone) if not trouble else ():
             await phone.wait_for("CALL_CLOSED")
-    by_caller = await _heard(caller, before[0], callee.hertz)
-    by_callee = await _heard(callee, before[1], caller.hertz)
-    records = await _last_record(caller), await _last_record(callee)
-    path = _node_end(records[0]).get("path", {})
+    by_caller = await heard(caller, before[0], callee.hertz)
+    by_callee = await heard(callee, before[1], caller.hertz)
+    records = await last_record(caller), await last_record(callee)
+    paths = _path(records[0]), _path(records[1])
     return Talk(
         caller,
         callee,
         _milliseconds(records[0], records[0].get("answered")),
         _two_way(*records),
-        str(path.get("way", "none")),
-        str(path.get("remote", "")),
+        paths,
         by_caller,
         by_callee,
         trouble,
     )
 
 
-async def _establish(caller: House, callee: House) -> str:
+async def establish(caller: House, callee: House) -> str:
     """Dial and wait; empty when the call stands, else what went wrong."""
     closed = ""
     with trio.move_on_after(ESTABLISHED_SECONDS_MAX):
@@ -126,15 +128,16 @@ async def _establish(caller: House, callee: House) -> str:
     return closed or "nobody answered in time"
 
 
-def _recordings(phone: Baresip) -> set[Path]:
+def recordings(phone: Baresip) -> set[Path]:
+    """What a phone has recorded of others until now."""
     return set(phone.recordings("dec"))
 
 
-async def _heard(house: House, old: set[Path], hertz: int) -> Heard:
-    """What the newest recording holds; nothing when it is not written soon after the call, or is empty."""
+async def heard(house: House, old: set[Path], hertz: int) -> Heard:
+    """What the recording that is new holds; nothing when it is not written soon after the call, or is empty."""
     with trio.move_on_after(WRITTEN_SECONDS_MAX):
         while True:
-            new = _recordings(house.phone) - old
+            new = recordings(house.phone) - old
             with contextlib.suppress(RemoteError):
                 samples = read_wav(new.pop())[SETTLE_SAMPLES:] if len(new) == 1 else array("h")
                 if samples:
@@ -144,7 +147,8 @@ async def _heard(house: House, old: set[Path], hertz: int) -> Heard:
     return Heard()
 
 
-async def _last_record(house: House) -> dict[str, Any]:
+async def last_record(house: House) -> dict[str, Any]:
+    """All that a node knows of its newest call."""
     calls = await house.ask("calls")
     if not calls:
         return {}
@@ -152,18 +156,21 @@ async def _last_record(house: House) -> dict[str, Any]:
     return record
 
 
-def _node_end(record: dict[str, Any]) -> dict[str, Any]:
+def node_end(record: dict[str, Any]) -> dict[str, Any]:
     """The end of a record that is another node."""
     ends = record.get("media", {}).get("ends", [])
     return next((end for end in ends if end["kind"] == "node"), {})
 
 
+def _path(record: dict[str, Any]) -> dict[str, Any]:
+    path: dict[str, Any] = node_end(record).get("path", {})
+    return path
+
+
 def _two_way(one: dict[str, Any], other: dict[str, Any]) -> float | None:
     """From the caller's INVITE until both nodes had audio of the other; one clock, because it is one machine."""
-    firsts = [_node_end(record).get("first_received") for record in (one, other)]
-    if None in firsts or not one:
-        return None
-    return _milliseconds(one, max(firsts))
+    firsts = [first for record in (one, other) if (first := node_end(record).get("first_received")) is not None]
+    return _milliseconds(one, max(firsts)) if len(firsts) == 2 else None
 
 
 def _milliseconds(record: dict[str, Any], unix: float | None) -> float | None:

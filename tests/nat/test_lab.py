@@ -182,7 +182,7 @@ def wait_for_stun(lab: Lab) -> None:
     raise AssertionError("coturn does not answer")
 
 
-def test_nothing_is_left(lab: Lab) -> None:
+def test_nothing_is_left() -> None:
     with Lab([Plan("a", Kind.CARRIER_GRADE), Plan("b", Kind.PUBLIC)]) as other:
         prefix = other.prefix
         process = other["a"].hosts[0].start(["sleep", "60"])
@@ -203,3 +203,17 @@ def test_the_number_of_sites_and_hosts_is_bounded() -> None:
         Lab([Plan(f"s{number}", Kind.PUBLIC) for number in range(SITES_MAX + 1)])
     with pytest.raises(ValueError, match="at most"):
         Lab([Plan("a", Kind.FULL_CONE, hosts=HOSTS_MAX + 1)])
+
+
+def test_a_host_that_moves_has_other_addresses_and_its_way_out() -> None:
+    with Lab([Plan("home", Kind.DUAL_STACK), Plan("host", Kind.PUBLIC), Plan("one", Kind.PUBLIC)]) as other:
+        for name in ("home", "host"):
+            site, one = other[name], other["one"]
+            with sockets(site, one) as (old, public):
+                before = mapped(old, one, public)
+                site.move()
+                assert mapped(old, one, public) != before
+            with sockets(site, one, family=socket.AF_INET6) as (inner, public):
+                seen = send(inner, (one.ipv6, port_of(public)), public)
+                assert seen is not None
+                assert seen[0] == f"{site.ipv6.rpartition('::')[0]}::77"
