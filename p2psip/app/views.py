@@ -162,7 +162,7 @@ def show_media(printer: Printer, media: Mapping[str, Any]) -> None:
     for end in media["ends"]:
         path = end["path"]
         if end["kind"] == "node":
-            places = f"{path.get('way') or 'no way found'} to {path.get('remote') or '-'}"
+            places = _way(path)
         else:
             expected, actual = path.get("announced") or "-", path.get("heard_from") or "nowhere"
             places = f"expected from {expected}, came from {actual}, sent to {path.get('sent_to') or '-'}"
@@ -174,6 +174,13 @@ def show_media(printer: Printer, media: Mapping[str, Any]) -> None:
         why = f": {each['cause']}" if each["cause"] else ""
         printer.text(literal(f"{each['source']} to {each['sink']}: {each['state']}{first}{why}"))
     printer.text(f"[bold]{literal(media['verdict'])}[/]")
+
+
+def _way(path: Mapping[str, Any]) -> str:
+    via = f" via {' and '.join(path['via'])}" if path.get("via") else ""
+    kinds = f" ({path['local']} to {path['remote']})" if path.get("local") else ""
+    rtt = f", {path['rtt_ms']:.0f} ms" if path.get("rtt_ms") is not None else ""
+    return f"{path.get('way') or 'no way found'}{via} to {path.get('remote_address') or '-'}{kinds}{rtt}"
 
 
 def show_examination(printer: Printer, facts: DoctorFacts) -> None:

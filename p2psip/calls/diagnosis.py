@@ -23,7 +23,7 @@ class EndFacts:
     """One end of a call as this node sees it. Times are unix seconds, None for what has not happened.
 
     `direction` and `formats` are what the end said in its last description, `path` is what its leg says of itself (a phone:
-    local, announced, heard_from, sent_to; a node: way, remote and more). `received` came from it, `sent` went to it.
+    local, announced, heard_from, sent_to; a node: way, via, remote_address and more). `received` came from it, `sent` went to it.
     `payload_type` is the one of the packet that came last; `missing` counts gaps in sequence numbers; `closed_port` counts
     ICMP messages that say that nobody listens where it wants its audio.
     """
@@ -186,5 +186,6 @@ def _reservation(source: EndFacts, sink: EndFacts) -> str:
 
 
 def _way(end: EndFacts) -> str:
-    way, remote = end.path.get("way"), end.path.get("remote")
-    return f"{way} to {remote}" if remote else str(way)
+    way, remote, via = end.path.get("way"), end.path.get("remote_address"), end.path.get("via")
+    through = f" via {' and '.join(via)}" if via else ""
+    return f"{way}{through} to {remote}" if remote else f"{way}{through}"

@@ -187,10 +187,9 @@ class OverlayEnd(_Agreement):
         return await self.leg.wait_restart_wanted()
 
     def offer_restart(self) -> bytes:
-        """An offer with a new transport and the same audio; what was offered before and not answered is offered again."""
-        if not self._is_restarting:
-            self.leg.restart()
-            self._is_restarting = True
+        """An offer with a new transport and the same audio; what was offered before and not answered is given up."""
+        self.leg.restart()
+        self._is_restarting = True
         assert self.said is not None
         return self.write(self.said, is_offer=True)
 

@@ -132,7 +132,7 @@ class OverlayMedia(Leg, Protocol):
         """
 
     def path(self) -> dict[str, Any]:
-        """The way to the other node for people: `way` (None until one works), `remote`, and whatever else is known."""
+        """The way to the other node for people: `way` (None until one works), `via` (relays), `remote_address`, `rtt_ms`."""
 
 
 class MediaPort(Protocol):

@@ -15,6 +15,8 @@ from p2psip.calls.sides import Side
 
 RETRY_SECONDS = 2.0
 REFUSALS_MAX = 3
+NETWORK_CHANGED = "our addresses have changed"
+PATIENCE_SECONDS = {True: 0.7, False: 1.7}  # by whether the Call-ID is ours
 GLARE_SECONDS = {True: (2.1, 4.0), False: (0.0, 2.0)}  # §14.1: by whether the Call-ID is ours; in steps of 10 ms
 
 _GONE = 481
@@ -69,8 +71,13 @@ class PathRestarts:
             reason = await self._end.wait_restart_wanted()
             self._side.note_said(f"the media path is made anew: {reason}")
             done = self._end.restarts
+            await trio.sleep(self._patience(reason))
             while self._end.restarts == done and self._refusals < REFUSALS_MAX:
                 await self._try_once(done)
+
+    def _patience(self, reason: str) -> float:
+        """Who has moved says so at once. Who only finds the path dead lets the other one go first, and not both at once."""
+        return 0.0 if reason == NETWORK_CHANGED else PATIENCE_SECONDS[self._side.owns_call_id]
 
     async def _try_once(self, done: int) -> None:
         """One attempt, unless the other node was quicker; after one that failed, the pause before the next."""

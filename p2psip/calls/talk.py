@@ -9,6 +9,7 @@ import trio
 
 from p2psip.base.errors import RemoteError
 from p2psip.calls.answers import Failure, reason_header, refuse
+from p2psip.calls.descriptions import Audio
 from p2psip.calls.ends import OverlayEnd
 from p2psip.calls.equipment import Equipment
 from p2psip.calls.restarts import Negotiation, PathRestarts
@@ -129,15 +130,23 @@ class Talk:
     async def _pass_offer(self, exchange: ServerExchange, side: Side, other: Side | None) -> None:
         audio = side.end.take(exchange.request.body, is_offer=True)
         own = side.end.own_answer(audio)
-        if own is not None:  # a restart of the path between the nodes, which is no business of the phone
-            answer = own
-        elif other is None:
+        if own is not None:
+            await self._answer_restart(exchange, side, own)
+            return
+        if other is None:
             answer = answer_audio(audio)
         else:
             invite, response = await other.offer(other.end.write(audio, is_offer=True))
             other.acknowledge(invite, response)
             answer = other.end.take(response.body, is_offer=False)
         await self._accept(exchange, side, side.end.write(answer, is_offer=False))
+
+    async def _answer_restart(self, exchange: ServerExchange, side: Side, audio: Audio) -> None:
+        """The path between the nodes is made anew: no business of the phone, and no end of the call when it fails."""
+        try:
+            await self._accept(exchange, side, side.end.write(audio, is_offer=False))
+        except RemoteError as error:
+            side.note_heard(f"no ACK: {error}")
 
     async def _pass_question(self, exchange: ServerExchange, side: Side, other: Side | None) -> None:
         """A re-INVITE without a description asks for an offer: the other side's is passed, and the answer in ACK too."""

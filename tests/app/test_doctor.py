@@ -284,6 +284,14 @@ def test_without_a_node_the_exit_code_is_2(tmp_path: Path) -> None:
         assert "p2psip up" in json.loads(done.stdout)["findings"][0]["advice"]
 
 
+PATH = {
+    "way": "relayed",
+    "via": ["node 7"],
+    "remote_address": "192.0.2.7:1",
+    "local": "relay",
+    "remote": "srflx",
+    "rtt_ms": 21.6,
+}
 END = {
     "name": "phone alice",
     "kind": "phone",
@@ -319,7 +327,7 @@ RECORD: dict[str, Any] = {
             },
             {"source": "node 1", "sink": "phone alice", "state": "flows", "cause": "", "first_audio_ms": 31.4},
         ],
-        "ends": [END, {**END, "name": "node 1", "kind": "node", "path": {"way": "direct", "remote": "192.0.2.7:1"}}],
+        "ends": [END, {**END, "name": "node 1", "kind": "node", "path": PATH}],
     },
 }
 
@@ -335,8 +343,7 @@ def test_calls_are_listed_and_one_is_shown_with_all_that_is_known(capsys: pytest
         words = capsys.readouterr().out
         for part in (
             "10.0.0.7:4000",
-            "direct",
-            "192.0.2.7:1",
+            "relayed via node 7 to 192.0.2.7:1 (relay to srflx), 22 ms",
             "silent: nothing came",
             "first packet 31 ms",
             "one-way audio",

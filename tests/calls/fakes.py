@@ -10,6 +10,7 @@ from media.secure import TransportDescription
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.calls.ports import Account, Whereabouts
+from p2psip.calls.restarts import NETWORK_CHANGED
 from p2psip.sip.digest import digest_secret
 
 OVERLAY_NAME = "home.example"
@@ -32,6 +33,7 @@ class FakeLeg:
         self.lost = trio.Event()
         self.restarts = 0
         self._wants_restart, self._wish = False, trio.Event()
+        self._why = ""
 
     def set_remote(self, remote: object, *_host: str, rtcp: Address | None = None) -> None:
         self.remotes.append(remote)
@@ -52,9 +54,10 @@ class FakeLeg:
     async def wait_restart_wanted(self) -> str:
         while not self._wants_restart:
             await self._wish.wait()
-        return "our addresses have changed"
+        return self._why
 
-    def want_restart(self) -> None:
+    def want_restart(self, why: str = NETWORK_CHANGED) -> None:
+        self._why = why
         self._wants_restart = True
         self._wish.set()
         self._wish = trio.Event()
@@ -70,7 +73,7 @@ class FakeLeg:
         remote = self.remotes[-1] if self.remotes else None
         if isinstance(remote, tuple):
             return {"local": self.local, "announced": remote, "heard_from": None, "sent_to": remote}
-        return {"way": None if remote is None else "direct", "remote": "192.0.2.7:4500"}
+        return {"way": None if remote is None else "direct", "remote_address": "192.0.2.7:4500"}
 
     def close(self) -> None:
         self.is_closed = True

@@ -24,7 +24,7 @@ PHONE = EndFacts(
     first_received=ANSWERED,
     last_received=NOW,
 )
-NODE = replace(PHONE, name="node 1234", kind="node", path={"way": "direct", "remote": "198.51.100.4:4500"})
+NODE = replace(PHONE, name="node 1234", kind="node", path={"way": "direct", "remote_address": "198.51.100.4:4500"})
 
 
 def cause(source: EndFacts, sink: EndFacts, unix: float = NOW) -> tuple[str, str]:
@@ -67,6 +67,7 @@ def test_why_nothing_came(source: EndFacts, words: tuple[str, ...]) -> None:
     [
         (PHONE, ("nothing more has come from phone alice for 60 s", "muted")),
         (NODE, ("nothing more", "direct to 198.51.100.4:4500")),
+        (replace(NODE, path={"way": "relayed", "via": ["node 7", "node 8"]}), ("relayed via node 7 and node 8",)),
         (replace(NODE, lost="all ways are dead"), ("was lost: all ways are dead",)),
         (
             replace(PHONE, refused=50, refused_from="10.0.0.7:4002", last_refused=NOW),
