@@ -27,7 +27,7 @@ from p2psip.base.timers import Timers
 RETEST_SECONDS = 300.0
 RETEST_SOON_SECONDS = 10.0
 REFUTED_SOON_SECONDS = 30.0
-PROBE_WAIT_SECONDS = 1.0
+PROBE_WAIT_SECONDS = 0.7
 ASK_AROUND_SECONDS_MIN = 10.0
 ASKED_AROUND = 3
 TRIES_MAX = 3
@@ -60,7 +60,6 @@ class DialBack:
         self._delay = RETEST_SOON_SECONDS
         self._asked_around = 0.0
         self._told: Verdict = reach.verdict
-        self._role_told = reach.verdict.role
         self.tests_done = 0
 
     def serve(self, members: Members, holder: Holder, send: Send) -> dict[int, Method]:
@@ -237,16 +236,17 @@ class DialBack:
             self._ask(contact, PING, [], _ignore, now)
 
     def _tell(self, now: float) -> None:
+        """Nothing while a test is running: who hears of a new role sends to others, and none would be left to prove it."""
         verdict = self._reach.verdict
-        if verdict is not self._told:
-            before, self._told = self._told, verdict
-            if not same_but_since(before, verdict):
-                self._emit(VerdictChanged(verdict))
-        if verdict.role is not self._role_told and not self._is_running:  # else nobody would be left to prove anything
-            self._role_told = verdict.role
+        if self._is_running or verdict is self._told:
+            return
+        before, self._told = self._told, verdict
+        if before.role is not verdict.role:
             contacts = list(self._table)
             for contact in self._chance.sample(contacts, min(TOLD_AT_ONCE_MAX, len(contacts))):
                 self._ask(contact, PING, [], _ignore, now)
+        if not same_but_since(before, verdict):
+            self._emit(VerdictChanged(verdict))
 
 
 def _ignore(_contact: Contact, _answer: Answer | None) -> None:

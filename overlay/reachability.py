@@ -5,9 +5,10 @@
 endpoint-independent filtering, one from another port of a host that something was sent to shows address-dependent filtering.
 
 **Role.** PROVED reachable, by a probe (or a request of its own will) from a host that nothing was sent to in the last
-UNTOUCHED_SECONDS: PEER. Refuted, for SILENT_NEEDED probers stayed silent: CLIENT. Nobody could test: PEER if the address seen is
-one of our own (LAN, loopback, public), else CLIENT; a node that nobody has seen yet is a PEER. A verdict stands until a test
-says otherwise or the network changes; a test that could prove nothing changes nothing. A setting may force the role.
+UNTOUCHED_SECONDS: PEER. Refuted, for the probers of SILENT_TRIES_NEEDED tries stayed silent: CLIENT. Nobody could test: PEER if
+the address seen is one of our own (LAN, loopback, public), else CLIENT; a node that nobody has seen yet is a PEER. A verdict
+stands until a test says otherwise or the network changes; a test that could prove nothing changes nothing. A setting may
+force the role.
 
 Evidence counts in one address family only (IPv4 if any IPv4 host has seen us), never through relays or streams, and never
 from our own local network when we are seen elsewhere. This file decides; `overlay.dialback` asks.
@@ -29,8 +30,8 @@ TOUCHED_MAX = 4_096
 UNTOUCHED_SECONDS = 600.0
 PROBERS_MAX = 2
 EARLY_MAX = 8
-SILENT_NEEDED = 2
-SILENT_NEEDED_WHEN_PROVED = 4
+SILENT_TRIES_NEEDED = 2
+SILENT_TRIES_NEEDED_WHEN_PROVED = 3
 ELSEWHERE_SILENT_NEEDED = 2
 CONFIRMING_HOSTS = 2
 
@@ -158,12 +159,12 @@ class Reachability:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether another try may tell more: nothing is proved or refuted, or a prober was silent."""
-        return not (self._proved or self._refuted) or 0 < self._silent < SILENT_NEEDED_WHEN_PROVED
+        """Whether another try may tell more: nothing is proved or refuted, or the last try was silent."""
+        return not (self._proved or self._refuted) or self._silent > 0
 
     @property
     def has_silent_probers(self) -> bool:
-        """Whether a prober of this test was silent."""
+        """Whether all probers of the last try were silent."""
         return self._silent > 0
 
     @property
@@ -291,9 +292,9 @@ class Reachability:
         """All probes of a try should have come by now."""
         if self._heard & set(self._probers):
             self._silent = 0
-        else:
-            self._silent += sum(self._is_fair(host, now) for host in self._probers)
-        if self._silent >= (SILENT_NEEDED_WHEN_PROVED if self._proved else SILENT_NEEDED):
+        elif any(self._is_fair(host, now) for host in self._probers):
+            self._silent += 1
+        if self._silent >= (SILENT_TRIES_NEEDED_WHEN_PROVED if self._proved else SILENT_TRIES_NEEDED):
             self._proved, self._refuted, self._silent = False, True, 0
         if self._is_elsewhere_promised and not self._heard_elsewhere:
             self._elsewhere_silent += 1
