@@ -12,15 +12,17 @@ from overlay.events import LookupDone, Output, RendezvousChanged
 from overlay.found import read_registrations
 from overlay.frame import FrameBox
 from overlay.heard import HeardAddresses
-from overlay.holder import Asking
+from overlay.holder import Asking, Method
 from overlay.members import Members
 from overlay.paths import Gateway, Paths
+from overlay.reaching import Reaching
 from overlay.records import registration_key
 from overlay.registration import Rendezvous
 from overlay.relay_record import Announcement
 from overlay.relaying import CLIENTS_MAX, Relaying
-from overlay.rendezvous import RendezvousKeeper
+from overlay.rendezvous import FLOWS_WANTED, RendezvousKeeper
 from overlay.routes import Routes
+from overlay.rpc import ATTACH, GRANT, REACH
 from overlay.searches import Asker
 from overlay.supernodes import SuperNodes
 from overlay.via import make_lost, parse_lost, parse_relay, via_address
@@ -92,18 +94,42 @@ class Crossing:
             changed=lambda: around.emit(RendezvousChanged()),
             time=around.time,
         )
+        self._reaching = Reaching(around.ask, around.find, self.ways, self._is_member, around.time)
+        self.methods: dict[int, Method] = {ATTACH: self.attach, GRANT: self.grant, REACH: self._reaching.reach}
         self._volunteering: Volunteering | None = None
+        self._is_client = False
         self._around = around
         self._members = members
 
     def volunteer(self, volunteering: Volunteering | None) -> None:
-        """Become a super-node, or stop being one: who is attached is told."""
+        """Be a super-node whenever we are a peer, or none any more."""
+        self._volunteering = volunteering
+        self._settle()
+
+    def take_role(self, is_client: bool, now: float) -> None:
+        """We are a client now, which needs rendezvous, or a peer, which may be one."""
+        self._is_client = is_client
+        self._settle()
+        self.rendezvous.keep(FLOWS_WANTED if is_client else 0, now)
+
+    def network_changed(self, now: float) -> None:
+        """Our address is another one: whoever keeps a flow to us must learn it at once."""
+        self.rendezvous.network_changed(now)
+
+    def joined(self, now: float) -> None:
+        """A peer is known: super-nodes can be looked for."""
+        if self._is_client and not self.rendezvous.flows:
+            self.rendezvous.fill(now)
+
+    def _settle(self) -> None:
+        volunteering = None if self._is_client else self._volunteering
         if volunteering is None:
             if self.relaying is not None:
                 self.relaying.close()
-            self.relaying = self._volunteering = None
+            self.relaying = None
             return
-        self._volunteering = volunteering
+        if self.relaying is not None:
+            return
         self.relaying = Relaying(
             send=self._send,
             is_member=self._is_member,

@@ -16,7 +16,7 @@ from overlay.conversation import Conversations
 from overlay.correspondence import Correspondence
 from overlay.crossing import NESTED_MAX, Crossing, Surroundings
 from overlay.dialback import DialBack
-from overlay.events import ConfigurationChanged, Output, PeerJoined
+from overlay.events import ConfigurationChanged, Output, PeerJoined, ReachTested, RequestDone, VerdictChanged
 from overlay.frame import FrameBox
 from overlay.handover import hand_over
 from overlay.heard import HeardAddresses
@@ -27,7 +27,7 @@ from overlay.reachability import Reachability, Role
 from overlay.records import Record
 from overlay.region import NetworkSize
 from overlay.registration import Rendezvous
-from overlay.rpc import ATTACH, CONFIGURATION, GRANT, OK, PING, Answer, Callback, Late, PendingRequests
+from overlay.rpc import CONFIGURATION, OK, PING, UNAUTHORIZED, Answer, Callback, Late, PendingRequests
 from overlay.searches import Searches
 from overlay.store import RecordStore
 from overlay.upkeep import Upkeep
@@ -69,7 +69,7 @@ class Peer:
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
         self._requests = PendingRequests(chance.child("requests"), self._send_request)
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit)
-        self._searches.unix_offset = unix_offset
+        self._searches.now, self._searches.unix_offset = now, unix_offset
         self._members = Members(membership)
         self._heard = HeardAddresses()
         around = Surroundings(
@@ -85,7 +85,6 @@ class Peer:
         self.crossing = Crossing(
             node_key.public, membership.overlay, self._box, self._heard, self._members, around, chance.child("crossing")
         )
-        self._holder.methods |= {ATTACH: self.crossing.attach, GRANT: self.crossing.grant}
         self._correspondence = Correspondence(
             Conversations(node_key, chance.child("talk"), now=now, unix_offset=unix_offset),
             self.crossing.routes,
@@ -96,7 +95,7 @@ class Peer:
         )
         self.reach = Reachability(now, role)
         self.dialback = DialBack(self.reach, self.table, self._box, around, chance.child("dialback"))
-        self._holder.methods |= self.dialback.serve(self._members, self._holder, self._send)
+        self._holder.methods |= self.dialback.serve(self._members, self._holder, self._send) | self.crossing.methods
         self._checking: set[bytes] = set()
         self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, chance.child("peer"), now)
         self._outputs: deque[Output] = deque()
@@ -135,6 +134,22 @@ class Peer:
         """Look for the region of the record's key and store it there; `StoreDone` tells how many took it."""
         return self._searches.store(record, now)
 
+    def request(self, node_key: bytes, address: Address, method: int, arguments: list[Any], now: float) -> int:
+        """Ask a node something; `RequestDone` brings the answer. Asked again with the token that a first refusal brings."""
+        number = self._searches.take_number()
+
+        def done(_contact: Contact, answer: Answer | None) -> None:
+            self._emit(RequestDone(number, answer))
+
+        def first(contact: Contact, answer: Answer | None) -> None:
+            if answer is not None and answer.status == UNAUTHORIZED:
+                self._ask(contact, method, arguments, done, self._searches.now)
+            else:
+                done(contact, answer)
+
+        self._ask(Contact(node_key, address), method, arguments, first, now)
+        return number
+
     def say(self, node_key: bytes, ways: Sequence[Address | Rendezvous], data: bytes, now: float) -> None:
         """Say `data` in a conversation: to where the node was heard from lately, else over all `ways` (`overlay.routes`)."""
         self._searches.now = now
@@ -156,6 +171,7 @@ class Peer:
         """Our own addresses are others now: forget where we were seen, and test anew at once."""
         self.seen = AddressVotes()
         self.dialback.network_changed(local, now)
+        self.crossing.network_changed(now)
 
     # Core
 
@@ -217,6 +233,10 @@ class Peer:
 
     def _emit(self, output: Output) -> None:
         self._outputs.append(output)
+        if isinstance(output, VerdictChanged | ReachTested) and (self.dialback.is_settled or not self.reach.is_client):
+            self.crossing.take_role(
+                self.reach.is_client, self._searches.now
+            )  # not before: it sends to hosts that may test us
 
     # Requests and answers
 
@@ -303,6 +323,7 @@ class Peer:
         contact.last_seen = now
         if self.table.add(contact):
             self._outputs.append(PeerJoined(contact))
+            self.crossing.joined(now)
             hand_over(contact, self.number, self.store, self.table, self._searches)
 
     def _take_answer(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:

@@ -70,7 +70,7 @@ class Searches:
 
     def store(self, record: Record, now: float) -> int:
         """Find the region of the record's key and store it there; the number of this store."""
-        number = self._take_number()
+        number = self.take_number()
 
         def found(lookup: Lookup, _started: float) -> None:
             closest = lookup.closest(HOLDERS_MAX)
@@ -83,10 +83,10 @@ class Searches:
     def refresh(self, target: int, now: float) -> None:
         """Look a place up only to learn of the peers around it."""
         if len(self._running) < LOOKUPS_MAX:
-            self._begin(self._take_number(), Lookup(target, False), now, lambda _lookup, _started: None)
+            self._begin(self.take_number(), Lookup(target, False), now, lambda _lookup, _started: None)
 
     def _look_up(self, key: bytes, now: float, records: bool, then: Callable[[LookupDone], None]) -> int:
-        number = self._take_number()
+        number = self.take_number()
 
         def done(lookup: Lookup, started: float) -> None:
             closest = tuple(lookup.closest(HOLDERS_MAX))
@@ -96,7 +96,8 @@ class Searches:
         self._begin(number, Lookup(int.from_bytes(key, "big"), records), now, done)
         return number
 
-    def _take_number(self) -> int:
+    def take_number(self) -> int:
+        """The number of the next command; LocalError when LOOKUPS_MAX are under way."""
         if len(self._running) >= LOOKUPS_MAX:
             raise LocalError("too many lookups at once")
         self._last_number += 1

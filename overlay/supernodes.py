@@ -32,6 +32,7 @@ KNOWN_MAX = 64
 ENOUGH = 12
 PLACES_AT_ONCE = 3
 LOOK_AGAIN_SECONDS = 10.0
+LOOK_AGAIN_SECONDS_MAX = 900.0
 MEASURED_AT_ONCE_MAX = 8
 UNMEASURED_MS = 400.0
 FEW_FREE = 5
@@ -96,15 +97,17 @@ class SuperNodes:
         self._under_way = 0
         self._measuring = 0
         self._looked_at: float | None = None
+        self._again = LOOK_AGAIN_SECONDS / 2
 
     def __len__(self) -> int:
         return len(self._known)
 
     def look(self, now: float) -> None:
         """Look for more, unless a search is under way or has just ended."""
-        if self._under_way or (self._looked_at is not None and now - self._looked_at < LOOK_AGAIN_SECONDS):
+        if self._under_way or (self._looked_at is not None and now - self._looked_at < self._again):
             return
         self._looked_at = now
+        self._again = min(2 * self._again, LOOK_AGAIN_SECONDS_MAX)
         self._left = list(self._places)
         self._chance.shuffle(self._left)
         self._go_on(now)
@@ -122,12 +125,6 @@ class SuperNodes:
                 self._learn(announcement, record.sequence, now + record.expiry - unix)
         self._measure(now)
         self._found(now)
-
-    def gone(self, node_key: bytes) -> None:
-        """This one did not answer."""
-        known = self._known.get(node_key)
-        if known is not None:
-            known.rtt = None
 
     def ranked(self) -> tuple[SuperNode, ...]:
         """All that are known, best first; each is judged with those before it as already chosen."""
@@ -178,6 +175,7 @@ class SuperNodes:
         known = self._known.get(announcement.node_key)
         if known is None:
             self._known[announcement.node_key] = _Known(announcement, sequence, expires)
+            self._again = LOOK_AGAIN_SECONDS / 2
             if len(self._known) > KNOWN_MAX:
                 self._known.popitem(last=False)
         elif sequence >= known.sequence:
@@ -194,8 +192,11 @@ class SuperNodes:
 
     def _ended(self, done: LookupDone) -> None:
         self._under_way -= 1
-        self.take(done, self._time(), self._unix())
+        if done.records:
+            self.take(done, self._time(), self._unix())
         self._go_on(self._time())
+        if not done.closest:
+            self._looked_at = None  # nobody to ask yet: that was no search
 
     def _measure(self, now: float) -> None:
         unmeasured = [known for known in self._known.values() if not known.measured]

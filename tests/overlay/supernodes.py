@@ -41,10 +41,8 @@ def announce(world: World, node: Node, told: Announcement, *, sequence: int = 1,
         world.store(node, record)
 
 
-def attach(world: World, node: Node, flows: int = 3) -> None:
-    """The node keeps flows to super-nodes; returns once it has them."""
-    node.peer.crossing.rendezvous.keep(flows, world.now)
-    world.pump(node)
+def attached(world: World, node: Node, flows: int = 3) -> None:
+    """Wait until the client has flows to so many super-nodes."""
     assert world.run_until(lambda: len(node.peer.crossing.rendezvous.flows) == flows, 20), "no rendezvous"
 
 
@@ -84,6 +82,6 @@ def town(seed: int, *nats: Nat, peers: int = 12, volunteers: int = 5) -> tuple[W
     for number, nat in enumerate(nats):
         client = world.add(f"client{number}", nat=nat)
         world.join(client, world.nodes[0])
-        attach(world, client)
+        attached(world, client)
         clients.append(client)
     return world, supernodes, clients
