@@ -4,9 +4,10 @@ from typing import Any, Protocol
 
 import trio
 
+from media.ice.agent import IceAgent
+from media.ice.candidates import Candidate, Pair, Way
 from media.legs import LegStatistics, Sink
 from media.secure import SecureTransport, TransportDescription
-from p2psip.base.core import Address, address_text
 from p2psip.base.errors import RemoteError
 from p2psip.net.clock import Clock
 
@@ -18,11 +19,23 @@ class Plane(Protocol):
 
     clock: Clock
 
-    def send(self, data: bytes, destination: Address) -> None:
+    def send(self, data: bytes, way: Way) -> None:
         """Send one datagram."""
 
     def pump(self, leg: "OverlayLeg") -> None:
         """Drain one path's outputs."""
+
+    def prepare(self, leg: "OverlayLeg", remote: TransportDescription) -> None:
+        """Let the peer's addresses in at our relays."""
+
+    def candidates(self) -> list[Candidate]:
+        """Our candidates as they are now."""
+
+    def plan(self, leg: "OverlayLeg") -> None:
+        """The leg has a new deadline."""
+
+    def path_facts(self, pair: Pair, way: Way) -> dict[str, Any]:
+        """What a way passes, for people."""
 
     def close_overlay_leg(self, leg: "OverlayLeg") -> None:
         """Forget a leg."""
@@ -37,17 +50,52 @@ class OverlayLeg:
         self.description: TransportDescription = transport.description
         self.statistics = LegStatistics()
         self.closed_reason: str | None = None
-        self.due: float | None = None
+        self.bound: Way | None = None
+        self.agents: dict[str, IceAgent] = {}  # those that the service knows, by user name fragment
         self.takes_bare_dtls = False
         self._sink: Sink | None = None
         self._sent_streams: set[bytes] = set()
         self._ready, self._lost = trio.Event(), trio.Event()
+        self._restart_wanted, self._restart_reason = trio.Event(), ""
 
     def set_remote(self, remote: TransportDescription) -> None:
-        """Begin ICE and DTLS; RemoteError(488) for a description that cannot be used."""
+        """Begin ICE and DTLS; RemoteError(488) for a description that cannot be used.
+
+        With new ICE credentials the peer has restarted (RFC 8839 §4.4.1.1.1): this side does too, and `description` is
+        new, with the candidates of now, for the answer.
+        """
         self.takes_bare_dtls = not remote.wraps_dtls
+        if self.transport.needs_restart_for(remote):
+            self.restart()
+        self._service.prepare(self, remote)
         self.transport.set_remote(remote, self._service.clock.now())
         self._service.pump(self)
+
+    def restart(self) -> TransportDescription:
+        """An ICE restart (RFC 8445 §9): the new `description` has to reach the peer, whose answer goes to `set_remote`.
+
+        The way in use carries on until a new one is agreed; keys stay.
+        """
+        self.description = self.transport.restart(self._service.candidates())
+        if self._restart_wanted.is_set():  # else somebody waits for this very event
+            self._restart_wanted = trio.Event()
+        self._service.pump(self)
+        return self.description
+
+    @property
+    def needs_restart(self) -> bool:
+        """Whether a restart is wanted: all ways are dead, or the network has changed."""
+        return self._restart_wanted.is_set()
+
+    async def wait_restart_wanted(self) -> str:
+        """Return the reason when a restart is wanted: at once while that is so, after `restart` for the next time."""
+        await self._restart_wanted.wait()
+        return self._restart_reason
+
+    def want_restart(self, reason: str) -> None:
+        """Only new candidates can help; `reason` is for people."""
+        self._restart_reason = reason
+        self._restart_wanted.set()
 
     async def wait_connected(self) -> None:
         """Return when packets can pass; RemoteError(500) with the reason when they never will."""
@@ -59,15 +107,6 @@ class OverlayLeg:
         """Return the reason when the path is gone."""
         await self._lost.wait()
         return self.closed_reason or "the media path was closed"
-
-    async def wait_restart_wanted(self) -> str:
-        """Return the reason when the path must be made anew by a restart."""
-        await trio.sleep_forever()
-        raise AssertionError("never reached")
-
-    def restart(self) -> TransportDescription:
-        """Take new credentials; `set_remote` with the peer's new transport follows."""
-        return self.description
 
     def connect(self, sink: Sink | None) -> None:
         """Hand received packets to `sink`."""
@@ -89,11 +128,14 @@ class OverlayLeg:
             statistics.octets_sent += len(packet)
             self._service.send(wire, destination)
 
-    def receive(self, data: bytes, source: Address) -> bool:
+    def receive(self, data: bytes, source: Way) -> bool:
         """An SRTP or SRTCP datagram; False when it is not of this call."""
-        packet = self.transport.unprotect(data, source)
+        transport = self.transport
+        packet = transport.unprotect(data, source)
         if packet is None:
             return False
+        if source == transport.destination and transport.path.note_received(self._service.clock.now()):
+            self._service.plan(self)
         self.deliver(packet)
         return True
 
@@ -109,10 +151,13 @@ class OverlayLeg:
             self._sink(packet)
 
     def path(self) -> dict[str, Any]:
-        """The way to the other node, for people: `way` is None until one works."""
-        destination = self.transport.destination
-        remote = None if destination is None else address_text(destination)
-        return {"way": None if remote is None else "direct", "remote": remote}
+        """The way to the other node, for people. `kind` is None until one works, else "direct" or "relayed"; "via" names
+        the relays, ours first; `local` and `remote` are types of candidates (RFC 8445 §5.1.1).
+        """
+        pair, way = self.transport.path.selected, self.transport.destination
+        if pair is None or way is None:
+            return {"kind": None, "way": None}
+        return self._service.path_facts(pair, way)
 
     def became_ready(self) -> None:
         """The keys are there."""

@@ -1,24 +1,30 @@
 """The trio shell of media: legs towards phones and towards other nodes, and the loops that move their packets."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import ifaddr
 import trio
 
 from media import stun
 from media.dtls import DtlsIdentity
-from media.ice.candidates import Candidate, local_candidate
+from media.gathering import gather, path_facts
+from media.ice.candidates import Candidate, Pair, Way, hosts_of
 from media.ice.directory import AgentDirectory
+from media.ice.events import Transmit
 from media.overlay_leg import OverlayLeg
 from media.phone_leg import PhoneLeg
+from media.relays import RelayGone, RelayPool, RelayReady
 from media.rtp_ports import RtpPorts
-from media.secure import MediaReceived, PathLost, Ready, SecureTransport
+from media.secure import MediaReceived, PathLost, Ready, RestartWanted, SecureTransport, TransportDescription
 from media.sockets import SocketPlane
 from media.streams import StreamTable
+from media.turn.client import Credentials
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, Transmit
+from p2psip.base.core import Address
+from p2psip.base.core import Transmit as Datagram
 from p2psip.base.errors import RemoteError
+from p2psip.base.grants import Grant
 from p2psip.base.timers import Timers
 from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort
@@ -26,6 +32,10 @@ from p2psip.net.port import NodePort
 LEGS_MAX = 2_048
 SRTP_BYTES_MIN = 12
 TIMER_GRAIN_SECONDS = 0.001
+RESTART_WAIT_SECONDS = 0.8
+_RESTARTS = "restarts"
+
+RelayHook = Callable[[int, str], None]
 
 
 class MediaService:
@@ -45,16 +55,23 @@ class MediaService:
         self._legs: dict[str, OverlayLeg] = {}  # by user name fragment
         self._streams: StreamTable[OverlayLeg] = StreamTable()
         self._phone_legs = 0
-        self._timers: Timers[OverlayLeg] = Timers()
+        self._open: set[OverlayLeg] = set()
+        self._pool = RelayPool(chance.child("relays"))
+        self._relay_hooks: list[RelayHook] = []
+        self._reflexive: tuple[Address, ...] = ()
+        self._timers: Timers[OverlayLeg | RelayPool | str] = Timers()
+        self._due: dict[OverlayLeg | RelayPool | str, float] = {}
         self._deadline = math.inf
         self._sleep: trio.CancelScope | None = None
         self.refused = 0
         self.on_stun: Callable[[bytes, Address], None] | None = None
+        self.on_channel_data: Callable[[bytes, Address], None] | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Move packets and serve timers until cancelled."""
         self.port.route(0, 3, self._receive_stun)
         self.port.route(20, 63, self._receive_dtls)
+        self.port.route(64, 79, self._receive_channel_data)
         self.port.route(128, 191, self._receive_srtp)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._plane.run)
@@ -76,40 +93,134 @@ class MediaService:
 
     def overlay_leg(self, *, offerer: bool) -> OverlayLeg:
         """A path to another node; RemoteError(503) when there are too many."""
-        if len(self._legs) >= LEGS_MAX:
+        if len(self._open) >= LEGS_MAX:
             raise RemoteError("this node carries as many calls as it can", status=503)
         transport = SecureTransport(
-            offerer=offerer, candidates=self._candidates(), identity=self._identity, chance=self._chance
+            offerer=offerer, candidates=self.candidates(), identity=self._identity, chance=self._chance
         )
-        if not self._directory.add(transport.agent):
-            raise RemoteError("this node carries as many calls as it can", status=503)
         leg = OverlayLeg(self, transport)
-        self._legs[leg.description.ufrag] = leg
+        self._open.add(leg)
+        self._register(leg)
+        if leg.description.ufrag not in self._legs:
+            self._open.discard(leg)
+            raise RemoteError("this node carries as many calls as it can", status=503)
         return leg
 
-    def send(self, data: bytes, destination: Address) -> None:
-        """Send one datagram of a path."""
-        self.port.send(data, destination)
+    # Relays
+
+    def add_relay(self, server: Address, grant: Grant, *, name: str, is_stream: bool = False) -> int:
+        """Keep an allocation at a TURN server for all calls; the same server again takes the new credentials."""
+        credentials = Credentials(grant.username, grant.password, grant.realm)
+        number = self._pool.add(server, credentials, name=name, is_stream=is_stream, now=self.clock.now())
+        self._pump_relays()
+        return number
+
+    def remove_relay(self, number: int) -> None:
+        """Give an allocation back."""
+        self._pool.remove(number, self.clock.now())
+        self._pump_relays()
+
+    def relays(self) -> list[dict[str, Any]]:
+        """Facts about our relays, for people and diagnosis."""
+        return self._pool.facts()
+
+    def on_relay(self, hook: RelayHook) -> None:
+        """Be told `(number, state)` when a relay is "ready" or "lost"."""
+        self._relay_hooks.append(hook)
+
+    def set_reflexive(self, addresses: Sequence[Address]) -> None:
+        """Where others see this node's port (RFC 8445 §5.1.1.2): candidates of calls that begin from now on."""
+        self._reflexive = tuple(addresses)
+
+    def network_changed(self) -> None:
+        """Our addresses have changed: relays and ways are looked at anew, and each call wants a restart."""
+        now = self.clock.now()
+        self._pool.check(now)
+        for leg in self._open:
+            leg.transport.suspect(now)
+            self.plan(leg)
+        self._plan(_RESTARTS, now + RESTART_WAIT_SECONDS)
+        self._pump_relays()
+
+    def prepare(self, leg: OverlayLeg, remote: TransportDescription) -> None:
+        """Let the hosts that a peer names in at our relays, before its checks come."""
+        self._pool.permit(leg, hosts_of(remote.candidates), self.clock.now())
+        self._pump_relays()
+
+    def send(self, data: bytes, way: Way) -> None:
+        """Send one datagram of a path, from the port or through a relay of ours."""
+        if len(way) == 2:
+            self.port.send(data, way)
+        elif (wrapped := self._pool.wrap(data, way)) is not None:
+            self.port.send(*wrapped)
+
+    def _pump_relays(self) -> None:
+        now = self.clock.now()
+        while (output := self._pool.poll_output()) is not None:
+            match output:
+                case Datagram(data, destination):
+                    self.port.send(data, destination)
+                case RelayReady(number, candidate):
+                    for leg in list(self._open):
+                        leg.transport.add_local(candidate, now)
+                        self.pump(leg)
+                    self._tell_relay(number, "ready")
+                case RelayGone(number, relay, _):
+                    for leg in list(self._open):
+                        leg.transport.drop_relay(relay, now)
+                        self.pump(leg)
+                    self._tell_relay(number, "lost")
+        self._plan(self._pool, self._pool.poll_timeout())
+        if _RESTARTS in self._due and self._pool.is_settled():
+            self._plan(_RESTARTS, now)
+
+    def _tell_relay(self, number: int, state: str) -> None:
+        for hook in self._relay_hooks:
+            hook(number, state)
+
+    # Paths
 
     def pump(self, leg: OverlayLeg) -> None:
         """Drain one path's outputs."""
         transport = leg.transport
         while (output := transport.poll_output()) is not None:
             match output:
-                case Transmit(data, destination):
+                case Transmit(data, way):
                     if data[0] < 4 and stun.is_request(data):
-                        self._directory.note_check(data, transport.agent)
-                        self._streams.expect(destination, leg)
-                    self.send(data, destination)
+                        self._directory.note_check(data, transport.path.newest)
+                        self._streams.expect(way, leg)
+                    self.send(data, way)
                 case MediaReceived(data):
                     leg.deliver(data)
                 case Ready():
                     leg.became_ready()
+                case RestartWanted():
+                    leg.want_restart("no way to the other node works any more")
                 case PathLost(reason):
                     leg.became_lost(reason)
-        if transport.destination is not None:
-            self._streams.expect(transport.destination, leg)
-        self._plan(leg)
+        if transport.destination is not None and transport.destination != leg.bound:
+            leg.bound = transport.destination
+            self._streams.expect(leg.bound, leg)
+            self._pool.bind(leg.bound, self.clock.now())
+            self._pump_relays()
+        self._register(leg)
+        self.plan(leg)
+
+    def path_facts(self, pair: Pair, way: Way) -> dict[str, Any]:
+        """What a way passes, for people."""
+        return path_facts(pair, way, self.candidates(), self._pool)
+
+    def _register(self, leg: OverlayLeg) -> None:
+        """STUN for any of the leg's agents is the leg's: a restart makes a new one."""
+        agents = {agent.ufrag: agent for agent in leg.transport.path.agents} if leg in self._open else {}
+        if agents == leg.agents:
+            return
+        for ufrag in leg.agents.keys() - agents.keys():
+            self._directory.remove(leg.agents[ufrag])
+            del self._legs[ufrag]
+        leg.agents = {ufrag: each for ufrag, each in agents.items() if ufrag in leg.agents or self._directory.add(each)}
+        for ufrag in leg.agents:
+            self._legs[ufrag] = leg
 
     def _close_phone_leg(self, leg: PhoneLeg, host: str) -> None:
         if leg.rtp.fileno() >= 0:
@@ -121,48 +232,72 @@ class MediaService:
 
     def close_overlay_leg(self, leg: OverlayLeg) -> None:
         """Called by the leg."""
-        if self._legs.pop(leg.description.ufrag, None) is not None:
-            self._directory.remove(leg.transport.agent)
+        if leg in self._open:
+            self._open.discard(leg)
+            self._register(leg)
             self._streams.forget(leg)
-            self._timers.stop(leg)
+            self._pool.release(leg)
+            self._plan(leg, None)
         leg.connect(None)
         leg.became_lost(leg.closed_reason or "the call is over")
 
     def statistics(self) -> dict[str, int]:
         """Sizes of the tables, and datagrams that were nobody's."""
         return {
-            "overlay_legs": len(self._legs),
+            "overlay_legs": len(self._open),
             "phone_legs": self._phone_legs,
             "addresses": len(self._streams),
             "refused": self.refused,
         }
 
-    def _candidates(self) -> list[Candidate]:
-        found: list[Candidate] = []
-        for host, number in self.port.local:
-            for preference, address in enumerate(_addresses(host)):
-                found.append(local_candidate("host", (address, number), (address, number), 65_535 - preference))
-        return found
+    def candidates(self) -> list[Candidate]:
+        """Our candidates as they are now: addresses of this machine, those that others see, and relays."""
+        return gather(self.port.local, self._reflexive) + self._pool.candidates()
 
     def _receive_stun(self, data: bytes, source: Address) -> None:
         if not stun.is_stun(data):
             return
+        if not self._pool.expects(data, source):
+            self._take_stun(data, source)
+            return
+        for inner, way in self._pool.receive(data, source, self.clock.now()):
+            self._take_relayed(inner, way)
+        self._pump_relays()
+
+    def _receive_channel_data(self, data: bytes, source: Address) -> None:
+        found = self._pool.unwrap(data, source, self.clock.now())
+        if found is not None:
+            self._take_relayed(*found)
+        elif self.on_channel_data is not None:
+            self.on_channel_data(data, source)
+
+    def _take_relayed(self, data: bytes, way: Way) -> None:
+        """A peer's datagram that came through a relay."""
+        first = data[0] if data else 255
+        if 128 <= first <= 191:
+            self._receive_srtp(data, way)
+        elif first < 4 and stun.is_stun(data):
+            self._take_stun(data, way)
+        elif 20 <= first < 64:
+            self._receive_dtls(data, way)
+
+    def _take_stun(self, data: bytes, way: Way) -> None:
         agent = self._directory.find(data)
         leg = self._legs.get(agent.ufrag) if agent is not None else None
         if leg is not None:
-            leg.transport.receive(data, source, self.clock.now())
+            leg.transport.receive(data, way, self.clock.now())
             self.pump(leg)
-        elif self.on_stun is not None:
-            self.on_stun(data, source)
+        elif self.on_stun is not None and len(way) == 2:
+            self.on_stun(data, way)
 
-    def _receive_dtls(self, data: bytes, source: Address) -> None:
+    def _receive_dtls(self, data: bytes, source: Way) -> None:
         """Bare DTLS: a peer with ports of its own for each call."""
         for leg in self._streams.paths(source):
             if leg.takes_bare_dtls:
                 leg.transport.receive(data, source, self.clock.now())
                 self.pump(leg)
 
-    def _receive_srtp(self, data: bytes, source: Address) -> None:
+    def _receive_srtp(self, data: bytes, source: Way) -> None:
         if len(data) < SRTP_BYTES_MIN:
             self.refused += 1
             return
@@ -171,46 +306,48 @@ class MediaService:
         if not streams.deliver(data, source, ssrc) and not streams.search(data, source, ssrc, self.clock.now()):
             self.refused += 1
 
-    def _plan(self, leg: OverlayLeg) -> None:
-        """Keep the leg's deadline, and wake the task that serves them when it is the next."""
-        due = leg.transport.poll_timeout() if leg.description.ufrag in self._legs else None
-        if due == leg.due:
+    # Deadlines
+
+    def plan(self, leg: OverlayLeg) -> None:
+        """Keep the leg's deadline."""
+        self._plan(leg, leg.transport.poll_timeout() if leg in self._open else None)
+
+    def _plan(self, timed: OverlayLeg | RelayPool | str, due: float | None) -> None:
+        """Keep a deadline, and wake the task that serves them when it is the next."""
+        if due == self._due.get(timed):
             return
-        leg.due = due
         if due is None:
-            self._timers.stop(leg)
+            self._timers.stop(timed)
+            del self._due[timed]
             return
-        self._timers.set(leg, due)
+        self._due[timed] = due
+        self._timers.set(timed, due)
         if due < self._deadline:
             self._deadline = due
             if self._sleep is not None:
                 self._sleep.deadline = trio.current_time() + max(due - self.clock.now(), 0.0)
 
+    def _serve(self, timed: OverlayLeg | RelayPool | str, now: float) -> None:
+        match timed:
+            case OverlayLeg():
+                timed.transport.handle_timeout(now)
+                self.pump(timed)
+            case RelayPool():
+                timed.handle_timeout(now)
+                self._pump_relays()
+            case _:
+                for leg in self._open:
+                    leg.want_restart("our addresses have changed")
+
     async def _serve_timers(self) -> None:
         while True:
             now = self.clock.now()
-            for leg in self._timers.expired(now):
-                leg.due = None
-                leg.transport.handle_timeout(now)
-                self.pump(leg)
+            for timed in self._timers.expired(now):
+                del self._due[timed]
+                self._serve(timed, now)
             due = self._timers.next()
             self._deadline = math.inf if due is None else due
             delay = max(self._deadline - self.clock.now(), TIMER_GRAIN_SECONDS)
             with trio.CancelScope(deadline=trio.current_time() + delay) as self._sleep:
                 await trio.sleep_forever()
             self._sleep = None
-
-
-def _addresses(host: str) -> list[str]:
-    """The addresses behind a bound one: itself, or for a wildcard every usable address of this machine."""
-    if host not in ("0.0.0.0", "::"):
-        return [host]
-    wanted = 6 if host == "::" else 4
-    texts = [
-        str(ip.ip[0] if ip.is_IPv6 else ip.ip)
-        for card in ifaddr.get_adapters()
-        for ip in card.ips
-        if (6 if ip.is_IPv6 else 4) == wanted
-    ]
-    usable = [text for text in texts if not text.startswith(("127.", "::1", "fe80", "169.254."))]
-    return usable or [text for text in texts if text in ("127.0.0.1", "::1")]

@@ -9,7 +9,7 @@ steady rotation find their call at the first try. What a flood of strange stream
 from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
-from p2psip.base.core import Address
+from media.ice.candidates import Way
 
 ADDRESSES_MAX = 8_192
 STREAMS_PER_PATH_MAX = 32
@@ -19,7 +19,7 @@ TRIES_PER_SECOND_MAX = 40_000
 class Path(Protocol):
     """A call's path to another node."""
 
-    def receive(self, data: bytes, source: Address) -> bool:
+    def receive(self, data: bytes, source: Way) -> bool:
         """Take a datagram; False when it is not of this path."""
 
 
@@ -42,17 +42,17 @@ class _Source(Generic[P]):
 
 
 class StreamTable(Generic[P]):
-    """Addresses, the paths that may receive from each, and the streams that were found."""
+    """Wayes, the paths that may receive from each, and the streams that were found."""
 
     def __init__(self) -> None:
-        self._sources: dict[Address, _Source[P]] = {}
-        self._addresses: dict[P, set[Address]] = {}
+        self._sources: dict[Way, _Source[P]] = {}
+        self._addresses: dict[P, set[Way]] = {}
         self._ssrcs: dict[P, set[bytes]] = {}
 
     def __len__(self) -> int:
         return len(self._sources)
 
-    def expect(self, source: Address, path: P) -> None:
+    def expect(self, source: Way, path: P) -> None:
         """Datagrams from `source` may be of `path`; ignored when there are ADDRESSES_MAX others."""
         known = self._addresses.setdefault(path, set())
         if source in known:
@@ -65,7 +65,7 @@ class StreamTable(Generic[P]):
         known.add(source)
         found.paths[path] = found.silent[path] = None
 
-    def paths(self, source: Address) -> tuple[P, ...]:
+    def paths(self, source: Way) -> tuple[P, ...]:
         """All paths that may receive from `source`."""
         found = self._sources.get(source)
         return () if found is None else tuple(found.paths)
@@ -84,7 +84,7 @@ class StreamTable(Generic[P]):
             if not found.paths:
                 del self._sources[address]
 
-    def deliver(self, data: bytes, source: Address, ssrc: bytes) -> bool:
+    def deliver(self, data: bytes, source: Way, ssrc: bytes) -> bool:
         """Hand a datagram of a known stream to its path; False when `search` is needed."""
         found = self._sources.get(source)
         if found is None:
@@ -96,7 +96,7 @@ class StreamTable(Generic[P]):
             paths.append(paths.pop(0))
         return True
 
-    def search(self, data: bytes, source: Address, ssrc: bytes, now: float) -> bool:
+    def search(self, data: bytes, source: Way, ssrc: bytes, now: float) -> bool:
         """Try a datagram that could not be delivered on the paths with its address; False when it is nobody's."""
         found = self._sources.get(source)
         if found is None:

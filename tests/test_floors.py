@@ -28,6 +28,7 @@ SHELL_FILES = {
     "month",
     "phone_leg",
     "overlay_leg",
+    "gathering",
 }
 CORE_FILES = {"media.turn.client", "media.turn.server"}  # named after the role in TURN
 CORE_FORBIDDEN = {"trio", "socket", "time", "random", "secrets", "asyncio", "threading", "select"}

@@ -1,8 +1,11 @@
-"""Candidates and pairs (RFC 8445 §5.1, §6.1.2; the line format of RFC 8839 §5.1)."""
+"""Candidates, ways and pairs (RFC 8445 §5.1, §6.1.2; the line format of RFC 8839 §5.1)."""
 
+import contextlib
 import enum
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 
@@ -11,10 +14,33 @@ from p2psip.base.errors import RemoteError
 
 CANDIDATE_CHARACTERS_MAX = 256
 CREDENTIAL_CHARACTERS_MAX = 256
+LINES_MAX = 64
 COMPONENT = 1
 TYPES = frozenset(("host", "srflx", "prflx", "relay"))
+RELAYED_PRIORITY_MAX = (1 << 24) - 1
 
-__all__ = ["Candidate", "Pair", "PairState", "local_candidate", "parse_candidate", "peer_reflexive"]
+Way = tuple[str, int] | tuple[str, int, int]
+"""Where packets of the peer go: its host and port, and the number of our relay that they go through, if any."""
+
+__all__ = [
+    "Candidate",
+    "Pair",
+    "PairState",
+    "RelayCandidate",
+    "Way",
+    "hosts_of",
+    "local_candidate",
+    "parse_candidate",
+    "peer_reflexive",
+    "relay_candidate",
+    "relay_of",
+]
+
+
+class RelayCandidate(Candidate):
+    """A relayed address of our own; `relay` is the number of the allocation."""
+
+    relay: int = 0
 
 
 def local_candidate(kind: str, address: Address, base: Address, preference: int = 65_535) -> Candidate:
@@ -31,6 +57,28 @@ def local_candidate(kind: str, address: Address, base: Address, preference: int 
         related_address=related[0] if related else None,
         related_port=related[1] if related else None,
     )
+
+
+def relay_candidate(relay: int, relayed: Address, mapped: Address, preference: int = 65_535) -> RelayCandidate:
+    """Our address at relay server number `relay`; `mapped` is where the server sees us (RFC 8445 §5.1.1.2)."""
+    candidate = RelayCandidate(
+        foundation=candidate_foundation("relay", "udp", f"{relayed[0]}/{relay}")[:32],
+        component=COMPONENT,
+        transport="udp",
+        priority=candidate_priority(COMPONENT, "relay", preference),
+        host=relayed[0],
+        port=relayed[1],
+        type="relay",
+        related_address=mapped[0],
+        related_port=mapped[1],
+    )
+    candidate.relay = relay
+    return candidate
+
+
+def relay_of(candidate: Candidate) -> int | None:
+    """The number of the relay that packets of a local candidate leave through; None for the port itself."""
+    return candidate.relay if isinstance(candidate, RelayCandidate) else None
 
 
 def parse_candidate(line: str) -> Candidate:
@@ -52,6 +100,15 @@ def parse_candidate(line: str) -> Candidate:
     if not _is_unicast(address):
         raise RemoteError("a candidate whose address is none of one machine")
     return candidate
+
+
+def hosts_of(lines: Iterable[str]) -> set[str]:
+    """The hosts of a peer's candidate lines, of the first LINES_MAX."""
+    hosts: set[str] = set()
+    for line in islice(lines, LINES_MAX):
+        with contextlib.suppress(RemoteError):
+            hosts.add(parse_candidate(line).host)
+    return hosts
 
 
 def is_credential(text: str) -> bool:
@@ -81,7 +138,7 @@ class PairState(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Pair:
-    """A local and a remote candidate, and how their checks stand."""
+    """A local and a remote candidate, and how their checks stand. `mapped` is our address as the peer sees it."""
 
     local: Candidate
     remote: Candidate
@@ -91,18 +148,39 @@ class Pair:
     rtt: float | None = None
     refusals: int = 0
     is_hastened: bool = False
+    checked_at: float = 0.0
+    answered_at: float = 0.0
+    mapped: Address | None = None
 
     @property
-    def destination(self) -> Address:
+    def destination(self) -> Way:
         """Where checks and media go."""
-        return (self.remote.host, self.remote.port)
+        relay = relay_of(self.local)
+        return (self.remote.host, self.remote.port) if relay is None else (self.remote.host, self.remote.port, relay)
 
     @property
     def base(self) -> Address:
         """Where they leave."""
-        if self.local.related_address is not None and self.local.related_port is not None:
+        if relay_of(self.local) is None and self.local.related_address and self.local.related_port:
             return (self.local.related_address, self.local.related_port)
         return (self.local.host, self.local.port)
+
+    @property
+    def relays(self) -> int:
+        """How many relay servers the way passes: 0 is direct."""
+        return (relay_of(self.local) is not None) + self._is_remote_relayed
+
+    @property
+    def route(self) -> frozenset[str]:
+        """What must live for the way to work: the hosts of its relays, or the address family of a direct one."""
+        passed = [self.local.host] if relay_of(self.local) is not None else []
+        passed += [self.remote.host] if self._is_remote_relayed else []
+        return frozenset(passed or ["direct IPv6" if ":" in self.remote.host else "direct IPv4"])
+
+    @property
+    def _is_remote_relayed(self) -> bool:
+        kind = self.remote.type
+        return kind == "relay" or (kind == "prflx" and self.remote.priority <= RELAYED_PRIORITY_MAX)
 
     def priority(self, controlling: bool) -> int:
         """RFC 8445 §6.1.2.3."""

@@ -2,13 +2,13 @@
 checks that wait for an answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from media.ice.candidates import Candidate, Pair, PairState
-from p2psip.base.core import Address
+from media.ice.candidates import Candidate, Pair, PairState, Way, peer_reflexive, relay_of
 
 PAIRS_MAX = 64
+SPARES_MAX = 2
 REFUSALS_MAX = 3
 ATTEMPTS_MAX = 8
 CHECKS_MAX = 256
@@ -53,28 +53,37 @@ class Checks:
 
 
 class Checklist:
-    """At most PAIRS_MAX pairs, one for each destination (§6.1.2.4 prunes the rest)."""
+    """At most PAIRS_MAX pairs, one for each way (§6.1.2.4 prunes the rest)."""
 
     def __init__(self) -> None:
         self.pairs: list[Pair] = []
+        self._by_way: dict[Way, Pair] = {}
 
-    def pair_up(self, locals_: Sequence[Candidate], remote: Candidate) -> Pair | None:
-        """The pair for `remote`, made when it is new; None when nothing can be paired with it or the list is full."""
-        for pair in self.pairs:
-            if pair.destination == (remote.host, remote.port):
-                if pair.remote.type == "prflx" and remote.type != "prflx":
-                    pair.remote = remote  # learnt from a check before it was signalled
-                return pair
-        local = next((candidate for candidate in locals_ if candidate.can_pair_with(remote)), None)
-        if local is None or len(self.pairs) >= PAIRS_MAX:
-            return None
-        pair = Pair(local, remote)
-        self.pairs.append(pair)
+    def pair_up(self, locals_: Sequence[Candidate], remotes: Sequence[Candidate]) -> None:
+        """Pairs of `remotes` with each of our bases of their family: the direct ones first, for the list may fill up."""
+        for local in _bases(locals_):
+            for remote in remotes:
+                if is_same_family(local, remote):
+                    self._take(local, remote)
+
+    def learn(self, locals_: Sequence[Candidate], way: Way, priority: int) -> Pair | None:
+        """The pair of a way that the peer's check came; None when nothing can be paired with it or the list is full."""
+        pair = self._by_way.get(way)
+        if pair is None:
+            remote = peer_reflexive((way[0], way[1]), priority, len(self.pairs))
+            relay = way[2] if len(way) == 3 else None
+            usable = (each for each in locals_ if relay_of(each) == relay and is_same_family(each, remote))
+            local = next(usable, None)
+            pair = None if local is None else self._take(local, remote)
         return pair
 
-    def next_waiting(self, controlling: bool) -> Pair | None:
+    def find(self, way: Way) -> Pair | None:
+        """The pair of a way."""
+        return self._by_way.get(way)
+
+    def next_waiting(self, controlling: bool, is_wanted: Callable[[Pair], bool] = lambda _pair: True) -> Pair | None:
         """The waiting pair of highest priority (§6.1.4.2)."""
-        waiting = [pair for pair in self.pairs if pair.state is PairState.WAITING]
+        waiting = [pair for pair in self.pairs if pair.state is PairState.WAITING and is_wanted(pair)]
         return max(waiting, key=lambda each: each.priority(controlling), default=None)
 
     def best_valid(self, controlling: bool) -> Pair | None:
@@ -82,14 +91,28 @@ class Checklist:
         valid = [pair for pair in self.pairs if pair.state is PairState.SUCCEEDED]
         return max(valid, key=lambda each: each.priority(controlling), default=None)
 
-    def nominee(self) -> Pair | None:
+    def nominee(self, otherwise: Pair | None = None) -> Pair | None:
         """The pair to nominate: always the same, so that both sides agree, unless it no longer answers."""
         for pair in self.pairs:
             if pair.nominated and pair.attempts < ATTEMPTS_MAX:
                 return pair
             if pair.nominated:
                 pair.state, pair.nominated = PairState.FAILED, False
-        return self.best_valid(True)
+        return otherwise or self.best_valid(True)
+
+    def drop_relay(self, relay: int) -> list[Pair]:
+        """Forget the pairs over a relay of ours that is gone; gives them."""
+        gone = [pair for pair in self.pairs if relay_of(pair.local) == relay]
+        for pair in gone:
+            pair.state = PairState.FAILED
+            self.pairs.remove(pair)
+            del self._by_way[pair.destination]
+        return gone
+
+    def nominate(self, nominee: Pair | None) -> None:
+        """`nominee` alone counts as nominated from now on."""
+        for pair in self.pairs:
+            pair.nominated = pair is nominee
 
     def may_do_better_than(self, pair: Pair, controlling: bool) -> bool:
         """Whether a pair of higher priority is still to be decided."""
@@ -99,9 +122,33 @@ class Checklist:
             for other in self.pairs
         )
 
-    def is_valid(self, destination: Address) -> bool:
-        """Whether the path to `destination` has proved to work."""
-        return any(pair.destination == destination and pair.state is PairState.SUCCEEDED for pair in self.pairs)
+    def may_pass_fewer_relays_than(self, pair: Pair) -> bool:
+        """Whether a more direct pair is still to be decided."""
+        undecided = (PairState.WAITING, PairState.IN_PROGRESS)
+        return any(other.state in undecided and other.relays < pair.relays for other in self.pairs)
+
+    def spares(self, selected: Pair, controlling: bool) -> list[Pair]:
+        """Up to SPARES_MAX valid pairs that live on when what `selected` passes dies, each over something else."""
+        found: list[Pair] = []
+        passed = set(selected.route)
+        valid = (pair for pair in self.pairs if pair.state is PairState.SUCCEEDED and pair is not selected)
+        for pair in sorted(valid, key=lambda each: (each.relays, -each.priority(controlling))):
+            if len(found) < SPARES_MAX and not passed & pair.route:
+                found.append(pair)
+                passed |= pair.route
+        return found
+
+    def is_wanted_beside(self, selected: Pair, pair: Pair, spares: Sequence[Pair]) -> bool:
+        """Whether `pair` is worth checks while `selected` carries: it is more direct, or may become a spare."""
+        if pair.relays < selected.relays:
+            return True
+        passed = selected.route.union(*(spare.route for spare in spares))
+        return pair.relays > 0 and len(spares) < SPARES_MAX and not pair.route & passed
+
+    def is_valid(self, way: Way) -> bool:
+        """Whether a way has proved to work, now or before: the peer may still use one that we have left."""
+        pair = self._by_way.get(way)
+        return pair is not None and pair.rtt is not None
 
     def is_refused(self) -> bool:
         """Whether every pair has failed, and at least one because the peer does not take our credentials."""
@@ -114,4 +161,37 @@ class Checklist:
             return "a way to the other side was found, but both sides could not settle on it in time"
         if any(pair.refusals for pair in self.pairs):
             return "the other side refuses the connectivity checks: it does not know their password"
-        return "no way to the other side was found: every connectivity check failed"
+        if not self.pairs:
+            return "no way to the other side was found: the two sides have no address family in common"
+        if any(pair.relays for pair in self.pairs):
+            return "no way to the other side was found: neither a direct one nor one through a relay answers"
+        return (
+            "no way to the other side was found: every connectivity check failed, and neither side has a relay "
+            "(what stands between them lets nothing in, as two symmetric NATs do)"
+        )
+
+    def _take(self, local: Candidate, remote: Candidate) -> Pair | None:
+        pair = Pair(local, remote)
+        known = self._by_way.get(pair.destination)
+        if known is not None:
+            if known.remote.type == "prflx" and remote.type != "prflx":
+                known.remote = remote  # learnt from a check before it was signalled
+            return known
+        if len(self.pairs) >= PAIRS_MAX:
+            return None
+        self.pairs.append(pair)
+        self._by_way[pair.destination] = pair
+        return pair
+
+
+def is_same_family(one: Candidate, other: Candidate) -> bool:
+    """Whether two candidates are of one address family (§6.1.2.2)."""
+    return (":" in one.host) == (":" in other.host)
+
+
+def _bases(locals_: Sequence[Candidate]) -> list[Candidate]:
+    """The best candidate for each place that packets can leave from: one for each family and relay, the port first."""
+    found: dict[tuple[bool, int | None], Candidate] = {}
+    for local in locals_:
+        found.setdefault((":" in local.host, relay_of(local)), local)
+    return sorted(found.values(), key=lambda each: relay_of(each) is not None)

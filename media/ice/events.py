@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from p2psip.base.core import Address, Transmit
+from media.ice.candidates import Way
 
 
 class State(enum.Enum):
@@ -16,10 +16,18 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Transmit:
+    """One datagram that goes a way: from the port, or through a relay of ours."""
+
+    data: bytes
+    destination: Way
+
+
+@dataclass(frozen=True, slots=True)
 class Selected:
     """Media goes to `remote` from now on; `nominated` says whether ICE has concluded on it."""
 
-    remote: Address
+    remote: Way
     nominated: bool
 
 
@@ -30,4 +38,9 @@ class Failed:
     reason: str
 
 
-Output = Transmit | Selected | Failed
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """All ways that were known are dead. Checks go on until consent runs out; new candidates (a restart) may help."""
+
+
+Output = Transmit | Selected | Failed | Stalled

@@ -16,9 +16,9 @@ import pytest
 from media import stun
 from media.ice.agent import IceAgent
 from media.ice.candidates import local_candidate
-from media.ice.events import Failed, Selected
+from media.ice.events import Failed, Selected, Transmit
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, Transmit
+from p2psip.base.core import Address
 
 pytestmark = pytest.mark.interop
 

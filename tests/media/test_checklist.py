@@ -5,8 +5,8 @@ import pytest
 from media import stun
 from media.ice.candidates import CREDENTIAL_CHARACTERS_MAX, PairState, local_candidate
 from media.ice.checklist import ATTEMPTS_MAX, CHECKS_MAX, PAIRS_MAX, Check, Checklist, Checks
-from media.ice.events import State
-from p2psip.base.core import Address, Transmit
+from media.ice.events import State, Transmit
+from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from tests.media.world import agent
 
@@ -19,7 +19,7 @@ def filled(count: int) -> Checklist:
     checklist = Checklist()
     for number in range(count):
         remote = local_candidate("host", ("192.0.2.2", 5000 + number), B, 65_535 - number)
-        checklist.pair_up([local_candidate("host", A, A)], remote)
+        checklist.pair_up([local_candidate("host", A, A)], [remote])
     return checklist
 
 

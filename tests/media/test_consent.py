@@ -1,8 +1,12 @@
 """Consent freshness (RFC 7675) and ICE restarts (RFC 8445 §9), on virtual time."""
 
 from media import stun
-from media.ice.agent import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS, DEADLINE_SECONDS
-from media.ice.events import Failed, Selected, State
+from media.ice.agent import DEADLINE_SECONDS
+from media.ice.candidates import local_candidate
+from media.ice.events import Failed, State
+from media.ice.path import IcePath
+from media.ice.upkeep import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS
+from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from tests.media.world import World, agent, introduce, nominated
 
@@ -49,41 +53,73 @@ def test_consent_survives_a_gap_and_forged_answers_do_not_renew_it() -> None:
     assert one.state is State.FAILED
 
 
+def path(address: Address, *, controlling: bool = True, seed: int = 1) -> IcePath:
+    """A path with one host candidate."""
+    local = [local_candidate("host", address, address)]
+    return IcePath(controlling=controlling, local=local, chance=Chance.seeded(seed))
+
+
+def tell(one: IcePath, other: IcePath, now: float) -> None:
+    """`one` learns the newest description of `other`."""
+    agent = other.newest
+    one.set_remote(agent.ufrag, agent.password, [each.to_sdp() for each in agent.local], now)
+
+
 def test_a_restart_keeps_the_path_until_another_pair_is_nominated() -> None:
     world = World(9)
-    one, other = agent(A), agent(B, controlling=False, seed=2)
+    one, other = path(A), path(B, controlling=False, seed=2)
     host_a, host_b = world.add(one, A), world.add(other, B)
-    introduce(one, other, world.now)
+    tell(one, other, world.now)
+    tell(other, one, world.now)
     world.run(3.0)
-    before = (one.ufrag, one.password)
+    before = (one.newest.ufrag, one.newest.password)
     for each in (one, other):
-        each.restart()
+        each.restart(each.newest.local)
     assert one.selected is not None
     assert one.selected.destination == B
-    assert (one.ufrag, one.password) != before
-    world.run(1.0)
-    introduce(one, other, world.now)
-    world.run(3.0)
+    assert (one.newest.ufrag, one.newest.password) != before
+    world.run(20.0)  # consent of the old way goes on
+    assert one.in_use.state is other.in_use.state is State.CONNECTED
+    tell(one, other, world.now)
+    tell(other, one, world.now)
+    world.run(4.0)
     assert (nominated(host_a), nominated(host_b)) == ([B, B], [A, A])
-    early = [event for _, event in host_a.events if event == Selected(B, nominated=False)]
-    assert len(early) == 2  # the new path is used as soon as it works, before it is nominated
+    assert [len(each.agents) for each in (one, other)] == [1, 1]
     world.run(60.0)
-    assert one.state is other.state is State.CONNECTED
+    assert one.in_use.state is other.in_use.state is State.CONNECTED
 
 
-def test_a_restart_that_the_peer_never_answers_ends_when_consent_runs_out() -> None:
+def test_a_restart_that_the_peer_never_answers_harms_nothing() -> None:
     world = World(10)
-    one, other = agent(A), agent(B, controlling=False, seed=2)
+    one, other = path(A), path(B, controlling=False, seed=2)
     host_a = world.add(one, A)
     world.add(other, B)
-    introduce(one, other, world.now)
+    tell(one, other, world.now)
+    tell(other, one, world.now)
     world.run(3.0)
-    one.restart()
-    begun = world.now
+    for _ in range(5):
+        one.restart(one.newest.local)
+        world.run(20.0)
+    assert len(one.agents) == 2
+    assert not any(isinstance(event, Failed) for _, event in host_a.events)
+    world.tap = lambda _host, _data, _destination: None
     world.run(60.0)
-    when, event = host_a.events[-1]
-    assert isinstance(event, Failed)
-    assert when - begun <= CONSENT_EXPIRES_SECONDS
+    assert isinstance(host_a.events[-1][1], Failed)
+
+
+def test_a_restart_whose_checks_fail_leaves_the_old_way_in_use() -> None:
+    world = World(10)
+    one, other = path(A), path(B, controlling=False, seed=2)
+    host_a = world.add(one, A)
+    world.add(other, B)
+    tell(one, other, world.now)
+    tell(other, one, world.now)
+    world.run(3.0)
+    one.restart(one.newest.local)
+    one.set_remote("nobody", "password", [local_candidate("host", ("203.0.113.9", 9), A).to_sdp()], world.now)
+    world.run(60.0)
+    assert not any(isinstance(event, Failed) for _, event in host_a.events)
+    assert one.selected is not None
 
 
 def test_the_same_description_again_does_not_begin_anew() -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from media import stun
 from media.ice import directory as directory_module
 from media.ice.directory import AGENTS_MAX, CHECKS_MAX, AgentDirectory
+from media.ice.events import Transmit
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, Transmit
+from p2psip.base.core import Address
 from tests.media.world import agent
 
 A: Address = ("192.0.2.1", 4000)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from media import stun
 from media.dtls import DtlsIdentity
-from media.ice.agent import CONSENT_EXPIRES_SECONDS, DEADLINE_SECONDS
+from media.ice.agent import DEADLINE_SECONDS
 from media.ice.candidates import local_candidate
+from media.ice.upkeep import CONSENT_EXPIRES_SECONDS
 from media.rtp import RtpPacket
 from media.secure import EARLY_PACKETS_MAX, MediaReceived, PathLost, Ready, SecureTransport
 from p2psip.base.chance import Chance
@@ -236,7 +237,7 @@ def test_a_path_that_dies_is_said_once_and_nothing_piles_up_afterwards() -> None
     for _ in range(1_000):
         call.offerer.receive(check[0], B, call.world.now)
     assert call.offerer.poll_output() is None
-    assert len(call.offerer.agent._outputs) == 0
+    assert len(call.offerer.path.in_use._outputs) == 0
 
 
 def test_checks_after_a_failed_handshake_pile_up_nothing() -> None:
@@ -246,7 +247,7 @@ def test_checks_after_a_failed_handshake_pile_up_nothing() -> None:
     call.world.run(3.0)
     assert call.offerer.lost
     attributes: dict[str, object] = {"PRIORITY": 1, "ICE-CONTROLLED": 1}
-    agent = call.offerer.agent
+    agent = call.offerer.path.in_use
     check = stun.binding_request(bytes(12), f"{agent.ufrag}:peer", agent.password, attributes)
     for _ in range(1_000):
         call.offerer.receive(check, B, call.world.now)
@@ -278,7 +279,7 @@ def test_ten_thousand_garbage_datagrams_change_nothing() -> None:
     wire = call.offerer.protect(rtp(5))
     assert wire is not None
     assert call.answerer.unprotect(wire, A) == rtp(5)
-    assert len(call.answerer.agent.checklist.pairs) == 1
+    assert len(call.answerer.path.in_use.checklist.pairs) == 1
 
 
 @given(st.binary(max_size=60), st.sampled_from([b"", b"\x00", b"\x16", b"\x80", b"\x00\x01\x00\x00\x21\x12\xa4\x42"]))

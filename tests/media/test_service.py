@@ -12,7 +12,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from media import service
 from media.dtmf import TelephoneEvent, digit_payloads
 from media.g711 import PCMU, decode, encode
-from media.ice.agent import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS, DEADLINE_SECONDS
+from media.ice.agent import DEADLINE_SECONDS
+from media.ice.upkeep import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS
 from media.legs import Bridge
 from media.overlay_leg import SENT_STREAMS_MAX
 from media.player import EchoLeg, PlayerLeg

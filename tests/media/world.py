@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from media.ice.agent import IceAgent
 from media.ice.candidates import local_candidate
-from media.ice.events import Selected
+from media.ice.events import Selected, Transmit
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, Transmit
+from p2psip.base.core import Address
+from p2psip.base.core import Transmit as Datagram
 
 STEPS_MAX = 200_000
 
@@ -66,7 +67,7 @@ class World:
         """Send what all cores have to say."""
         for host in self.hosts:
             while (output := host.core.poll_output()) is not None:
-                if isinstance(output, Transmit):
+                if isinstance(output, Transmit | Datagram):
                     self._send(host, output)
                 else:
                     host.events.append((self.now, output))
@@ -97,7 +98,7 @@ class World:
             if when is not None and when <= self.now:
                 host.core.handle_timeout(self.now)
 
-    def _send(self, host: Host, output: Transmit) -> None:
+    def _send(self, host: Host, output: Transmit | Datagram) -> None:
         self.sent += 1
         data = self.tap(host, output.data, output.destination)
         source = host.source_for(output.destination)
