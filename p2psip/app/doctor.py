@@ -71,6 +71,7 @@ class DoctorFacts:
     """All that the doctor looks at. `role`, `mapping` and `filtering` are the names of the overlay's enumerations in lower case.
 
     `seen_as` is the address that others see, `local` are this machine's own ones, `udp` is None while nobody has answered.
+    `router` is the router's own outer address, `router_said` a sentence on what came of asking it for a port.
     """
 
     overlay: str
@@ -90,6 +91,7 @@ class DoctorFacts:
     port_mapping_wanted: bool = True
     mapped: tuple[MappedPort, ...] = ()
     router: str | None = None
+    router_said: str = ""
     supernodes: tuple[SupernodeFacts, ...] = ()
     supernodes_known: int = 0
     volunteering: VolunteeringFacts | None = None
@@ -275,9 +277,8 @@ def _router(facts: DoctorFacts) -> Finding:
         return Finding(
             "router", "note", sentence, "Set `port_mapping = true` in the section [network] of the settings."
         )
-    sentence = (
-        "The router does not forward a port by itself (no UPnP, NAT-PMP or PCP). Calls work, some of them relayed."
-    )
+    why = facts.router_said or "it speaks no UPnP, NAT-PMP or PCP"
+    sentence = f"The router does not forward a port by itself: {why}. Calls work, some of them relayed."
     return Finding("router", "note", sentence, _forward(facts))
 
 
@@ -328,7 +329,8 @@ def _volunteering(facts: DoctorFacts) -> Finding:
 def _forward(facts: DoctorFacts) -> str:
     if facts.is_behind_carrier:
         return "The provider's NAT is in the way: ask the provider for a public IPv4 address, or for IPv6."
-    inner = next((host for host, _ in facts.local if ":" not in host), "this machine")
+    own = (host for host, _ in facts.local if ":" not in host and not host.startswith("127."))
+    inner = next(own, "this machine")
     return f"Forward UDP port {facts.port} on the router to {inner}, or switch UPnP (or NAT-PMP, PCP) on there."
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from overlay.sockets import own_addresses
 from p2psip.app.control import ControlError
 from p2psip.app.doctor import CallCheckFacts, DoctorFacts
 
@@ -16,21 +17,22 @@ _FACTS = TypeAdapter(DoctorFacts)
 async def doctor_facts(node: "Node") -> DoctorFacts:
     """The facts of `node` now; takes as long as a call from outside as a test."""
     calls = node.calls.status()
-    seen = node.overlay.peer.seen.agreed
+    verdict = node.overlay.verdict
+    known = node.overlay.peers()
     return DoctorFacts(
         overlay=node.membership.overlay,
         addresses=node.membership.addresses,
-        role="peer",
-        mapping="unknown",
-        filtering="unknown",
-        proved=False,
-        seen_as=seen,
-        local=tuple(node.port.local),
+        role=verdict.role.name.lower(),
+        mapping=verdict.mapping.name.lower(),
+        filtering=verdict.filtering.name.lower(),
+        proved=verdict.proved,
+        seen_as=verdict.address,
+        local=own_addresses(node.port.local, [address for _, address in known]),
         port=node.port.number,
-        peers=len(node.overlay.peers()),
+        peers=len(known),
         phones=len(calls["phones"]),
         published=calls["published"],
-        udp=True if seen is not None else None,
+        udp=True if verdict.address is not None else None,
         call_check=CallCheckFacts(None),
         port_mapping_wanted=node.settings.network.port_mapping,
     )

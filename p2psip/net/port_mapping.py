@@ -85,6 +85,7 @@ class PortMapper:
         self._hooks: list[Callable[[Mapping | None], None]] = []
         self._nudge = trio.Event()
         self.explanation = "the router has not been asked yet"
+        self.outer_host: str | None = None  # the router's own external address, which may be behind a NAT itself
 
     @property
     def mapping(self) -> Mapping | None:
@@ -132,7 +133,7 @@ class PortMapper:
         """Whether the router could be asked; the one that has granted before comes first."""
         gateway = self._find_gateway()
         if gateway != self._gateway or not self._routers:
-            self._gateway, self._router = gateway, None
+            self._gateway, self._router, self.outer_host = gateway, None, None
             self._routers = self._routers_of(gateway, self._chance)
             self._note({})
         refusals: list[str] = []
@@ -146,7 +147,7 @@ class PortMapper:
             hint = "" if gateway else "; this machine has no default route"
             self._explain(f"no router answers to {', '.join(PROTOCOLS)}{hint}")
         if refusals or self._clock.now() >= self._expires:
-            self._router = None
+            self._router = self.outer_host = None
             self._note({})
         return False
 
@@ -167,7 +168,7 @@ class PortMapper:
             granted[wanted.transport] = mapping
         self._router = router
         udp = granted["udp"]
-        host = udp.external[0]
+        host = self.outer_host = udp.external[0]
         self._expires = self._clock.now() + min(mapping.lifetime for mapping in granted.values())
         if not ipaddress.ip_address(host).is_global:
             self._note({})

@@ -211,6 +211,7 @@ def test_blocked_udp() -> None:
             "does not forward a port by itself",
             "Forward UDP port 4500 on the router to 192.168.1.20, or switch UPnP",
         ),
+        ({"router_said": "no router answers to PCP"}, "by itself: no router answers to PCP.", "Forward UDP port 4500"),
         ({"port_mapping_wanted": False}, "the settings forbid it", "port_mapping = true"),
         ({"mapped": (UPNP,)}, "nothing comes in from outside", "second router"),
         ({"mapped": (replace(UPNP, host="100.64.3.4"),)}, "carrier-grade NAT", "public IPv4 address"),
