@@ -64,7 +64,7 @@ class Message:
     kind: int
     transaction: bytes
     attributes: dict[int, bytes]
-    peers: tuple[Address, ...]
+    peer_values: tuple[bytes, ...]
     integrity_at: int
     unknown: tuple[int, ...]
     has_fingerprint: bool
@@ -78,6 +78,11 @@ class Message:
         if len(value) != size:
             raise RemoteError("an attribute of a wrong size")
         return int.from_bytes(value, "big")
+
+    @property
+    def peers(self) -> list[Address]:
+        """All XOR-PEER-ADDRESS values; RemoteError(400) if one is none."""
+        return [read_address(value, self.transaction) for value in self.peer_values]
 
     def is_signed_with(self, key: bytes) -> bool:
         """Whether MESSAGE-INTEGRITY holds for `key` (RFC 8489 §14.5)."""
@@ -99,7 +104,7 @@ def read(data: bytes) -> Message:
         raise RemoteError("a STUN message whose length is wrong")
     transaction = data[8:HEADER_BYTES]
     attributes: dict[int, bytes] = {}
-    peers: list[Address] = []
+    peers: list[bytes] = []
     unknown: list[int] = []
     integrity_at, at, has_fingerprint, count = 0, HEADER_BYTES, False, 0
     while at < size:
@@ -117,7 +122,7 @@ def read(data: bytes) -> Message:
                     raise RemoteError("a MESSAGE-INTEGRITY of a wrong size")
                 integrity_at = at
             elif name == XOR_PEER_ADDRESS:
-                peers.append(read_address(data[at + 4 : end], transaction))
+                peers.append(data[at + 4 : end])
             elif name in _KNOWN or name >= _OPTIONAL_FROM:
                 attributes.setdefault(name, data[at + 4 : end])
             else:

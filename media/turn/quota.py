@@ -13,8 +13,8 @@ PACKET_BYTES_ADDED = 28
 class Allowance:
     """A token bucket that costs a comparison and a subtraction as long as it is not empty.
 
-    The data plane reads `credit` directly. It is filled only when it does not suffice: `burst_seconds` of `per_second` at most. So after
-    a quiet time twice that may pass at once.
+    The data plane reads `credit` directly. It is filled only when it does not suffice: `burst_seconds` of `per_second` at most.
+    So after a quiet time twice that may pass at once.
     """
 
     __slots__ = ("_at", "_burst", "_per_second", "credit")

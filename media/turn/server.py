@@ -196,9 +196,10 @@ class TurnServerCore:
     def _bind_channel(self, message: Message, allocation: Allocation, now: float) -> bytes:
         """RFC 8656 §12.2."""
         value = message.number(messages.CHANNEL_NUMBER, 4)
-        if value is None or not message.peers:
+        peers = message.peers
+        if value is None or not peers:
             raise Refusal(400, "a channel without number or peer")
-        number, peer = value >> 16, message.peers[0]
+        number, peer = value >> 16, peers[0]
         bound = allocation.headers_by_peer.get(peer)
         if (
             not CHANNEL_FIRST <= number <= self._settings.channel_last
@@ -229,9 +230,13 @@ class TurnServerCore:
         """A Send indication (RFC 8656 §11.2). What is wrong with one is not said."""
         allocation = self._by_client.get(source)
         data = message.attributes.get(messages.DATA_VALUE)
-        if allocation is None or data is None or not message.peers or message.unknown:
+        if allocation is None or data is None or message.unknown:
             return
-        peer = message.peers[0]
+        try:
+            peer = message.peers[0]
+        except (RemoteError, IndexError):
+            allocation.counters.dropped += 1
+            return
         relay = allocation.relays.get(family_of(peer[0]))
         if relay is None or peer[0] not in allocation.permissions or not self._policy.allows(peer):
             allocation.counters.dropped += 1

@@ -110,7 +110,7 @@ def test_a_peer_without_a_channel_is_heard_by_data_indications_one_without_permi
     for (raw, client), expected in zip(rig.to_client, (b"hello", b""), strict=True):
         message = messages.read(raw)
         assert (message.kind, message.method, client) == (messages.INDICATION, messages.DATA, CLIENT)
-        assert message.peers == (rig.peer(4),)
+        assert message.peers == [rig.peer(4)]
         assert message.attributes[messages.DATA_VALUE] == expected
         transactions.add(message.transaction)
     assert len(transactions) == 2
