@@ -28,7 +28,7 @@ from overlay.supernodes import SuperNodes
 from overlay.via import make_lost, parse_lost, parse_relay, via_address
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, Transmit
+from p2psip.base.core import Address, Transmit, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.grants import Grant, pack_grant
 from p2psip.base.timers import earliest
@@ -98,6 +98,7 @@ class Crossing:
         self.methods: dict[int, Method] = {ATTACH: self.attach, GRANT: self.grant, REACH: self._reaching.reach}
         self._volunteering: Volunteering | None = None
         self._is_client = False
+        self._families = frozenset((4, 6))
         self._around = around
         self._members = members
 
@@ -138,9 +139,20 @@ class Crossing:
             allows_private=volunteering.allows_private,
         )
 
+    @property
+    def announcement(self) -> Announcement | None:
+        """What to tell others of us as a super-node; None when we are none."""
+        return None if self.relaying is None or self._volunteering is None else self._volunteering.announcement()
+
+    def has_families(self, families: frozenset[int]) -> None:
+        """The address families (4, 6) that we can send to without a gateway."""
+        self._families = families
+        self.supernodes.families = families
+
     def use_gateway(self, gateway: Gateway | None, now: float) -> None:
         """Send frames to addresses that we cannot reach through this super-node; None: no more."""
         self.paths.gateway = gateway
+        self.supernodes.families = self._families if gateway is None else frozenset((4, 6))
         if gateway is None:
             self.rendezvous.unpin(now)
         else:
@@ -157,6 +169,30 @@ class Crossing:
             else:
                 ways.append(each)
         return ways
+
+    def address_of(self, node_key: bytes) -> Address | None:
+        """Where a super-node is: an attached one, or one that is known."""
+        for flow in self.rendezvous.flows:
+            if flow.node_key == node_key:
+                return flow.address
+        return self.supernodes.address_of(node_key)
+
+    @property
+    def public_flows(self) -> tuple[Rendezvous, ...]:
+        """Our rendezvous at addresses that others can send to: a stream's is ours only."""
+        flows = []
+        for flow in self.rendezvous.flows:
+            address = self.supernodes.address_of(flow.node_key) if is_synthetic(flow.address[0]) else flow.address
+            if address is not None:
+                flows.append(Rendezvous(flow.node_key, address))
+        return tuple(flows)
+
+    def testers(self, peers: Sequence[tuple[bytes, Address]]) -> list[tuple[bytes, Address]]:
+        """Who may try to reach us, the best first: super-nodes that keep no flow to us, other peers, those that keep one."""
+        ours = [(flow.node_key, flow.address) for flow in self.rendezvous.flows]
+        kept = {node_key for node_key, _address in ours}
+        others = self.supernodes.candidates(list(kept))
+        return [*others, *(peer for peer in peers if peer[0] not in kept), *ours]
 
     # Payloads
 
@@ -183,7 +219,8 @@ class Crossing:
 
     def attach(self, asking: Asking, _arguments: list[Any]) -> Any:
         """ATTACH: keep a flow to the asker. Only where it has proved to receive: else flows would point at bystanders."""
-        relaying = self._serving(asking)[0]
+        relaying, volunteering, _certificate = self._serving(asking)
+        relaying.draining = volunteering.announcement().draining
         return relaying.attach(asking.node_key, asking.source, asking.now)
 
     def grant(self, asking: Asking, _arguments: list[Any]) -> Any:

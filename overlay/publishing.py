@@ -1,14 +1,15 @@
 """Keeping a node's own records in the overlay: its registration, the names of its person, and the canary that reads back."""
 
 import logging
-from collections.abc import Awaitable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 import trio
 
 from overlay.found import Found
-from overlay.records import NAME, REGISTRATION, Record, make_record, name_key, registration_key
+from overlay.records import NAME, REGISTRATION, RELAY, Record, make_record, name_key, registration_key
 from overlay.registration import Registration, Rendezvous, encode_registration
+from overlay.relay_record import Announcement, announcement_keys, encode_announcement
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.core import Address
 from p2psip.base.errors import P2psipError, RemoteError
@@ -18,6 +19,7 @@ from p2psip.net.clock import Clock
 REGISTRATION_SECONDS = 600
 REFRESH_SECONDS = REGISTRATION_SECONDS / 2
 NAME_SECONDS = 29 * 86_400
+ANNOUNCE_CHECK_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +99,27 @@ class Publishing:
             with trio.move_on_after(REFRESH_SECONDS):
                 await self._moved.wait()
 
+    async def announce_forever(self, announcement: Callable[[], Announcement | None]) -> None:
+        """While this node is a super-node (an announcement is there): say so at half life, and at once when it matters."""
+        told: tuple[Any, ...] | None = None
+        told_at = -REFRESH_SECONDS
+        while True:
+            news = announcement()
+            weight = None if news is None else _weight(news)
+            if weight != told or (news is not None and self._clock.now() - told_at >= REFRESH_SECONDS):
+                told, told_at = weight, self._clock.now()
+                try:
+                    await self._announce(news)
+                except P2psipError as error:
+                    _log.warning("the overlay was not told that this is a super-node: %s", error)
+            await trio.sleep(ANNOUNCE_CHECK_SECONDS)
+
+    async def _announce(self, announcement: Announcement | None) -> None:
+        body = None if announcement is None else encode_announcement(announcement)
+        expiry = int(self._clock.unix()) + REGISTRATION_SECONDS
+        keys = announcement_keys(self.certificate.overlay, self.certificate.node_id)
+        await self._store_all([self.record(RELAY, key, body, expiry) for key in keys])
+
     def record(self, kind: str, key: bytes, body: bytes | None, expiry: int) -> Record:
         """A signed record of this node, its sequence higher than that of all before."""
         self._last_sequence = max(int(self._clock.unix() * 1000), self._last_sequence + 1)
@@ -137,6 +160,12 @@ class Publishing:
         self.last_canary = "found again" if mine else "NOT found again: nobody can call this node"
         if not mine:
             _log.warning("our own registration was not found in the overlay")
+
+
+def _weight(announcement: Announcement) -> tuple[Any, ...]:
+    """What others should know at once when it changes."""
+    ports = announcement.tcp_port, announcement.tls_port
+    return announcement.addresses, ports, announcement.draining, announcement.capacity == 0
 
 
 async def gather_least(stores: Sequence[Awaitable[int]]) -> int:

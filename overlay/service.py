@@ -7,6 +7,7 @@ from typing import Any
 
 import trio
 
+from overlay.crossing import Volunteering
 from overlay.events import (
     ConfigurationChanged,
     LookupDone,
@@ -15,24 +16,33 @@ from overlay.events import (
     PeerJoined,
     ProbeElsewhere,
     ReachTested,
+    RendezvousChanged,
+    RequestDone,
     StoreDone,
     VerdictChanged,
 )
 from overlay.found import Found, read_found
 from overlay.frame import FIRST_BYTE
 from overlay.membership import Membership
+from overlay.paths import Gateway
 from overlay.peer import Peer
 from overlay.publishing import Publishing, Where
 from overlay.reachability import Role, Verdict
+from overlay.reaching import CallCheck
 from overlay.records import Record, registration_key
 from overlay.registration import ADDRESSES_MAX, Rendezvous
 from overlay.remembered import RememberedPeers
+from overlay.rendezvous import Flow
+from overlay.rpc import Answer
 from overlay.sockets import own_addresses, send_from_elsewhere
 from overlay.standing import verdict_in_words
+from overlay.supernode_calls import ask_grant, ask_reach
+from overlay.supernodes import SuperNode
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit, address_text
 from p2psip.base.errors import RemoteError
+from p2psip.base.grants import Grant
 from p2psip.base.keys import NodeKey, SigningKey
 from p2psip.net.clock import Clock
 from p2psip.net.driver import Driver
@@ -49,6 +59,8 @@ FOUND_SECONDS_MAX = 5.0
 FOUND_CACHED_MAX = 256
 
 _log = logging.getLogger(__name__)
+
+_Done = LookupDone | StoreDone | RequestDone
 
 
 class OverlayService:
@@ -67,6 +79,7 @@ class OverlayService:
         chance: Chance,
         state_file: Path | None,
         role: Role | None = None,
+        volunteer: Volunteering | None = None,
     ) -> None:
         self._membership = Membership(ca, configuration)
         self._certificate = self._membership.check(certificate, clock.unix())
@@ -86,10 +99,13 @@ class OverlayService:
         )
         self.peer.reach.note_local(own_addresses(port.local, ()), now)
         self._driver: Driver[Output] = Driver(self.peer, send=port.send, on_event=self._on_event, now=clock.now)
-        self._waiting: dict[int, tuple[trio.Event, list[LookupDone | StoreDone]]] = {}
-        self._message_hook: Callable[[bytes, DeviceCertificate, bytes], None] = _nobody
-        self._configuration_hook: Callable[[bytes], None] = _nowhere
-        self._verdict_hook: Callable[[Verdict], None] = _unheard
+        self._waiting: dict[int, tuple[trio.Event, list[_Done]]] = {}
+        self._message_hook: Callable[[bytes, DeviceCertificate, bytes], None] = lambda _key, _certificate, _data: None
+        self._configuration_hook: Callable[[bytes], None] = lambda _configuration: None
+        self._verdict_hook: Callable[[Verdict], None] = lambda _verdict: None
+        self._rendezvous_hook: Callable[[], None] = lambda: None
+        self.peer.crossing.has_families(frozenset(6 if ":" in host else 4 for host, _port in port.local))
+        self.peer.crossing.volunteer(volunteer)
         self._tested = trio.Event()
         self._found: dict[str, tuple[float, Found]] = {}
         self._peer_joined, self._peer_met = trio.Event(), trio.Event()
@@ -105,8 +121,11 @@ class OverlayService:
                 await nursery.start(self._driver.run)
                 nursery.start_soon(self._remember_forever)
                 nursery.start_soon(self._publish_forever)
+                nursery.start_soon(self._announce_forever)
                 task_status.started()
         finally:
+            self.peer.crossing.volunteer(None)  # who is attached learns it at once
+            self._driver.pump()
             self._remember()
             self._remembered.close()
 
@@ -181,6 +200,52 @@ class OverlayService:
         self.peer.say(node_key, ways, data, self._clock.now())
         self._driver.pump()
 
+    # Super-nodes
+
+    def supernodes(self) -> tuple[SuperNode, ...]:
+        """The super-nodes that are known, best first."""
+        return self.peer.crossing.supernodes.ranked()
+
+    def rendezvous(self) -> tuple[Flow, ...]:
+        """The super-nodes that keep a flow to this node, three at most."""
+        return self.peer.crossing.rendezvous.flows
+
+    def on_rendezvous(self, hook: Callable[[], None]) -> None:
+        """Call `hook()` when the set of `rendezvous` is another one."""
+        self._rendezvous_hook = hook
+
+    def use_gateway(self, node_key: bytes, address: Address, families: frozenset[int] = frozenset()) -> None:
+        """Send all to addresses of other families (4, 6) than `families` through this super-node, and attach to it."""
+        self.peer.crossing.use_gateway(Gateway(node_key, address, families), self._clock.now())
+        self._driver.pump()
+
+    def leave_gateway(self) -> None:
+        """Send directly again."""
+        self.peer.crossing.use_gateway(None, self._clock.now())
+        self._driver.pump()
+
+    async def grant(self, node_key: bytes) -> Grant:
+        """TURN credentials of this super-node; RemoteError when it is not known or gives none."""
+        address = self.peer.crossing.address_of(node_key)
+        if address is None:
+            raise RemoteError("a super-node that is not known", status=404)
+        return await ask_grant(self, node_key, address)
+
+    async def check_callable(self) -> CallCheck:
+        """Whether this node can be called right now: somebody else tries, through what the overlay says of us."""
+        if not self._publishing.published:
+            return CallCheck(False, "no phone is registered here, so this node is not published", None)
+        testers = self.peer.crossing.testers(self.peers())
+        return await ask_reach(self, testers, self._publishing.published[0], trio.sleep)
+
+    async def request(self, node_key: bytes, address: Address, method: int, arguments: list[Any]) -> Answer | None:
+        """Ask a node something; None when no answer came."""
+        done = await self._wait(self.peer.request(node_key, address, method, arguments, self._clock.now()))
+        assert isinstance(done, RequestDone)
+        return done.answer
+
+    # Hooks and facts
+
     def on_message(self, hook: Callable[[bytes, DeviceCertificate, bytes], None]) -> None:
         """Call `hook(node_key, certificate, data)` for each message of a verified node."""
         self._message_hook = hook
@@ -226,7 +291,12 @@ class OverlayService:
         return read_found(await self._look_up(registration_key(address), records=True))
 
     def where(self) -> Where:
-        """How this node is reached: what peers have seen, then the addresses that the port is bound to."""
+        """How this node is reached: what peers have seen, then the addresses that the port is bound to; a client by rendezvous.
+
+        A client's own addresses are never told: the overlay is no phone book of home IPs.
+        """
+        if self.verdict.role is Role.CLIENT:
+            return (), self.peer.crossing.public_flows
         bound = [address for address in self._port.local if address[0] not in ("0.0.0.0", "::")]
         return tuple(dict.fromkeys([*self.peer.seen.candidates, *bound]))[:ADDRESSES_MAX], ()
 
@@ -234,7 +304,7 @@ class OverlayService:
 
     def _on_event(self, event: Output) -> None:
         match event:
-            case LookupDone(number=number) | StoreDone(number=number):
+            case LookupDone(number=number) | StoreDone(number=number) | RequestDone(number=number):
                 waiting = self._waiting.pop(number, None)
                 if waiting is not None:
                     waiting[1].append(event)
@@ -250,6 +320,10 @@ class OverlayService:
                 send_from_elsewhere(data, destination, self._port.local)
             case VerdictChanged(verdict):
                 self._verdict_hook(verdict)
+                self._publishing.moved()
+            case RendezvousChanged():
+                self._rendezvous_hook()
+                self._publishing.moved()
             case ReachTested():
                 self._tested.set()
                 self._tested = trio.Event()
@@ -271,9 +345,9 @@ class OverlayService:
             while not self.peer.dialback.is_settled:
                 await self._tested.wait()
 
-    async def _wait(self, number: int) -> LookupDone | StoreDone:
+    async def _wait(self, number: int) -> _Done:
         done = trio.Event()
-        results: list[LookupDone | StoreDone] = []
+        results: list[_Done] = []
         self._waiting[number] = (done, results)
         self._driver.pump()
         try:
@@ -301,6 +375,10 @@ class OverlayService:
         await self._peer_joined.wait()
         await self._publishing.refresh_forever()
 
+    async def _announce_forever(self) -> None:
+        await self._peer_joined.wait()
+        await self._publishing.announce_forever(lambda: self.peer.crossing.announcement)
+
     # Remembering
 
     async def _remember_forever(self) -> None:
@@ -318,15 +396,3 @@ class OverlayService:
             self._remembered.save(self.peers(), self._clock.unix())
         except RemoteError as error:
             _log.warning("%s", error)
-
-
-def _nobody(_node_key: bytes, _certificate: DeviceCertificate, _data: bytes) -> None:
-    return
-
-
-def _nowhere(_configuration: bytes) -> None:
-    return
-
-
-def _unheard(_verdict: Verdict) -> None:
-    return

@@ -102,6 +102,11 @@ class SuperNodes:
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether a search or a measurement is under way."""
+        return bool(self._under_way or self._measuring)
+
     def look(self, now: float) -> None:
         """Look for more, unless a search is under way or has just ended."""
         if self._under_way or (self._looked_at is not None and now - self._looked_at < self._again):
