@@ -11,7 +11,7 @@ from tests.nat.lab import Plan
 from tests.nat.talk import Talk, talk
 from tests.nat.town import Town, town
 
-AT_ONCE_MAX = 5
+AT_ONCE = 5
 SAME_SITE = Kind.NO_HAIRPIN
 _SHORT = {
     Kind.PUBLIC: "public",
@@ -41,16 +41,18 @@ def matrix_plans(kinds: Sequence[Kind]) -> list[Plan]:
     ]
 
 
-async def run_matrix(folder: Path, kinds: Sequence[Kind] = tuple(Kind), *, one_way_seconds: float = 0.0) -> list[Talk]:
+async def run_matrix(
+    folder: Path, kinds: Sequence[Kind] = tuple(Kind), *, one_way_seconds: float = 0.0, at_once: int = AT_ONCE
+) -> list[Talk]:
     """Every kind calls every kind: the first site of the caller's kind, the second of the callee's."""
     async with town(folder, matrix_plans(kinds), one_way_seconds=one_way_seconds) as built:
-        return await call_all(built, kinds)
+        return await call_all(built, kinds, at_once)
 
 
-async def call_all(built: Town, kinds: Sequence[Kind]) -> list[Talk]:
-    """In rounds of disjoint pairs, AT_ONCE_MAX calls at a time."""
+async def call_all(built: Town, kinds: Sequence[Kind], at_once: int = AT_ONCE) -> list[Talk]:
+    """In rounds of disjoint pairs, `at_once` calls at a time."""
     talks: list[Talk] = []
-    limit = trio.Semaphore(AT_ONCE_MAX)
+    limit = trio.Semaphore(at_once)
 
     async def call(caller: str, callee: str) -> None:
         async with limit:
@@ -83,15 +85,14 @@ def as_table(talks: Sequence[Talk], kinds: Sequence[Kind]) -> str:
 
 def cell(talk: Talk) -> str:
     """Path and time of one call, or that it failed."""
-    if talk.trouble or not (talk.by_caller.is_good and talk.by_callee.is_good):
+    if not talk.is_good:
         return "FAILED"
-    way = "direct" if talk.is_direct else "TLS" if talk.is_streamed else "relay"
-    return way if talk.two_way_ms is None else f"{way} {talk.two_way_ms:.0f}"
+    return talk.path_name if talk.two_way_ms is None else f"{talk.path_name} {talk.two_way_ms:.0f}"
 
 
 def summary(talks: Sequence[Talk]) -> str:
     """The whole in one sentence."""
-    good = [talk for talk in talks if talk.by_caller.is_good and talk.by_callee.is_good]
+    good = [talk for talk in talks if talk.is_good]
     times = [talk.two_way_ms for talk in good if talk.two_way_ms is not None]
     direct = sum(talk.is_direct for talk in good)
     words = f"{len(good)} of {len(talks)} pairs with audio both ways, {direct} of them direct"

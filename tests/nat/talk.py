@@ -54,12 +54,19 @@ class Talk:
     @property
     def is_direct(self) -> bool:
         """Whether no relay is in the way, as both nodes see it."""
-        return all(path.get("kind") == "direct" for path in self.paths)
+        return all(path.get("way") == "direct" for path in self.paths)
 
     @property
-    def is_streamed(self) -> bool:
-        """Whether one side reaches its relay over TCP or TLS."""
-        return any(path.get("transport") in ("tcp", "tls") for path in self.paths)
+    def is_good(self) -> bool:
+        """Whether both heard one another."""
+        return not self.trouble and self.by_caller.is_good and self.by_callee.is_good
+
+    @property
+    def path_name(self) -> str:
+        """ "direct", "relayed", or "TLS" where one side reaches its relay over TCP or TLS."""
+        if self.is_direct:
+            return "direct"
+        return "TLS" if any(path.get("transport") in ("tcp", "tls") for path in self.paths) else "relayed"
 
     @property
     def should_be_direct(self) -> bool:

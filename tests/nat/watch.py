@@ -62,7 +62,7 @@ class CallWatch:
         """Until both nodes' path is of this kind, "direct" or "relayed"."""
         with trio.move_on_after(seconds):
             while True:
-                if [path.get("kind") for path in await self.paths()] == [kind, kind]:
+                if [str(path.get("way"))[: len(kind)] for path in await self.paths()] == [kind, kind]:
                     return
                 await trio.sleep(0.1)
         raise AssertionError(f"the path did not become {kind}: {await self.paths()}")
