@@ -86,7 +86,9 @@ class Upkeep:
 
     def suspect(self, now: float, probes_max: int = QUIET_PROBES_MAX) -> None:
         """Something says that the chosen pair may be dead: look now."""
-        if self._selected is not None and not self.is_suspect:
+        if self.is_suspect:
+            self._probes_max = min(self._probes_max, probes_max)
+        elif self._selected is not None:
             self.probing_since, self._probes, self._probes_max = now, 0, probes_max
             self._timers.set(_Timer.PROBE, now)
 
