@@ -15,6 +15,7 @@ ANSWER_BYTES_MAX = 1_100  # RFC 6887 §7
 NONCE_BYTES = 12
 NOT_SPOKEN = 505
 REFUSED = 403
+NO_ADDRESS = 503
 
 PROTOCOLS = {"udp": 17, "tcp": 6}
 
@@ -68,7 +69,8 @@ def pcp_request(
 def read_pcp(data: bytes, nonce: bytes, transport: str, internal: int) -> Granted | None:
     """What a datagram from the router grants for this very mapping; None when it is about something else.
 
-    RemoteError(505) when it does not speak PCP, RemoteError(403) with its reason when it refuses.
+    RemoteError(505) when it does not speak PCP, RemoteError(403) with its reason when it refuses, RemoteError(503) when it
+    has no external address itself.
     """
     if len(data) >= 2 and data[0] != _PCP_VERSION and data[1] & _ANSWER_BIT:
         raise RemoteError("the router does not speak PCP", status=NOT_SPOKEN)
@@ -79,7 +81,7 @@ def read_pcp(data: bytes, nonce: bytes, transport: str, internal: int) -> Grante
     if (echoed, protocol, port) != (nonce, PROTOCOLS[transport], internal):
         return None
     if result:
-        status = NOT_SPOKEN if result in (1, 4) else REFUSED
+        status = {1: NOT_SPOKEN, 4: NOT_SPOKEN, 7: NO_ADDRESS}.get(result, REFUSED)
         raise RemoteError(_PCP_WORDS.get(result, f"PCP result {result}"), status=status)
     return Granted(_narrow(host), external, lifetime)
 
@@ -118,7 +120,7 @@ def _pmp_body(data: bytes, opcode: int, size: int) -> bytes | None:
     if answered != opcode | _ANSWER_BIT:
         return None
     if result:
-        status = NOT_SPOKEN if result in (1, 5) else REFUSED
+        status = {1: NOT_SPOKEN, 5: NOT_SPOKEN, 3: NO_ADDRESS}.get(result, REFUSED)
         raise RemoteError(_PMP_WORDS.get(result, f"NAT-PMP result {result}"), status=status)
     return data[_PMP_ANSWER.size : size] if len(data) >= size else None
 

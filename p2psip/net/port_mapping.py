@@ -15,13 +15,15 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Address, address_text
 from p2psip.base.errors import RemoteError
 from p2psip.net.clock import Clock
-from p2psip.net.port_control import Granted
+from p2psip.net.port_control import NO_ADDRESS, REFUSED, Granted
 from p2psip.net.routers import Gateway, NatPmpRouter, PcpRouter, Router, UpnpRouter, Wanted, default_gateway
 
 PROTOCOLS = ("PCP", "NAT-PMP", "UPnP")
 LIFETIME_SECONDS = 900  # short, because a node that is killed removes nothing and PCP guards its mapping until then
 REMOVE_SECONDS_MAX = 2.0
 HOOKS_MAX = 16
+
+_BEHIND = "is behind a NAT of the provider (carrier-grade NAT)"
 
 _log = logging.getLogger(__name__)
 
@@ -136,12 +138,14 @@ class PortMapper:
             self._gateway, self._router, self.outer_host = gateway, None, None
             self._routers = self._routers_of(gateway, self._chance)
             self._note({})
-        refusals: list[str] = []
+        refusals: list[RemoteError] = []
         for router in sorted(self._routers, key=lambda router: router is not self._router):
             if await self._ask(router, refusals):
                 return True
-        if refusals:
-            name = f"the router {gateway.host}" if gateway else "the router"
+        name = f"the router {gateway.host}" if gateway else "the router"
+        if any(error.status == NO_ADDRESS for error in refusals):
+            self._explain(f"{name} has no public address of its own: it {_BEHIND}, or is not connected")
+        elif refusals:
             self._explain(f"{name} does not let others in: {refusals[0]}")
         else:
             hint = "" if gateway else "; this machine has no default route"
@@ -151,7 +155,7 @@ class PortMapper:
             self._note({})
         return False
 
-    async def _ask(self, router: Router, refusals: list[str]) -> bool:
+    async def _ask(self, router: Router, refusals: list[RemoteError]) -> bool:
         """Whether `router` has granted what others can use. It is remembered even if not: its mapping must be removed."""
         granted: dict[str, Mapping] = {}
         for index, wanted in enumerate(self._wanted):
@@ -159,8 +163,8 @@ class PortMapper:
                 answer = await router.map(wanted, LIFETIME_SECONDS)
                 mapping = _mapping(answer, router.name)
             except RemoteError as error:
-                if error.status == 403:
-                    refusals.append(f"{error} ({router.name})")
+                if error.status in (REFUSED, NO_ADDRESS):
+                    refusals.append(RemoteError(f"{error} ({router.name})", status=error.status))
                 if wanted.transport == "udp":
                     return False
                 continue
@@ -172,10 +176,7 @@ class PortMapper:
         self._expires = self._clock.now() + min(mapping.lifetime for mapping in granted.values())
         if not ipaddress.ip_address(host).is_global:
             self._note({})
-            self._explain(
-                f"the router's own external address {host} is private: the provider has a NAT of its own behind it "
-                "(carrier-grade NAT), which nobody can ask"
-            )
+            self._explain(f"the router's own external address {host} is private: it {_BEHIND}, which nobody can ask")
             return True
         self._explain(f"the router lets others in at {address_text(udp.external)} ({router.name})")
         self._note(granted)
@@ -210,7 +211,7 @@ def _mapping(granted: Granted, protocol: str) -> Mapping:
     try:
         address = ipaddress.ip_address(granted.host)
     except ValueError as error:
-        raise RemoteError("it tells no external address", status=403) from error
+        raise RemoteError("it tells no external address", status=NO_ADDRESS) from error
     if address.is_unspecified or not 0 < granted.port < 65_536 or not granted.lifetime_seconds > 0:
-        raise RemoteError("it has no external address", status=403)
+        raise RemoteError("it has no external address", status=NO_ADDRESS)
     return Mapping((str(address), granted.port), protocol, granted.lifetime_seconds)

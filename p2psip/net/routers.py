@@ -1,6 +1,7 @@
 """Three ways to ask the router of a home to let others in: PCP (RFC 6887), NAT-PMP (RFC 6886) and UPnP-IGD (miniupnpc).
 
-Each raises RemoteError: 504 when nobody answers, 505 when the router does not speak it, 403 when it refuses.
+Each raises RemoteError: 504 when nobody answers, 505 when the router does not speak it, 403 when it refuses, 503 when it has no
+external address itself.
 """
 
 import ipaddress
@@ -203,10 +204,7 @@ def _upnp(call: Callable[..., Any], *arguments: object) -> Any:
 
 
 def _upnp_device(local: str) -> miniupnpc.UPnP:
-    device = miniupnpc.UPnP()
-    device.discoverdelay = DISCOVERY_MILLISECONDS
-    if local:
-        device.multicastif = local
+    device = miniupnpc.UPnP(multicastif=local or None, discoverdelay=DISCOVERY_MILLISECONDS)
     try:
         found = _upnp(device.discover)
         _upnp(device.selectigd)

@@ -69,14 +69,14 @@ def test_answers_about_something_else_are_nothing() -> None:
     assert read_pmp(pmp_answer(1, bytes(8)), "udp", 5_060) is None
 
 
-@pytest.mark.parametrize(("result", "status"), [(1, 505), (2, 403), (4, 505), (7, 403), (8, 403), (200, 403)])
+@pytest.mark.parametrize(("result", "status"), [(1, 505), (2, 403), (4, 505), (7, 503), (8, 403), (200, 403)])
 def test_refusals_of_pcp_have_reasons(result: int, status: int) -> None:
     with pytest.raises(RemoteError) as caught:
         read_pcp(pcp_answer(result=result), NONCE, "udp", 5_060)
     assert caught.value.status == status
 
 
-@pytest.mark.parametrize(("result", "status"), [(1, 505), (2, 403), (3, 403), (5, 505), (9, 403)])
+@pytest.mark.parametrize(("result", "status"), [(1, 505), (2, 403), (3, 503), (5, 505), (9, 403)])
 def test_refusals_of_nat_pmp_have_reasons(result: int, status: int) -> None:
     with pytest.raises(RemoteError) as caught:
         read_pmp(pmp_answer(1, bytes(8), result=result), "udp", 5_060)

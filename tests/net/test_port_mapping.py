@@ -162,7 +162,7 @@ async def test_what_a_router_says_is_checked(granted: Granted, autojump_clock: t
     world = World(ScriptedRouter("UPnP", [granted]))
     await world.run(10)
     assert world.mapper.mapping is None
-    assert "no external address" in world.mapper.explanation
+    assert "no public address of its own" in world.mapper.explanation
 
 
 async def test_silence_does_not_end_a_mapping_before_its_lifetime_and_a_refusal_does(
