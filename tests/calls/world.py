@@ -8,7 +8,7 @@ import trio
 
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
-from p2psip.calls.ports import CallSettings
+from p2psip.calls.ports import CallSettings, MediaPort
 from p2psip.calls.server import CallServer
 from p2psip.net.clock import Clock
 from p2psip.sip.build import make_request, make_response
@@ -270,9 +270,15 @@ class World:
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     async def node(
-        self, person: str, number: str, *more: tuple[str, str, str], node_id: str = "", **settings: object
+        self,
+        person: str,
+        number: str,
+        *more: tuple[str, str, str],
+        node_id: str = "",
+        plane: MediaPort | None = None,
+        **settings: object,
     ) -> Node:
-        """A node of one person with accounts `person` and `person-2`."""
+        """A node of one person with accounts `person` and `person-2`; `plane` in the place of faked media."""
         node_id = node_id or f"{len(self.network.nodes) + 1:040x}"
         addresses = (f"{person}@{OVERLAY_NAME}", f"{number}@{OVERLAY_NAME}")
         sip = MemorySip(self.network, (f"127.0.1.{len(self.network.nodes) + 1}", 5060), node_id)
@@ -285,7 +291,7 @@ class World:
         server = CallServer(
             settings=CallSettings(OVERLAY_NAME, addresses, node_id, **settings),  # type: ignore[arg-type]
             sip=sip,
-            media=media,
+            media=media if plane is None else plane,
             directory=directory,
             accounts=accounts,
             clock=TrioClock(),
