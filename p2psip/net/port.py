@@ -1,7 +1,7 @@
 """The node's one UDP port: overlay frames, STUN, DTLS, SRTP and TURN channels, told apart by the first byte (RFC 7983).
 
-One socket per address family, all with the same number. A task per socket waits until it is readable, then drains it by
-non-blocking calls; receivers are plain functions in a table of 256 entries, so that a packet never costs an `await`.
+One socket per address family, all with the same number. A task per socket drains it by non-blocking calls, in batches when it is
+busy; receivers are plain functions in a table of 256 entries, so that a packet never costs an `await`.
 """
 
 import errno
@@ -16,11 +16,12 @@ import trio
 
 from p2psip.base.core import Address, is_synthetic
 from p2psip.base.errors import LocalError
+from p2psip.net.batch import BATCH_DATAGRAMS_MAX, DATAGRAM_BYTES_MAX, BatchReceiver
+from p2psip.net.draining import drain_forever
 
 Receiver = Callable[[bytes, Address], None]
 
-DATAGRAM_BYTES_MAX = 2_048
-BATCH_DATAGRAMS_MAX = 128
+BATCHES_MAX = 4
 WAKES_PER_LOOK = 8
 SOCKET_BUFFER_BYTES = 4 << 20
 BIND_ATTEMPTS_MAX = 16
@@ -49,7 +50,7 @@ class NodePort:
         self._v6 = self._by_family.get(socket.AF_INET6)
         self._table: list[Receiver] = [self._unroutable] * 256
         self._batch_hooks: list[Callable[[], None]] = []
-        self._is_busy = False
+        self._has_bursts = False
         self._wakes = 0
         self._stream_numbers = itertools.count(1)
         self.streams: dict[Address, Callable[[bytes], None]] = {}
@@ -139,29 +140,47 @@ class NodePort:
             sock.close()
 
     async def _drain_forever(self, sock: socket.socket) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(sock)
-            self._drain(sock)
-            self.end_batch()
+        batch = BatchReceiver(sock.family)
+        await drain_forever(sock, lambda is_busy: self._drain(sock, batch, is_busy))
 
-    def _drain(self, sock: socket.socket) -> None:
+    def _drain(self, sock: socket.socket, batch: BatchReceiver, is_busy: bool) -> int:
         """Read what is there. An idle port reads once, for to learn that nothing more has come costs a call; now and then
-        it looks whether it has become busy.
+        it looks whether bursts come.
         """
-        table, receive = self._table, sock.recvfrom
         self._wakes += 1
-        batch = BATCH_DATAGRAMS_MAX if self._is_busy or self._wakes % WAKES_PER_LOOK == 0 else 1
-        for number in range(batch):
+        if is_busy or self._has_bursts or self._wakes % WAKES_PER_LOOK == 0:
+            count = self._drain_all(sock, batch)
+            self._has_bursts = count > 1
+        else:
+            count = self._drain_one(sock)
+        self.end_batch()
+        return count
+
+    def _drain_one(self, sock: socket.socket) -> int:
+        try:
+            data, source = sock.recvfrom(DATAGRAM_BYTES_MAX + 1)
+        except OSError:  # an ICMP error of an earlier send; the socket itself is well
+            return 0
+        if 0 < len(data) <= DATAGRAM_BYTES_MAX:
+            self.counters.received += 1
+            self._deliver(self._table[data[0]], data, source if len(source) == 2 else source[:2])
+        return 1
+
+    def _drain_all(self, sock: socket.socket, batch: BatchReceiver) -> int:
+        table, deliver, counters, total = self._table, self._deliver, self.counters, 0
+        for _ in range(BATCHES_MAX):
             try:
-                data, source = receive(DATAGRAM_BYTES_MAX)
-            except BlockingIOError:
-                self._is_busy = number > 1
-                return
-            except OSError:  # an ICMP error of an earlier send; the socket itself is well
+                found = batch.receive(sock)
+            except OSError:
                 continue
-            if data:
-                self.counters.received += 1
-                self._deliver(table[data[0]], data, source if len(source) == 2 else source[:2])
+            for data, source in found:
+                if data:
+                    counters.received += 1
+                    deliver(table[data[0]], data, source)
+            total += len(found)
+            if len(found) < BATCH_DATAGRAMS_MAX:
+                break
+        return total
 
     def _send_on_stream(self, data: bytes, destination: Address) -> None:
         send = self.streams.get(destination)
