@@ -15,7 +15,7 @@ RECORD_BYTES_MAX = 256
 
 
 class MonthRecord:
-    """Keeps `meter` in a file of its own at `path`. Half of `claim_bytes` must outlast the time between two calls of `keep`."""
+    """Keeps `meter` in a file of its own at `path`. Half of `claim_bytes` must outlast the time between two calls of `claim`."""
 
     def __init__(self, path: Path, meter: Meter, claim_bytes: int, unix: float) -> None:
         self._path, self._meter, self._claim = path, meter, claim_bytes
@@ -23,19 +23,17 @@ class MonthRecord:
         stored_month, stored = _load(path)
         meter.used = self._claimed = stored if stored_month == self._month else 0
 
-    def keep(self, unix: float) -> None:
-        """Begin a new month if it is time, and claim more if less than half of the claim is left. May block for a disk write."""
+    def claim(self, unix: float) -> int | None:
+        """Begin a new month if it is time. What to `store` next, None while more than half of the last claim is left."""
         if month_of(unix) != self._month:
             self._month = month_of(unix)
             self._meter.used = self._claimed = 0
         if self._meter.used + self._claim // 2 > self._claimed:
-            self._store(self._meter.used + self._claim)
+            return self._meter.used + self._claim
+        return None
 
-    def close(self) -> None:
-        """Write what was relayed exactly; no claim is needed any more."""
-        self._store(self._meter.used)
-
-    def _store(self, claimed: int) -> None:
+    def store(self, claimed: int) -> None:
+        """Write a claim. Waits for the disk, so that a thread should do it; OSError when there is no room."""
         new = self._path.with_suffix(".new")
         with open(new, "w", encoding="ascii") as file:
             json.dump({"month": self._month, "bytes": claimed}, file)
@@ -43,6 +41,10 @@ class MonthRecord:
             os.fsync(file.fileno())
         os.replace(new, self._path)
         self._claimed = claimed
+
+    def close(self) -> None:
+        """Write what was relayed exactly; no claim is needed any more."""
+        self.store(self._meter.used)
 
 
 def month_of(unix: float) -> str:

@@ -1,7 +1,9 @@
 """The trio shell of a STUN and TURN server: it sits on the node's port, on streams and on relay sockets."""
 
+import contextlib
 import dataclasses
 import ipaddress
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from p2psip.net.port import NodePort
 SWEEP_SECONDS = 1.0
 SWEEPS_PER_RECORD = 10
 BURST_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 PeerOf = Callable[[Address], tuple[str, int, str] | None]
 
@@ -89,8 +93,7 @@ class TurnService:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
         self._port.route(64, self._settings.channel_last >> 8, self.plane.from_client)
-        if self._record:
-            self._record.keep(self._clock.unix())
+        await self._keep_record()
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.plane.run)
@@ -100,7 +103,8 @@ class TurnService:
                 task_status.started()
         finally:
             if self._record:
-                self._record.close()
+                with contextlib.suppress(OSError):  # what was claimed stands in the file
+                    self._record.close()
 
     def receive_stun(self, data: bytes, source: Address) -> None:
         """A STUN message that is for no ICE agent of this node, from the port or from a stream."""
@@ -182,8 +186,17 @@ class TurnService:
             await trio.sleep(SWEEP_SECONDS)
             self.core.handle_timeout(self._clock.now())
             sweeps += 1
-            if self._record and sweeps % SWEEPS_PER_RECORD == 0:
-                await trio.to_thread.run_sync(self._record.keep, self._clock.unix())
+            if sweeps % SWEEPS_PER_RECORD == 0:
+                await self._keep_record()
+
+    async def _keep_record(self) -> None:
+        claim = self._record.claim(self._clock.unix()) if self._record else None
+        if self._record is None or claim is None:
+            return
+        try:
+            await trio.to_thread.run_sync(self._record.store, claim)
+        except OSError as error:
+            _log.warning("the bytes relayed this month cannot be written down: %s", error)
 
 
 def _announced(hosts: dict[int, str], settings: TurnSettings) -> dict[int, str]:

@@ -14,7 +14,7 @@ SCRAPES_MAX = 8
 async def serve_metrics(
     port: int, text: Callable[[], str], *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Answer `GET /metrics` on 127.0.0.1 until cancelled; the task status is the port number."""
+    """Answer `GET /metrics` on 127.0.0.1 until cancelled; the task status is the port number. OSError words name a taken one."""
     places = trio.CapacityLimiter(SCRAPES_MAX)
 
     async def answer(stream: trio.SocketStream) -> None:
@@ -22,7 +22,10 @@ async def serve_metrics(
             async with stream, places:
                 await _answer(stream, text)
 
-    listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
+    try:
+        listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
+    except OSError as error:
+        raise OSError(error.errno, f"cannot use TCP 127.0.0.1 port {port} for metrics: {error.strerror}") from error
     task_status.started(listeners[0].socket.getsockname()[1])
     await trio.serve_listeners(answer, listeners)
 

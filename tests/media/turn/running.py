@@ -49,13 +49,16 @@ async def running(month_file: Path | None = None, **changes: object) -> AsyncIte
     )
     links.on_closed(service.stream_closed)
     port.route(0, 3, service.receive_stun)
-    async with trio.open_nursery() as nursery:
-        for run in (service.run, port.run, links.run):
-            await nursery.start(run)
-        for host in ("127.0.0.1", "::1"):
-            await links.listen(host, port.number)
-        service.announce_streams(tcp_port=port.number, tls_port=port.number)
-        try:
-            yield Running(service, port, links)
-        finally:
-            nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            for run in (service.run, port.run, links.run):
+                await nursery.start(run)
+            for host in ("127.0.0.1", "::1"):
+                await links.listen(host, port.number)
+            service.announce_streams(tcp_port=port.number, tls_port=port.number)
+            try:
+                yield Running(service, port, links)
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        port.close()

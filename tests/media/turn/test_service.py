@@ -206,3 +206,18 @@ async def test_stun_is_answered_to_anybody_and_a_strange_stream_to_nobody() -> N
         server.service.receive_stun(bytes(request), ("100::77", 1))
         assert server.port.counters.send_dropped == 0
         socket.close()
+
+
+async def test_a_month_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(tmp_path / "no such folder" / "month") as server:
+        assert "cannot be written down" in caplog.text
+        assert server.service.free == 500
+
+
+async def test_a_taken_metrics_port_is_named() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        number = listener.socket.getsockname()[1]
+        with pytest.RaisesGroup(pytest.RaisesExc(OSError, match=f"port {number} for metrics"), flatten_subgroups=True):
+            async with running(metrics_port=number):
+                raise AssertionError("it must not start")
