@@ -17,10 +17,10 @@ from overlay.members import Members
 from overlay.paths import Gateway, Paths
 from overlay.reaching import Reaching
 from overlay.records import registration_key
-from overlay.registration import Rendezvous
+from overlay.registration import RENDEZVOUS_MAX, Rendezvous
 from overlay.relay_record import Announcement
 from overlay.relaying import CLIENTS_MAX, Relaying
-from overlay.rendezvous import FLOWS_WANTED, RendezvousKeeper
+from overlay.rendezvous import FLOWS_WANTED, Flow, RendezvousKeeper
 from overlay.routes import Routes
 from overlay.rpc import ATTACH, GRANT, REACH
 from overlay.searches import Asker
@@ -161,8 +161,11 @@ class Crossing:
     def ways(self, told: Sequence[Address | Rendezvous], now: float) -> list[Address]:
         """What a registration tells as addresses, those through super-nodes included; they learn of us at their first use."""
         ways: list[Address] = []
+        told_rendezvous = [each for each in told if isinstance(each, Rendezvous) and not self._is_out_of_reach(each)]
         for each in told:
             if isinstance(each, Rendezvous):
+                if self._is_out_of_reach(each) and any(other.node_key == each.node_key for other in told_rendezvous):
+                    continue  # it has an address of another family, too
                 ways.append(self.paths.via(each.node_key, each.address))
                 if each.node_key not in self._members:
                     self._around.meet(each.node_key, each.address, now)
@@ -180,12 +183,19 @@ class Crossing:
     @property
     def public_flows(self) -> tuple[Rendezvous, ...]:
         """Our rendezvous at addresses that others can send to: a stream's is ours only."""
-        flows = []
-        for flow in self.rendezvous.flows:
-            address = self.supernodes.address_of(flow.node_key) if is_synthetic(flow.address[0]) else flow.address
-            if address is not None:
-                flows.append(Rendezvous(flow.node_key, address))
-        return tuple(flows)
+        flows = self.rendezvous.flows
+        first = {flow.node_key: self._public_addresses(flow) for flow in flows}
+        told = [Rendezvous(node_key, addresses[0]) for node_key, addresses in first.items() if addresses]
+        told += [Rendezvous(node_key, addresses[1]) for node_key, addresses in first.items() if len(addresses) > 1]
+        return tuple(told[:RENDEZVOUS_MAX])
+
+    def _public_addresses(self, flow: Flow) -> list[Address]:
+        """The address of our flow, and one of the other family for those who have only that."""
+        known = [
+            *([] if is_synthetic(flow.address[0]) else [flow.address]),
+            *self.supernodes.addresses_of(flow.node_key),
+        ]
+        return list({":" in host: (host, port) for host, port in reversed(known)}.values())[::-1]
 
     def testers(self, peers: Sequence[tuple[bytes, Address]]) -> list[tuple[bytes, Address]]:
         """Who may try to reach us, the best first: super-nodes that keep no flow to us, other peers, those that keep one."""
@@ -254,6 +264,9 @@ class Crossing:
 
     def _found(self, now: float) -> None:
         self.rendezvous.fill(now)
+
+    def _is_out_of_reach(self, rendezvous: Rendezvous) -> bool:
+        return (6 if ":" in rendezvous.address[0] else 4) not in self._families
 
     def _own_flow(self, node_id: bytes) -> Address | None:
         return None if self.relaying is None else self.relaying.flow(node_id)

@@ -12,6 +12,9 @@ from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 
+FOUND_SECONDS_MAX = 5.0
+FOUND_CACHED_MAX = 256
+
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +46,30 @@ class Found:
     messages: int
     milliseconds: float
     cached: bool = False
+
+
+class FoundCache:
+    """What was found in the last FOUND_SECONDS_MAX seconds, by address; FOUND_CACHED_MAX at most."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[float, Found]] = {}
+
+    def get(self, address: str, now: float) -> Found | None:
+        """What was found lately, at no cost."""
+        at, found = self._found.get(address, (0.0, None))
+        if found is None or now - at >= FOUND_SECONDS_MAX:
+            return None
+        return Found(found.registrations, found.name_exists, 0, 0, 0.0, cached=True)
+
+    def put(self, address: str, found: Found, now: float) -> None:
+        """This was found now."""
+        self._found[address] = now, found
+        while len(self._found) > FOUND_CACHED_MAX:
+            del self._found[next(iter(self._found))]
+
+    def forget(self, address: str) -> None:
+        """It was of no use."""
+        self._found.pop(address, None)
 
 
 def read_found(done: LookupDone) -> Found:

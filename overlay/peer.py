@@ -23,6 +23,7 @@ from overlay.heard import HeardAddresses
 from overlay.holder import Holder, Served
 from overlay.members import Members
 from overlay.membership import Membership
+from overlay.paths import Gateway
 from overlay.reachability import Reachability, Role
 from overlay.records import Record
 from overlay.region import NetworkSize
@@ -96,7 +97,7 @@ class Peer:
         self.reach = Reachability(now, role)
         self.dialback = DialBack(self.reach, self.table, self._box, around, chance.child("dialback"))
         self._holder.methods |= self.dialback.serve(self._members, self._holder, self._send) | self.crossing.methods
-        self._checking: set[bytes] = set()
+        self._checking: set[tuple[bytes, Address]] = set()
         self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, chance.child("peer"), now)
         self._outputs: deque[Output] = deque()
 
@@ -172,6 +173,12 @@ class Peer:
         self.seen = AddressVotes()
         self.dialback.network_changed(local, now)
         self.crossing.network_changed(now)
+
+    def use_gateway(self, gateway: Gateway | None, now: float) -> None:
+        """Send what we cannot send ourselves through this super-node; who sends all through it is a client. None: no more."""
+        self.crossing.use_gateway(gateway, now)
+        self.reach.confine(gateway is not None and not gateway.families, now)
+        self.crossing.take_role(self.reach.is_client, now)
 
     # Core
 
@@ -336,7 +343,7 @@ class Peer:
         if self._is_member(contact, now):
             if answer.is_client:
                 self.table.remove(contact)
-            elif self.table.get(contact) is None:
+            elif self.table.get(contact) is None and not is_synthetic(contact.address[0]):
                 self._take_in(contact, now)
             if not is_synthetic(source[0]) and not is_synthetic(answer.seen[0]):
                 self.seen.cast(sender, answer.seen)
@@ -363,13 +370,14 @@ class Peer:
             self._check_membership(Contact(node_key, address), now)
 
     def _check_membership(self, contact: Contact, now: float) -> None:
-        """Ping a node that we do not know yet; `_take_answer` takes it in. One ping at a time for each."""
-        if contact.node_key in self._checking or len(self._checking) >= CHECKED_AT_ONCE_MAX:
+        """Ping a node that we do not know yet; `_take_answer` takes it in. One ping at a time for each of its addresses."""
+        asked = contact.node_key, contact.address
+        if asked in self._checking or len(self._checking) >= CHECKED_AT_ONCE_MAX:
             return
-        self._checking.add(contact.node_key)
+        self._checking.add(asked)
 
-        def done(answered: Contact, _answer: Answer | None) -> None:
-            self._checking.discard(answered.node_key)
+        def done(_contact: Contact, _answer: Answer | None) -> None:
+            self._checking.discard(asked)
 
         self._ask(contact, PING, [], done, now)
 

@@ -130,6 +130,7 @@ class Reachability:
     def __init__(self, now: float, forced: Role | None = None) -> None:
         self.touched = Touched()
         self._forced = forced
+        self._is_confined = False
         self._local: tuple[Address, ...] = ()
         self._votes: OrderedDict[bytes, _Vote] = OrderedDict()
         self._suspect_since: float | None = None
@@ -247,7 +248,9 @@ class Reachability:
             return False
         self._votes = OrderedDict(fresh)
         self.touched.forget_before(self._good_until)
-        self._forget_tests()
+        old = self._verdict.address
+        if not self._refuted or seen is None or old is None or seen[0] != old[0]:
+            self._forget_tests()  # else only a mapping has expired, and what let nobody in will let nobody in
         return True
 
     # Probes: the filtering
@@ -264,6 +267,11 @@ class Reachability:
             self._early = [*self._early, source][:EARLY_MAX]
         else:
             self._note_untouched(source, now)
+
+    def confine(self, is_confined: bool, now: float) -> None:
+        """All that we send goes through one gateway, so nobody else reaches us, or no more so."""
+        self._is_confined = is_confined
+        self._judge(now)
 
     def begin_try(self) -> None:
         """Somebody is asked to let us be probed: probes of this try may come before the answer."""
@@ -327,7 +335,9 @@ class Reachability:
 
     def _judge(self, now: float) -> None:
         mapping, address = self._find_mapping(now)
-        if self._forced is not None:
+        if self._is_confined:
+            role = Role.CLIENT
+        elif self._forced is not None:
             role = self._forced
         elif self._proved or self._refuted:
             role = Role.PEER if self._proved else Role.CLIENT
@@ -343,7 +353,7 @@ class Reachability:
     def _find_filtering(self) -> Filtering:
         if self._proved:
             return Filtering.ENDPOINT_INDEPENDENT
-        if self._elsewhere_silent >= ELSEWHERE_SILENT_NEEDED or (self._elsewhere_silent and self._refuted):
+        if self._elsewhere_silent >= ELSEWHERE_SILENT_NEEDED:
             return Filtering.ADDRESS_AND_PORT_DEPENDENT
         return Filtering.ADDRESS_DEPENDENT if self._refuted and self._passes_elsewhere else Filtering.UNKNOWN
 
@@ -367,9 +377,17 @@ class Reachability:
         return (Mapping.ENDPOINT_INDEPENDENT if independent else Mapping.DEPENDENT), address
 
 
-def same_but_since(one: Verdict, other: Verdict) -> bool:
-    """Whether two verdicts say the same."""
-    return replace(one, since=other.since) == other
+def is_news(before: Verdict, after: Verdict) -> bool:
+    """Whether a verdict says more than the time; where the addresses depend on who looks, another port is no news."""
+    old, new = before.address, after.address
+    if (
+        after.mapping is before.mapping is Mapping.DEPENDENT
+        and old is not None
+        and new is not None
+        and old[0] == new[0]
+    ):
+        old = new
+    return replace(before, since=after.since, address=old) != after
 
 
 def _most(votes: dict[str, Address]) -> tuple[Address | None, int]:

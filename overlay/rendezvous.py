@@ -96,12 +96,15 @@ class RendezvousKeeper:
 
     def pin(self, node_key: bytes, address: Address, now: float) -> None:
         """Keep a flow to this super-node at this address come what may: it is our gateway."""
+        for known in (node_key, *self._pinned):
+            self._drop(known)
         self._pinned = {node_key: address}
-        self._drop(node_key)
         self._start(node_key, address, now)
 
     def unpin(self, now: float) -> None:
-        """No gateway any more."""
+        """No gateway any more: its address may be a stream's that has ended."""
+        for node_key in self._pinned:
+            self._drop(node_key)
         self._pinned = {}
         self.fill(now)
 

@@ -21,7 +21,7 @@ from overlay.events import (
     StoreDone,
     VerdictChanged,
 )
-from overlay.found import Found, read_found
+from overlay.found import Found, FoundCache, read_found
 from overlay.frame import FIRST_BYTE
 from overlay.membership import Membership
 from overlay.paths import Gateway
@@ -33,7 +33,7 @@ from overlay.records import Record, registration_key
 from overlay.registration import ADDRESSES_MAX, Rendezvous
 from overlay.remembered import RememberedPeers
 from overlay.rendezvous import Flow
-from overlay.rpc import Answer
+from overlay.rpc import PING, Answer
 from overlay.sockets import own_addresses, send_from_elsewhere
 from overlay.standing import verdict_in_words
 from overlay.supernode_calls import ask_grant, ask_reach
@@ -55,8 +55,6 @@ JOIN_LOOKUPS_MAX = 3
 GREETED_FIRST_MAX = 3
 GREETED_FIRST_SECONDS = 1.0
 TEST_SECONDS_MAX = 4.0
-FOUND_SECONDS_MAX = 5.0
-FOUND_CACHED_MAX = 256
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +105,7 @@ class OverlayService:
         self.peer.crossing.has_families(frozenset(6 if ":" in host else 4 for host, _port in port.local))
         self.peer.crossing.volunteer(volunteer)
         self._tested = trio.Event()
-        self._found: dict[str, tuple[float, Found]] = {}
+        self._found = FoundCache()
         self._peer_joined, self._peer_met = trio.Event(), trio.Event()
         self._publishing = Publishing(
             self, node_key=node_key.public, certificate=self._certificate, signing_key=signing_key, clock=clock
@@ -172,20 +170,15 @@ class OverlayService:
 
     async def find(self, address: str) -> Found:
         """Where a person can be reached; a result of the last FOUND_SECONDS_MAX seconds is used again."""
-        cached = self._found.get(address)
-        if cached is not None and self._clock.now() - cached[0] < FOUND_SECONDS_MAX:
-            found = cached[1]
-            return Found(found.registrations, found.name_exists, 0, 0, 0.0, cached=True)
-        done = await self._look_up(registration_key(address), records=True)
-        found = read_found(done)
-        self._found[address] = (self._clock.now(), found)
-        while len(self._found) > FOUND_CACHED_MAX:
-            del self._found[next(iter(self._found))]
+        found = self._found.get(address, self._clock.now())
+        if found is None:
+            found = await self.find_again(address)
+            self._found.put(address, found, self._clock.now())
         return found
 
     def forget_found(self, address: str) -> None:
         """A contact from the cache did not answer: look it up anew next time."""
-        self._found.pop(address, None)
+        self._found.forget(address)
 
     async def publish(self, addresses: Sequence[str], *, capabilities: Sequence[str] = ("audio", "message")) -> int:
         """Register this node for its person's `addresses`, until `withdraw`; the least number of holders of one record."""
@@ -214,15 +207,22 @@ class OverlayService:
         """Call `hook()` when the set of `rendezvous` is another one."""
         self._rendezvous_hook = hook
 
-    def use_gateway(self, node_key: bytes, address: Address, families: frozenset[int] = frozenset()) -> None:
-        """Send all to addresses of other families (4, 6) than `families` through this super-node, and attach to it."""
-        self.peer.crossing.use_gateway(Gateway(node_key, address, families), self._clock.now())
+    def use_gateway(
+        self, node_key: bytes | None, address: Address | None, families: frozenset[int] = frozenset()
+    ) -> None:
+        """Send to addresses of other families (4, 6) than `families` through this super-node and attach to it; None: no more."""
+        gateway = None if node_key is None or address is None else Gateway(node_key, address, families)
+        self.peer.use_gateway(gateway, self._clock.now())
         self._driver.pump()
+        self._publishing.moved()
 
-    def leave_gateway(self) -> None:
-        """Send directly again."""
-        self.peer.crossing.use_gateway(None, self._clock.now())
-        self._driver.pump()
+    async def greet(self, node_key: bytes, address: Address) -> bool:
+        """Whether this node answers at this address, a stream's for instance."""
+        return await self.request(node_key, address, PING, []) is not None
+
+    def seen_addresses(self) -> tuple[Address, ...]:
+        """Where others see this node."""
+        return self.peer.seen.candidates
 
     async def grant(self, node_key: bytes) -> Grant:
         """TURN credentials of this super-node; RemoteError when it is not known or gives none."""
@@ -298,7 +298,8 @@ class OverlayService:
         if self.verdict.role is Role.CLIENT:
             return (), self.peer.crossing.public_flows
         bound = [address for address in self._port.local if address[0] not in ("0.0.0.0", "::")]
-        return tuple(dict.fromkeys([*self.peer.seen.candidates, *bound]))[:ADDRESSES_MAX], ()
+        flows = self.peer.crossing.public_flows if self.peer.crossing.paths.gateway is not None else ()
+        return tuple(dict.fromkeys([*self.peer.seen.candidates, *bound]))[:ADDRESSES_MAX], flows
 
     # Events and waiting
 

@@ -148,6 +148,11 @@ class SuperNodes:
         known = self._known.get(node_key)
         return None if known is None else self._address(known.announcement)
 
+    def addresses_of(self, node_key: bytes) -> tuple[Address, ...]:
+        """All addresses that this super-node announces."""
+        known = self._known.get(node_key)
+        return () if known is None else known.announcement.addresses
+
     def _choose(self, in_use: Sequence[bytes]) -> list[_Known]:
         self._expire(self._time())
         sites, networks = set[str](), set[str]()
