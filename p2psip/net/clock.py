@@ -2,6 +2,8 @@
 
 import time
 
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
+
 
 class Clock:
     """The machine's clocks; tests and simulations hand in another object with the same two methods."""
@@ -13,3 +15,7 @@ class Clock:
     def unix(self) -> float:
         """Seconds since 1970; for certificates, records and logs."""
         return time.time()
+
+    def boot(self) -> float:
+        """Steady seconds that go on while the machine sleeps, where the system has such a clock (Linux)."""
+        return time.monotonic() if _SINCE_BOOT is None else time.clock_gettime(_SINCE_BOOT)
