@@ -17,7 +17,7 @@ from overlay.frame import FrameBox
 from overlay.holder import Holder, Method
 from overlay.members import Members
 from overlay.probing import AVOIDED_MAX, TOKEN_BYTES, Prober, Send
-from overlay.reachability import PROBERS_MAX, Reachability, Verdict, same_but_since
+from overlay.reachability import PROBERS_MAX, Reachability, Verdict, is_news
 from overlay.rpc import DIAL_BACK, OK, PING, PROBE_FOR, UNAUTHORIZED, Answer
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, is_synthetic
@@ -245,7 +245,7 @@ class DialBack:
             contacts = list(self._table)
             for contact in self._chance.sample(contacts, min(TOLD_AT_ONCE_MAX, len(contacts))):
                 self._ask(contact, PING, [], _ignore, now)
-        if not same_but_since(before, verdict):
+        if is_news(before, verdict):
             self._emit(VerdictChanged(verdict))
 
 

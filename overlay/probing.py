@@ -99,7 +99,8 @@ class Prober:
         where = [token, asking.node_key, pack_host(asking.source[0]), asking.source[1], self._certificate()]
         for contact in probers:
             self._ask_prober(contact, where, asking.now)
-        self._send_elsewhere(asking.node_key, asking.source, bytes((PROBE,)) + token)
+        for _ in range(PROBES_EACH):
+            self._send_elsewhere(asking.node_key, asking.source, bytes((PROBE,)) + token)
         return [[pack_host(contact.address[0]) for contact in probers], True]
 
     def probe_for(self, asking: Asking, arguments: list[Any]) -> None:

@@ -1,5 +1,7 @@
 """The verdict as a pure core: votes and probes in, mapping, filtering and role out."""
 
+from dataclasses import replace
+
 import pytest
 
 from overlay.reachability import (
@@ -8,15 +10,15 @@ from overlay.reachability import (
     LOCAL_MAX,
     PROBERS_MAX,
     SILENT_TRIES_NEEDED_WHEN_PROVED,
-    TOUCHED_MAX,
-    UNTOUCHED_SECONDS,
     VOTES_MAX,
     Filtering,
     Mapping,
     Reachability,
     Role,
-    Touched,
+    Verdict,
+    is_news,
 )
+from overlay.touched import TOUCHED_MAX, UNTOUCHED_SECONDS, Touched
 from p2psip.base.core import Address
 
 LOCAL: Address = ("192.168.1.5", 5000)
@@ -234,6 +236,29 @@ def test_an_address_dependent_nat_changes_ports_without_being_suspected() -> Non
         assert not reach.note_seen(b"other", B, (OUTER[0], 20_002 + number), 100.0 + number)
     assert not reach.is_suspicious
     assert reach.verdict.mapping is Mapping.DEPENDENT
+
+
+def test_a_client_whose_mapping_has_only_expired_stays_one_of_the_same_kind() -> None:
+    reach = node()
+    for now in (2.0, 3.0):
+        try_once(reach, [C, D], [], now)
+    before = facts(reach)
+    reach.note_seen(A.encode(), A, (OUTER[0], 7), 100.0)
+    assert reach.note_seen(B.encode(), B, (OUTER[0], 7), 100.0)
+    assert facts(reach) == before
+    assert reach.verdict.address == (OUTER[0], 7)
+    reach.note_seen(A.encode(), A, ("20.9.8.1", 7), 200.0)
+    assert reach.note_seen(B.encode(), B, ("20.9.8.1", 7), 200.0)
+    assert not reach.is_refuted
+
+
+def test_another_port_of_an_address_dependent_nat_is_no_news() -> None:
+    dependent = Verdict(Role.CLIENT, Mapping.DEPENDENT, Filtering.UNKNOWN, OUTER, False, 1.0)
+    assert not is_news(dependent, replace(dependent, address=(OUTER[0], 7), since=2.0))
+    assert is_news(dependent, replace(dependent, address=("20.9.8.1", 7)))
+    fixed = replace(dependent, mapping=Mapping.ENDPOINT_INDEPENDENT)
+    assert is_news(fixed, replace(fixed, address=(OUTER[0], 7)))
+    assert is_news(fixed, dependent)
 
 
 def test_a_node_of_a_local_network_that_is_seen_from_outside_is_tested_anew() -> None:

@@ -52,6 +52,7 @@ def test_a_street_of_all_kinds_of_nats_keeps_clients_out_of_all_tables() -> None
     assert {node: found(node) for node in world.nodes[6:]} == {
         node: VERDICTS[list(Nat)[number % len(Nat)]] for number, node in enumerate(world.nodes[6:])
     }
+    assert max(len(node.verdicts) for node in world.nodes) <= 6
     clients = [node for node in world.nodes if node.peer.reach.is_client]
     assert len(clients) == 16
     assert [node for node in clients if is_known(world, node)] == []
