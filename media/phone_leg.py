@@ -48,12 +48,13 @@ class PhoneLeg:
                 if self._rtcp_latch.target is not None:
                     self.rtcp.sendto(packet, self._rtcp_latch.target)
             elif (target := self._rtp_latch.target) is not None:
-                self._send_rtp(packet, target)
                 statistics = self.statistics
+                try:
+                    self._send_rtp(packet, target)
+                except ConnectionRefusedError:  # said of an earlier packet; this one was not sent
+                    self._send_rtp(packet, target)
                 statistics.sent += 1
                 statistics.octets_sent += len(packet)
-        except ConnectionRefusedError:
-            self.statistics.closed_port += 1
         except (OSError, OverflowError):  # the kernel's buffer is full, or the phone's port is closed: as UDP may
             return
 
@@ -78,6 +79,10 @@ class PhoneLeg:
             self.statistics.refused += 1
         elif self._sink is not None:
             self._sink(data)
+
+    def note_closed_port(self, times: int) -> None:
+        """The phone's machine has said that nobody listens where we send RTP to."""
+        self.statistics.closed_port += times
 
     def path(self) -> dict[str, Any]:
         """Which addresses this leg speaks with, for people: ours, the announced one, the one heard from, the one sent to."""

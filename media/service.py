@@ -86,7 +86,9 @@ class MediaService:
         rtp, rtcp = self._rtp_ports.open(host)
         leg = PhoneLeg(rtp, rtcp, now=self.clock.now, close=lambda leg: self._close_phone_leg(leg, host))
         self._phone_legs += 1
-        if not self._plane.add(rtp, leg.receive_rtp) or not self._plane.add(rtcp, leg.receive_rtcp):
+        if not self._plane.add(rtp, leg.receive_rtp, leg.note_closed_port) or not self._plane.add(
+            rtcp, leg.receive_rtcp
+        ):
             leg.close()
             raise RemoteError("this node carries as many calls as it can", status=503)
         return leg

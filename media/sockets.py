@@ -1,9 +1,12 @@
 """The data plane's loop towards phones: many UDP sockets in one epoll, drained by non-blocking calls, never an await per packet."""
 
+import errno
 import logging
 import select
 import socket
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import trio
 
@@ -12,8 +15,14 @@ from p2psip.base.core import Address
 SOCKETS_MAX = 8_192
 DATAGRAM_BYTES_MAX = 2_048
 ROUNDS_MAX = 8
+ERRORS_MAX = 64
 
 Receiver = Callable[[bytes, Address], None]
+_ReceiveMessage = Callable[[int, int, int], tuple[bytes, list[tuple[int, int, bytes]], int, Any]]
+
+_IP_RECVERR, _IPV6_RECVERR, _MSG_ERRQUEUE = 11, 25, 0x2000  # linux/in.h, linux/in6.h, linux/socket.h
+_ERROR_BYTES = 512
+_REFUSED = errno.ECONNREFUSED.to_bytes(4, sys.byteorder)
 
 _log = logging.getLogger(__name__)
 
@@ -24,21 +33,30 @@ class SocketPlane:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._receivers: dict[int, tuple[Callable[[int], tuple[bytes, Address]], Receiver]] = {}
+        self._refused: dict[int, tuple[_ReceiveMessage, Callable[[int], None]]] = {}
         self.failed = 0
 
     def __len__(self) -> int:
         return len(self._receivers)
 
-    def add(self, sock: socket.socket, receiver: Receiver) -> bool:
-        """Watch a non-blocking socket; False when there are SOCKETS_MAX, or the loop has ended."""
+    def add(self, sock: socket.socket, receiver: Receiver, refused: Callable[[int], None] | None = None) -> bool:
+        """Watch a non-blocking socket; False when there are SOCKETS_MAX, or the loop has ended.
+
+        `refused` is told how often somebody has answered that nobody listens where this socket sends to (ICMP).
+        """
         if len(self._receivers) >= SOCKETS_MAX or self._epoll.closed:
             return False
+        if refused is not None:
+            level, option = (socket.IPPROTO_IPV6, _IPV6_RECVERR) if _is_ipv6(sock) else (socket.IPPROTO_IP, _IP_RECVERR)
+            sock.setsockopt(level, option, 1)
+            self._refused[sock.fileno()] = (sock.recvmsg, refused)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
         self._receivers[sock.fileno()] = (sock.recvfrom, receiver)
         return True
 
     def remove(self, sock: socket.socket) -> None:
         """Stop watching a socket, which must still be open."""
+        self._refused.pop(sock.fileno(), None)
         if self._receivers.pop(sock.fileno(), None) is not None and not self._epoll.closed:
             self._epoll.unregister(sock.fileno())
 
@@ -62,10 +80,12 @@ class SocketPlane:
             events = self._epoll.poll(0)
             if not events:
                 return
-            for fileno, _event in events:
+            for fileno, event in events:
                 found = receivers.get(fileno)
                 if found is None:
                     continue
+                if event & select.EPOLLERR:
+                    self._take_errors(fileno)
                 receive, receiver = found
                 try:
                     data, source = receive(DATAGRAM_BYTES_MAX)
@@ -76,3 +96,23 @@ class SocketPlane:
                 except Exception:  # the driver loop is one of the two places that catch everything
                     self.failed += 1
                     _log.exception("a media datagram made its receiver fail")
+
+    def _take_errors(self, fileno: int) -> None:
+        """Empty a socket's queue of errors: while one waits there, the socket is always ready and sends nothing."""
+        found = self._refused.get(fileno)
+        if found is None:
+            return
+        receive, refused = found
+        count = 0
+        for _ in range(ERRORS_MAX):
+            try:
+                _data, ancillary, _flags, _address = receive(0, _ERROR_BYTES, _MSG_ERRQUEUE)
+            except OSError:
+                break
+            count += any(data[:4] == _REFUSED for _level, _kind, data in ancillary)
+        if count:
+            refused(count)
+
+
+def _is_ipv6(sock: socket.socket) -> bool:
+    return sock.family == socket.AF_INET6

@@ -168,3 +168,19 @@ async def test_the_path_is_lost(autojump_clock: MockClock) -> None:
         bye = await here.expect("BYE")
         assert "the media path to" in (bye.headers.get("Reason") or "")
         assert "was lost" in alice.media["verdict"]
+
+
+async def test_a_phone_that_has_closed_its_port_is_named(autojump_clock: MockClock) -> None:
+    async with connected() as (alice, bob, here, there):
+        assert await talk(alice, bob, 300) == (300, 300)
+        place = alice.rtp.getsockname()
+        alice.rtp.close()
+        for _ in range(100):
+            bob.speak()
+            await trio.sleep(0.02)
+        words = f"nobody listens at {LOCAL}:{place[1]}, where phone alice wants its audio"
+        assert words in alice.media["directions"][1]["cause"]
+        alice.rtp = open_udp(place)
+        assert await talk(alice, bob, 400) == (400, 400)
+        assert alice.media["verdict"] == "audio flows both ways"
+        await both(lambda: here.ask("BYE"), lambda: there.expect("BYE"))

@@ -1,5 +1,6 @@
 """The loop over many sockets: all are served, none starves another, and nothing that comes in can end it."""
 
+import contextlib
 import logging
 import socket
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from media import sockets
-from media.sockets import ROUNDS_MAX, SocketPlane
+from media.sockets import ERRORS_MAX, ROUNDS_MAX, SocketPlane
 from p2psip.base.core import Address
 from p2psip.net.port import open_udp
 
@@ -128,3 +129,29 @@ async def test_after_the_end_sockets_can_still_be_removed(pair: tuple[socket.soc
     plane.remove(pair[0])
     assert not plane.add(pair[1], ears.take)
     assert len(plane) == 0
+
+
+@pytest.mark.parametrize("local", [LOCAL, "::1"])
+def test_who_sends_to_a_closed_port_is_told_and_goes_on(local: str) -> None:
+    """ICMP errors (RFC 1122 §4.1.3.3) are taken off the socket, ERRORS_MAX at a time, or it would stay ready and send nothing."""
+    plane, ears = SocketPlane(), Ears()
+    told: list[int] = []
+    with open_udp((local, 0)) as sock, open_udp((local, 0)) as other:
+        with open_udp((local, 0)) as gone:
+            closed = gone.getsockname()[:2]
+        assert plane.add(sock, ears.take, told.append)
+        for _ in range(2 * (ERRORS_MAX + 1)):
+            with contextlib.suppress(ConnectionRefusedError):
+                sock.sendto(b"x", closed)
+        other.sendto(b"heard", sock.getsockname()[:2])
+        for _ in range(4):
+            plane.drain()
+        assert ears.heard == [(b"heard", other.getsockname()[:2])]
+        assert told
+        assert max(told) <= ERRORS_MAX
+        before = len(told)
+        sock.sendto(b"y", other.getsockname()[:2])
+        assert other.recv(10) == b"y"
+        plane.drain()
+        assert len(told) == before
+        plane.remove(sock)
