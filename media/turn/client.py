@@ -302,7 +302,7 @@ class TurnClient:
             self._resend.set(transaction, now + delay)
             return
         del self._requests[transaction]
-        if self.heard_at < request.sent_at:
+        if self.heard_at <= request.sent_at:
             self._lose("the relay does not answer")
         elif request.method in (messages.ALLOCATE, messages.CREATE_PERMISSION):
             self._ask(_Request(request.method, request.peer), now)
