@@ -3,7 +3,7 @@
 import ipaddress
 from collections import Counter, OrderedDict
 
-from p2psip.base.core import Address
+from p2psip.base.core import Address, is_synthetic
 
 VOTES_MAX = 16
 VOTES_NEEDED = 2
@@ -19,7 +19,9 @@ class AddressVotes:
         return len(self._votes)
 
     def cast(self, voter: bytes, seen: Address) -> None:
-        """The peer `voter` has seen us at `seen`."""
+        """The peer `voter` has seen us at `seen`; a name of ours for a stream or a relay is no address."""
+        if is_synthetic(seen[0]):
+            return
         self._votes[voter] = seen
         self._votes.move_to_end(voter)
         if len(self._votes) > VOTES_MAX:

@@ -33,3 +33,7 @@ def test_one_over_the_bound_forgets_the_oldest_vote() -> None:
     many = votes(*[("192.0.2.1", number + 1) for number in range(VOTES_MAX + 1)])
     assert len(many) == VOTES_MAX
     assert ("192.0.2.1", 1) not in many.candidates
+
+
+def test_a_name_for_a_stream_or_a_relay_is_no_vote() -> None:
+    assert len(votes(("100::1", 1), ("100::8000:0:0:1", 1))) == 0
