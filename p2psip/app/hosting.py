@@ -9,6 +9,7 @@ import trio
 from bootstrap.authority import Authority
 from bootstrap.messages import Introducer
 from bootstrap.service import BootstrapServer, create_overlay, open_overlay
+from overlay.reachability import Role
 from overlay.service import OverlayService
 from p2psip.app.node import OVERLAY_FILE, wait_for_signal
 from p2psip.app.show import Printer
@@ -50,6 +51,7 @@ async def _host_alone(home: Path, overlay: str, hosts: Sequence[str], port: int,
         clock=clock,
         chance=chance,
         state_file=home / OVERLAY_FILE,
+        role=Role.PEER,
     )
     introducers = partial(_introducers, peer, udp)
     server = BootstrapServer(authority, hosts, udp.number, clock=clock, chance=chance, introducers=introducers)

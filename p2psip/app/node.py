@@ -15,14 +15,17 @@ from bootstrap.client import fetch_introducers, renew
 from bootstrap.invite import Invite
 from bootstrap.messages import Enrolment
 from media.service import MediaService
+from overlay.reachability import Role
 from overlay.service import OverlayService
 from p2psip.app.commands import NodeCommands
+from p2psip.app.connectivity import Connectivity
 from p2psip.app.control import ControlServer
 from p2psip.app.directory import OverlayDirectory
 from p2psip.app.joining import save_introducers
 from p2psip.app.settings import Settings
 from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
+from p2psip.app.volunteer import SuperNode, cost_in_words
 from p2psip.base.certificates import verify_device
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
@@ -31,6 +34,7 @@ from p2psip.calls.ports import Account, CallSettings
 from p2psip.calls.server import CallServer
 from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort
+from p2psip.net.streams import StreamLinks
 from p2psip.sip.digest import digest_secret
 from p2psip.sip.service import SipService
 
@@ -41,6 +45,7 @@ RENEWAL_RETRY_SECONDS = 300.0
 REJOIN_SECONDS = 10.0
 BIND_ATTEMPTS_MAX = 16
 GARBAGE_OBJECTS_MAX = 20_000
+ROLES = {"auto": None, "peer": Role.PEER, "client": Role.CLIENT}
 
 _log = logging.getLogger(__name__)
 
@@ -83,8 +88,11 @@ class Node:
         self.chance = chance
         self._signing = SigningKey.from_private(membership.signing_key)
         self.port = NodePort.bind(settings.overlay.hosts, settings.overlay.port)
+        node_key = NodeKey.from_private(membership.node_key)
+        links = StreamLinks(self.port, clock=clock)
+        self.supernode = self._volunteer(links, node_key, home) if settings.relay.volunteer else None
         self.overlay = OverlayService(
-            node_key=NodeKey.from_private(membership.node_key),
+            node_key=node_key,
             signing_key=self._signing,
             certificate=membership.certificate_der,
             ca=membership.ca_der,
@@ -93,6 +101,8 @@ class Node:
             clock=clock,
             chance=chance,
             state_file=home / OVERLAY_FILE,
+            role=ROLES[settings.overlay.role],
+            volunteer=None if self.supernode is None else self.supernode.volunteering(),
         )
         self.sip = SipService(clock.now, chance)
         self.media = MediaService(
@@ -101,6 +111,19 @@ class Node:
             chance=chance,
             phone_host=settings.sip.host,
             rtp_ports=(settings.media.first_port, settings.media.last_port),
+        )
+        if self.supernode is not None and self.supernode.turn is not None:
+            self.media.on_stun = self.supernode.turn.receive_stun
+            self.media.on_channel_data = self.supernode.turn.plane.from_client
+        self.connectivity = Connectivity(
+            port=self.port,
+            links=links,
+            overlay=self.overlay,
+            media=self.media,
+            supernode=self.supernode,
+            port_mapping=settings.network.port_mapping,
+            clock=clock,
+            chance=chance,
         )
         self.accounts = StoredAccounts(state)
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
@@ -128,8 +151,9 @@ class Node:
         """Serve until cancelled; started once phones can register."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.port.run)
+            await nursery.start(self.connectivity.run)
             await nursery.start(self.overlay.run)
-            await nursery.start(self.media.run)
+            await nursery.start(self.media.run)  # after the relay server: it hands on what is not for our own relays
             await nursery.start(self.sip.run)
             host, number = await self._listen_for_phones()
             self.sip_address = (address_for_phones(host), number)
@@ -152,7 +176,23 @@ class Node:
 
     async def join(self) -> int:
         """Join through the peers that enrolment named and those that are remembered; how many are known then."""
-        return await self.overlay.join(self._state.introducers())
+        introducers = self._state.introducers()
+        known = await self.overlay.join(introducers)
+        if not known and introducers and await self.connectivity.find_gateway(introducers):
+            known = await self.overlay.join(introducers)
+        return known
+
+    def _volunteer(self, links: StreamLinks, node_key: NodeKey, home: Path) -> SuperNode:
+        return SuperNode(
+            self.settings.relay,
+            port=self.port,
+            links=links,
+            clock=self.clock,
+            chance=self.chance,
+            node_key=node_key.public,
+            overlay=self.membership.overlay,
+            home=home,
+        )
 
     async def _listen_for_phones(self) -> tuple[str, int]:
         """The same number for UDP and TCP."""
@@ -283,5 +323,7 @@ def _welcome(printer: Printer, node: Node, state: State) -> None:
     printer.text(f"[bold]You are {' and '.join(f'sip:{address}' for address in node.membership.addresses)}[/]")
     printer.text(f"{len(node.overlay.peers())} peer(s) known; overlay port {node.port.number}/udp")
     printer.text(f"Phones register at {host}:{port} (UDP or TCP), domain {node.membership.overlay}")
+    if node.supernode is not None:
+        printer.text(cost_in_words(node.settings.relay))
     names = ", ".join(phone.name for phone in state.phones())
     printer.text(f"Accounts: {names}" if names else "No phone yet: `p2psip phone add` says what to type into one")

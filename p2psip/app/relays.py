@@ -1,0 +1,112 @@
+"""Relays ahead of calls: one allocation at each super-node that this node keeps a flow to, so that gathering costs a call nothing.
+
+The overlay says which super-nodes (`rendezvous`), each grants credentials, and the media service asks for the allocation and
+keeps it. A relay of a super-node that was left stays as long as there are calls, for one of them may be using it.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import trio
+
+from media.service import MediaService
+from overlay.rendezvous import Flow
+from overlay.service import OverlayService
+from p2psip.base.core import Address, is_synthetic
+from p2psip.base.errors import LocalError, RemoteError
+from p2psip.base.grants import Grant, TurnServer
+from p2psip.net.clock import Clock
+from p2psip.net.streams import StreamLinks
+
+LOOK_SECONDS = 10.0
+RETRY_SECONDS = 5.0
+GRANT_SECONDS_MAX = 5.0
+DIAL_SECONDS_MAX = 5.0
+RENEW_AT_SHARE = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A relay of ours: its number in the media service, and when to ask for new credentials or to try again (steady seconds)."""
+
+    number: int | None
+    server: Address
+    again: float
+
+
+class RelayKeeper:
+    """Keeps the media service's relays in step with the overlay's flows."""
+
+    def __init__(self, overlay: OverlayService, media: MediaService, links: StreamLinks, clock: Clock) -> None:
+        self._overlay, self._media, self._links, self._clock = overlay, media, links, clock
+        self._kept: dict[bytes, _Kept] = {}
+        self._changed = trio.Event()
+
+    def note_change(self) -> None:
+        """The flows are other ones, or the network is."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._changed = trio.Event()
+            flows = {flow.node_key: flow for flow in self._overlay.rendezvous()}
+            self._let_go(flows)
+            async with trio.open_nursery() as nursery:
+                for flow in flows.values():
+                    nursery.start_soon(self._keep, flow)
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._changed.wait()
+
+    def _let_go(self, flows: dict[bytes, Flow]) -> None:
+        if self._media.statistics()["overlay_legs"]:
+            return
+        for node_key in [node_key for node_key in self._kept if node_key not in flows]:
+            kept = self._kept.pop(node_key)
+            if kept.number is not None:
+                self._media.remove_relay(kept.number)
+
+    async def _keep(self, flow: Flow) -> None:
+        kept, now = self._kept.get(flow.node_key), self._clock.now()
+        moved = kept is not None and is_synthetic(flow.address[0]) and kept.server != flow.address
+        if kept is not None and not moved and now < kept.again:
+            return
+        if moved and kept is not None and kept.number is not None:
+            self._media.remove_relay(kept.number)
+        self._kept[flow.node_key] = _Kept(None, flow.address, now + RETRY_SECONDS)
+        try:
+            with trio.fail_after(GRANT_SECONDS_MAX + DIAL_SECONDS_MAX):
+                grant = await self._overlay.grant(flow.node_key)
+                server = await self._server(flow, grant)
+                number = self._media.add_relay(
+                    server, grant, name=flow.node_key.hex()[:8], is_stream=is_synthetic(server[0])
+                )
+        except (RemoteError, LocalError, trio.TooSlowError) as error:
+            _log.info("no relay at super-node %s: %s", flow.node_key.hex()[:8], error or "it did not answer in time")
+            return
+        life = max(grant.expires - self._clock.unix(), 0.0)
+        self._kept[flow.node_key] = _Kept(number, server, now + max(life * RENEW_AT_SHARE, RETRY_SECONDS))
+
+    async def _server(self, flow: Flow, grant: Grant) -> Address:
+        """Where to ask: by UDP, if the flow runs over UDP; else on the flow's own connection, or one to the server named."""
+        if is_synthetic(flow.address[0]):
+            return await self._stream(flow, grant)
+        datagrams = [server.address for server in grant.servers if server.transport == "udp"]
+        same_family = [address for address in datagrams if (":" in address[0]) == (":" in flow.address[0])]
+        if not same_family:
+            raise RemoteError("the super-node names no relay server that can be reached by UDP")
+        return same_family[0]
+
+    async def _stream(self, flow: Flow, grant: Grant) -> Address:
+        peer = self._links.peer_of(flow.address)
+        named = [server for server in grant.servers if server.transport != "udp"]
+        if peer is not None and any(server.address[0] == peer[0] for server in named):
+            return flow.address
+        for server in named:
+            return await self._dial(server)
+        raise RemoteError("the super-node names no relay server that takes TCP or TLS")
+
+    async def _dial(self, server: TurnServer) -> Address:
+        return await self._links.dial(*server.address, tls=server.transport == "tls")
