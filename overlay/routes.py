@@ -90,9 +90,8 @@ class Routes:
         """Send a frame over the way that the node is heard on, or over all."""
         node = self._node(node_key)
         ways = self._ways(node_key, node, now)
-        silent = node.said_at is not None and now - node.said_at >= SILENCE_SECONDS
         fresh = self._heard.is_fresh(node_key, now) and ways[:1] == [self._heard.get(node_key)]
-        chosen = ways[:1] if fresh and not silent else ways
+        chosen = ways[:1] if fresh and not _is_silent(node, now) else ways
         if node.said_at is None:
             node.said_at = now
         node.kept.append(_Kept(frame, now, set(chosen)))
@@ -119,15 +118,17 @@ class Routes:
         """Who is silent is tried over all ways; what is over is forgotten."""
         for node_key in self._timers.expired(now):
             node = self._nodes[node_key]
-            while node.kept and now - node.kept[0].at >= KEPT_SECONDS:
+            while node.kept and now >= node.kept[0].at + KEPT_SECONDS:
                 node.kept.popleft()
             if not node.kept:
                 continue
-            if node.said_at is not None and now - node.said_at >= SILENCE_SECONDS:
+            if _is_silent(node, now):
                 self._repeat(node_key, node, self._ways(node_key, node, now), now)
                 if not self._heard.is_fresh(node_key, now):
                     self._look_further(node_key, node, now)
-            self._timers.set(node_key, node.kept[0].at + KEPT_SECONDS)
+                self._timers.set(node_key, node.kept[0].at + KEPT_SECONDS)
+            elif node.said_at is not None:
+                self._timers.set(node_key, node.said_at + SILENCE_SECONDS)
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
@@ -142,7 +143,7 @@ class Routes:
 
     def _repeat(self, node_key: bytes, node: _Node, ways: Sequence[Address], now: float) -> None:
         for kept in node.kept:
-            if now - kept.at >= KEPT_SECONDS:
+            if now >= kept.at + KEPT_SECONDS:
                 continue
             for way in ways:
                 if way not in kept.ways:
@@ -166,3 +167,7 @@ class Routes:
             self._timers.stop(forgotten)
             self._keys.pop(node_id_of(forgotten), None)
         return node
+
+
+def _is_silent(node: _Node, now: float) -> bool:
+    return node.said_at is not None and now >= node.said_at + SILENCE_SECONDS

@@ -15,7 +15,12 @@ SECRET = b"the secret of a relay server"
 
 def volunteer(world: World, node: Node, *, capacity: int = 50, clients_max: int = 100, **fields: object) -> None:
     """The node is a super-node from now on, and its announcement stands in the overlay."""
-    told = Announcement(node.key, (node.address,), capacity=capacity)
+    told = Announcement(
+        node.key,
+        tuple(address for address in (node.address, node.other_address) if address is not None),
+        capacity=capacity,
+        draining=bool(fields.get("draining")),
+    )
 
     def grants(certificate: DeviceCertificate, unix: float) -> Grant:
         servers = (TurnServer("udp", node.address),)
@@ -23,7 +28,7 @@ def volunteer(world: World, node: Node, *, capacity: int = 50, clients_max: int 
 
     allows_private = bool(fields.get("allows_private", True))
     node.peer.crossing.volunteer(Volunteering(grants, lambda: told, clients_max, allows_private))
-    announce(world, node, told)
+    announce(world, node, told, sequence=int(str(fields.get("sequence", 1))))
 
 
 def announce(world: World, node: Node, told: Announcement, *, sequence: int = 1, seconds: int = 600) -> None:

@@ -1,21 +1,261 @@
-"""Whole overlays with NATs: clients that nobody can reach are spoken with through super-nodes."""
+"""Whole overlays with NATs: clients that nobody can reach are spoken with through super-nodes, whatever happens to these."""
 
 import pytest
 
+from overlay.crossing import NESTED_MAX
+from overlay.frame import FrameBox
+from overlay.paths import VIAS_MAX, Gateway, Paths
+from overlay.records import registration_key
+from overlay.registration import Registration, Rendezvous, encode_registration, read_registration
+from overlay.rendezvous import ATTACH_SECONDS
+from overlay.via import is_via, via_address
+from p2psip.base.chance import Chance
+from p2psip.base.core import Transmit
+from p2psip.base.keys import NodeKey
 from tests.overlay.nats import Nat
-from tests.overlay.supernodes import heard, say, town
+from tests.overlay.supernodes import attached, heard, publish, rendezvous, say, town, volunteer
+from tests.overlay.world import Node, World
+
+
+def node_of(world: World, key: bytes) -> Node:
+    """The node with this key."""
+    return next(node for node in world.nodes if node.key == key)
+
+
+def flows(node: Node) -> set[bytes]:
+    """The super-nodes that a client is attached to."""
+    return {flow.node_key for flow in node.peer.crossing.rendezvous.flows}
 
 
 @pytest.mark.parametrize(
     "nats",
     [(Nat.PORT_RESTRICTED, Nat.PORT_RESTRICTED), (Nat.SYMMETRIC, Nat.SYMMETRIC), (Nat.PORT_RESTRICTED, Nat.SYMMETRIC)],
 )
-def test_two_clients_talk_both_ways(nats: tuple[Nat, Nat]) -> None:
+def test_two_clients_talk_both_ways_and_the_caller_knows_only_the_registration(nats: tuple[Nat, Nat]) -> None:
     world, _supernodes, (alice, bob) = town(1, *nats)
-    say(world, alice, bob, b"hello")
-    assert world.run_until(lambda: heard(bob) == [b"hello"], 2)
+    publish(world, bob)
+    (record, author) = world.find(alice, bob.device.certificate.addresses[0]).records[0]
+    registration = read_registration(record, author)
+    assert registration is not None
+    alice.peer.say(bob.key, registration.rendezvous, b"hello", world.now)
+    world.pump(alice)
+    assert world.run_until(lambda: heard(bob) == [b"hello"], 1)
     bob.peer.say(alice.key, [], b"good day", world.now)
     world.pump(bob)
-    assert world.run_until(lambda: heard(alice) == [b"good day"], 2)
+    assert world.run_until(lambda: heard(alice) == [b"good day"], 1)
     world.run(5)
     assert (heard(alice), heard(bob)) == ([b"good day"], [b"hello"])
+    assert is_via(alice.peer._heard.get(bob.key) or ("", 0))
+
+
+def test_a_clients_registration_contains_no_address_of_its_own() -> None:
+    world, _supernodes, (client,) = town(2, Nat.PORT_RESTRICTED)
+    body = publish(world, client)
+    assert client.box is not None
+    for host in (client.address[0], client.box.host):
+        assert host.encode() not in body
+        assert bytes(int(part) for part in host.split(".")) not in body
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_dead_super_node_is_noticed_and_replaced_and_what_is_said_meanwhile_arrives(seed: int) -> None:
+    world, _supernodes, (alice, bob) = town(10 + seed, Nat.PORT_RESTRICTED, Nat.SYMMETRIC)
+    say(world, alice, bob, b"hello")
+    assert world.run_until(lambda: heard(bob) == [b"hello"], 2)
+    bob.peer.say(alice.key, [], b"hello yourself", world.now)
+    world.pump(bob)
+    assert world.run_until(lambda: heard(alice) == [b"hello yourself"], 2)
+    way = alice.peer._heard.get(bob.key)
+    dead = next(node_of(world, key) for key in flows(bob) if via_address(key) == way)
+    known = rendezvous(bob)
+    world.vanish(dead)
+    alice.peer.say(bob.key, known, b"are you there?", world.now)
+    world.pump(alice)
+    assert world.run_until(lambda: b"are you there?" in heard(bob), 1)
+    assert world.run_until(lambda: dead.key not in flows(bob) and len(flows(bob)) == 3, 30)
+
+
+def test_a_super_node_that_has_lost_the_client_says_so_and_the_next_way_is_taken_at_once() -> None:
+    world, _supernodes, (alice, bob) = town(20, Nat.PORT_RESTRICTED, Nat.PORT_RESTRICTED)
+    say(world, alice, bob, b"hello")
+    assert world.run_until(lambda: heard(bob) == [b"hello"], 2)
+    bob.peer.say(alice.key, [], b"hello yourself", world.now)
+    world.pump(bob)
+    assert world.run_until(lambda: heard(alice) == [b"hello yourself"], 2)
+    way = alice.peer._heard.get(bob.key)
+    forgetful = next(node_of(world, key) for key in flows(bob) if via_address(key) == way)
+    assert forgetful.peer.crossing.relaying is not None
+    forgetful.peer.crossing.relaying._attached.clear()
+    forgetful.peer.crossing.relaying._visitors.clear()
+    alice.peer.say(bob.key, rendezvous(bob), b"still there?", world.now)
+    world.pump(alice)
+    assert world.run_until(lambda: b"still there?" in heard(bob), 0.39)  # before silence would be noticed
+
+
+def test_all_rendezvous_die_at_once_and_new_ones_are_found() -> None:
+    world, _supernodes, (alice, bob) = town(21, Nat.PORT_RESTRICTED, Nat.PORT_RESTRICTED, peers=16, volunteers=8)
+    before = flows(bob)
+    for key in before:
+        world.vanish(node_of(world, key))
+    assert world.run_until(lambda: len(flows(bob)) == 3 and not flows(bob) & before, 40)
+    say(world, alice, bob, b"hello")
+    assert world.run_until(lambda: heard(bob) == [b"hello"], 3)
+
+
+def test_a_caller_whose_ways_are_all_stale_looks_the_callee_up_anew() -> None:
+    world, _supernodes, (alice, bob) = town(22, Nat.PORT_RESTRICTED, Nat.PORT_RESTRICTED, peers=16, volunteers=8)
+    say(world, alice, bob, b"hello")
+    world.run(2)
+    bob.peer.say(alice.key, [], b"hello yourself", world.now)  # alice learns bob's certificate
+    world.pump(bob)
+    world.run(60)
+    before = rendezvous(bob)
+    for each in before:
+        world.vanish(node_of(world, each.node_key))
+    assert world.run_until(lambda: len(flows(bob)) == 3 and not flows(bob) & {each.node_key for each in before}, 40)
+    publish(world, bob)
+    alice.peer.say(bob.key, before, b"where are you?", world.now)
+    world.pump(alice)
+    assert world.run_until(lambda: b"where are you?" in heard(bob), 3)
+
+
+def test_a_super_node_that_ends_tells_its_clients_and_one_that_drains_is_left_when_another_is_there() -> None:
+    world, _supernodes, (client,) = town(23, Nat.PORT_RESTRICTED)
+    leaving = node_of(world, sorted(flows(client))[0])
+    leaving.peer.crossing.volunteer(None)
+    world.pump(leaving)
+    assert world.run_until(lambda: leaving.key not in flows(client) and len(flows(client)) == 3, 3)
+    draining = node_of(world, sorted(flows(client))[0])
+    volunteer(world, draining, sequence=2, draining=True)
+    world.run(2 * ATTACH_SECONDS)
+    assert len(flows(client)) == 3 or draining.key in flows(client)
+
+
+def test_a_client_whose_address_changes_is_attached_again_at_once() -> None:
+    world, _supernodes, (alice, bob) = town(24, Nat.PORT_RESTRICTED, Nat.PORT_RESTRICTED)
+    world.move(bob, Nat.SYMMETRIC, host="10.9.9.9")
+    bob.peer.network_changed([bob.address], world.now)
+    world.pump(bob)
+    world.run(1)
+    say(world, alice, bob, b"hello")
+    assert world.run_until(lambda: heard(bob) == [b"hello"], 1)
+
+
+def test_a_stranger_gets_nothing_relayed_and_no_more_than_it_sends() -> None:
+    world, supernodes, (client,) = town(25, Nat.PORT_RESTRICTED)
+    stranger = FrameBox(NodeKey.generate(Chance.seeded(1)), Chance.seeded(1), world.unix)
+    supernode = node_of(world, sorted(flows(client))[0])
+    relaying = supernode.peer.crossing.relaying
+    assert relaying is not None
+    before, sent = relaying.counters.frames, 0
+    for _number in range(50):
+        payload = b"\x04" + client.device.node_key.node_id + b"\x00" + bytes(200)
+        frame = stranger.seal(supernode.key, payload)
+        supernode.peer.receive(frame, ("10.8.8.8", 5000), world.now)
+        outputs = [output for output in iter(supernode.peer.poll_output, None) if isinstance(output, Transmit)]
+        sent += sum(len(output.data) for output in outputs if output.destination == ("10.8.8.8", 5000))
+    assert relaying.counters.frames == before
+    assert sent <= 3 * 50 * len(frame)
+    assert relaying.sizes[2] == 1
+    assert len(supernodes) == 5
+
+
+def test_frames_inside_frames_are_opened_no_deeper_than_the_bound() -> None:
+    world, _supernodes, (client,) = town(26, Nat.PORT_RESTRICTED)
+    keys = [NodeKey.generate(Chance.seeded(number)) for number in range(NESTED_MAX + 2)]
+    frame = FrameBox(keys[0], Chance.seeded(50), world.unix).seal(client.key, b"\x63")
+    before = client.peer.malformed
+    for key in keys[1:]:
+        frame = FrameBox(key, Chance.seeded(51), world.unix).seal(client.key, b"\x05" + frame)
+    client.peer.receive(frame, ("10.8.8.8", 5000), world.now)
+    assert client.peer.malformed == before + 1
+    assert client.peer._heard.get(keys[1].public) is not None
+    assert client.peer._heard.get(keys[0].public) is None
+
+
+def test_one_super_node_over_the_bound_forgets_the_way_told_first() -> None:
+    key = NodeKey.generate(Chance.seeded(1))
+    paths = Paths(key.public, FrameBox(key, Chance.seeded(2), 0.0), lambda _transmit: None, lambda _node_id: None)
+    for number in range(VIAS_MAX + 1):
+        paths.via(number.to_bytes(32, "big"), ("192.0.2.1", 4500))
+    assert len(paths) == VIAS_MAX
+    assert paths.hop(via_address(bytes(32))) is None
+    paths.forward(bytes(31) + b"\x09", via_address(bytes(32)), b"frame")
+    assert paths.dropped == 1
+
+
+def gateway_town(seed: int, families: frozenset[int] = frozenset()) -> tuple[World, Node, Node, Node]:
+    """A world, a gateway in it, a client that sends only to the gateway, and another node."""
+    world, supernodes, (other,) = town(seed, Nat.PORT_RESTRICTED)
+    client, gateway = world.add("confined", nat=Nat.SYMMETRIC), supernodes[0]
+    client.peer.use_gateway(Gateway(gateway.key, gateway.address, families), world.now)
+    world.join(client, world.nodes[0])
+    attached(world, client)
+    return world, gateway, client, other
+
+
+def test_a_client_without_udp_does_all_through_its_gateway() -> None:
+    world, gateway, client, other = gateway_town(30)
+    assert client.peer.reach.is_client
+    assert gateway.key in flows(client)
+    publish(world, client)
+    publish(world, other)
+    done = world.find(client, other.device.certificate.addresses[0])
+    assert len(done.records) == 1
+    assert len(world.find(other, client.device.certificate.addresses[0]).records) == 1
+    say(world, other, client, b"hello")
+    assert world.run_until(lambda: heard(client) == [b"hello"], 2)
+    say(world, client, other, b"hello yourself")
+    assert world.run_until(lambda: heard(other) == [b"hello yourself"], 2)
+    assert client.box is not None
+    sent = {destination for _at, source, destination, _size in world.trace if source[0] == client.box.host}
+    assert sent == {gateway.address}
+
+
+def test_an_ipv6_only_node_reaches_ipv4_only_ones_through_a_gateway() -> None:
+    world, supernodes, (other,) = town(31, Nat.PORT_RESTRICTED)
+    gateway = world.add(address=("2001:db8::1", 5000))
+    world.join(gateway, world.nodes[0])
+    world.also_at(gateway, ("10.7.7.7", 5000))
+    volunteer(world, gateway)
+    client = world.add("six", address=("2001:db8::66", 5000))
+    client.peer.crossing.has_families(frozenset((6,)))
+    client.peer.use_gateway(Gateway(gateway.key, gateway.address, frozenset((6,))), world.now)
+    world.join(client, gateway)
+    publish(world, other)
+    done = world.find(client, other.device.certificate.addresses[0])
+    assert len(done.records) == 1
+    say(world, client, other, b"hello")
+    assert world.run_until(lambda: heard(other) == [b"hello"], 2)
+    other.peer.say(client.key, [], b"hello yourself", world.now)
+    world.pump(other)
+    assert world.run_until(lambda: heard(client) == [b"hello yourself"], 2)
+    sent = {destination[0] for _at, source, destination, _size in world.trace if source[0] == client.address[0]}
+    assert {host for host in sent if ":" not in host} == set()
+    assert len(supernodes) == 5
+
+
+def test_a_check_says_whether_a_client_can_be_called() -> None:
+    world, _supernodes, (client,) = town(32, Nat.SYMMETRIC)
+    address = client.device.certificate.addresses[0]
+    tester = world.nodes[0]
+
+    def check() -> list[object]:
+        for _poll in range(20):
+            answer = world.request(client, tester, 9, [address])
+            assert answer is not None
+            assert answer.status == 200
+            if answer.result[0]:
+                return list(answer.result)
+            world.run(0.5)
+        raise AssertionError("the check never ended")
+
+    assert check()[:2] == [True, False]
+    publish(world, client)
+    assert check()[:2] == [True, True]
+    body = encode_registration(Registration(client.key, (), (Rendezvous(tester.key, ("10.6.6.6", 1)),)))
+    world.sequence += 1
+    record = client.device.record(world.sequence, expiry=int(world.unix) + 600, body=body)
+    assert record.key == registration_key(address)
+    world.store(client, record)
+    assert check()[:2] == [True, False]

@@ -3,12 +3,14 @@
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from overlay.events import LookupDone, Output, ProbeElsewhere, ReachTested, StoreDone, VerdictChanged
+from overlay.events import LookupDone, Output, ProbeElsewhere, ReachTested, RequestDone, StoreDone, VerdictChanged
 from overlay.membership import Membership
 from overlay.peer import Peer
 from overlay.reachability import Role, Verdict
 from overlay.records import Record, registration_key
+from overlay.rpc import Answer
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from tests.overlay.devices import UNIX, Device, Town
@@ -30,6 +32,7 @@ class Node:
     address: Address
     alive: bool = True
     box: Box | None = None
+    other_address: Address | None = None
     planned: float | None = None
     events: list[Output] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -118,6 +121,11 @@ class World:
                 if self.look_up(node, node.device.node_key.node_id, records=False).closest:
                     return
 
+    def also_at(self, node: Node, address: Address) -> None:
+        """The node has this address of the other family, too: what it sends to that family comes from there."""
+        self._by_address[address] = node
+        node.other_address = address
+
     def move(self, node: Node, nat: Nat, *, host: str, lifetime: float = LIFETIME_SECONDS) -> None:
         """The node, its own address unchanged, stands behind another NAT now, with the outer host `host`."""
         if node.box is not None:
@@ -149,6 +157,12 @@ class World:
         done = self._finish(node, node.peer.store_record(record, self.now))
         assert isinstance(done, StoreDone)
         return done
+
+    def request(self, node: Node, other: Node, method: int, arguments: list[Any]) -> Answer | None:
+        """One request and its answer."""
+        done = self._finish(node, node.peer.request(other.key, other.address, method, arguments, self.now))
+        assert isinstance(done, RequestDone)
+        return done.answer
 
     def run(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -185,7 +199,10 @@ class World:
 
     def send(self, node: Node, destination: Address, data: bytes, *, port: int | None = None) -> None:
         """Put a datagram on its way, from another `port` if one is given, through the sender's NAT; or lose it."""
-        source = (node.address[0], port or node.address[1])
+        own = node.address
+        if node.other_address is not None and (":" in own[0]) != (":" in destination[0]):
+            own = node.other_address
+        source = (own[0], port or own[1])
         if node.box is not None and not self._is_neighbour(node.box, destination):
             source = node.box.outward(source, destination, self.now)
         self.trace.append((self.now, source, destination, len(data)))
@@ -237,12 +254,14 @@ class World:
             node.peer.handle_timeout(self.now)
         self.pump(node)
 
-    def _finish(self, node: Node, number: int) -> LookupDone | StoreDone:
+    def _finish(self, node: Node, number: int) -> LookupDone | StoreDone | RequestDone:
         self.pump(node)
-        ends: list[LookupDone | StoreDone] = []
+        ends: list[LookupDone | StoreDone | RequestDone] = []
 
         def is_done() -> bool:
-            ends.extend(e for e in node.events if isinstance(e, LookupDone | StoreDone) and e.number == number)
+            ends.extend(
+                e for e in node.events if isinstance(e, LookupDone | StoreDone | RequestDone) and e.number == number
+            )
             node.events = [event for event in node.events if event not in ends]
             return bool(ends)
 
