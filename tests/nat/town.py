@@ -5,6 +5,7 @@ functions without a process for each, because twenty Python processes cost twent
 """
 
 import itertools
+import json
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -136,21 +137,32 @@ class Town:
     def __getitem__(self, name: str) -> House:
         return self.houses[name]
 
-    async def wait_registered(self) -> None:
-        """Until every phone is registered and the overlay knows it."""
+    async def wait_settled(self) -> None:
+        """Until every phone is registered and every node knows what it is: a peer, or a client of some super-nodes."""
         async with trio.open_nursery() as nursery:
             for house in self.houses.values():
-                nursery.start_soon(_wait_registered, house)
+                nursery.start_soon(_wait_settled, house)
+
+    def super_nodes_in(self, facts: object) -> list[NodeProcess]:
+        """The super-nodes whose addresses stand in these facts."""
+        text = json.dumps(facts)
+        sites = {name: self.lab[name] for name in self.super_nodes}
+        return [self.super_nodes[name] for name, site in sites.items() if site.ipv4 in text or f"{site.ipv6}]" in text]
 
 
-async def _wait_registered(house: House) -> None:
+async def _wait_settled(house: House) -> None:
     with trio.move_on_after(READY_SECONDS_MAX):
         while True:
             status = await house.ask("status")
-            if status["phones"] and status["node"]["published"]:
+            if status["phones"] and status["node"]["published"] and _has_rendezvous(status["overlay"]):
                 return
             await trio.sleep(0.2)
-    raise AssertionError(f"the phone of {house.name} ({house.site.kind.value}) is not registered: {status['node']}")
+    raise AssertionError(f"{house.name} ({house.site.kind.value}) is not settled: {status['node']} {status['overlay']}")
+
+
+def _has_rendezvous(overlay: dict[str, Any]) -> bool:
+    is_client = str(overlay.get("role", "")).startswith("client")
+    return not is_client or bool(overlay.get("rendezvous", True))
 
 
 def town_plans(homes: Sequence[Plan], super_nodes: int = len(SUPER_NODES)) -> list[Plan]:
@@ -177,7 +189,7 @@ async def town(
             async with AsyncExitStack() as stack:
                 for house in town.houses.values():
                     house.phones.append(await stack.enter_async_context(_phone(folder, house)))
-                await town.wait_registered()
+                await town.wait_settled()
                 yield town
         finally:
             await network.close()
