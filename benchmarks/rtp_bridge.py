@@ -128,7 +128,7 @@ class Carrier:
 def _climb(carrier_of: Callable[[], Any], phones_core: int) -> list[Step]:
     """More and more calls until packets are lost (one second look is allowed: other programs use this machine too)."""
     steps: list[Step] = []
-    with carrier_of() as carrier, _process(serve_phones, phones_core) as control:
+    with carrier_of() as carrier, worker(serve_phones, phones_core) as control:
         phones, calls = Node(control), 0
         for wanted in (CALLS_SMALL, *range(CALLS_STEP, CALLS_MAX + 1, CALLS_STEP)):
             while calls < wanted:
@@ -153,7 +153,8 @@ def _run(phones: Node, carrier: Carrier, calls: int) -> Step:
 
 
 @contextmanager
-def _process(target: Callable[[Connection, int], None], core: int) -> Iterator[Connection]:
+def worker(target: Callable[[Connection, int], None], core: int) -> Iterator[Connection]:
+    """A process of ours on `core`, and the way to command it."""
     context = get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=target, args=(there, core), daemon=True)
@@ -173,7 +174,7 @@ def _rtpengine(core: int) -> Iterator[Carrier]:
 
 @contextmanager
 def _nodes(core: int) -> Iterator[Carrier]:
-    with _process(serve_node, core) as left, _process(serve_node, core) as right:
+    with worker(serve_node, core) as left, worker(serve_node, core) as right:
         one, other = Node(left), Node(right)
 
         def connect(calls: list[tuple[Address, Address]]) -> list[tuple[Address, Address]]:
