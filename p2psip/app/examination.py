@@ -1,24 +1,38 @@
 """What the doctor looks at in a running node, gathered into plain facts, and read again on the command line's side."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import trio
 from pydantic import TypeAdapter, ValidationError
 
+from overlay.reaching import CallCheck
+from overlay.rendezvous import Flow
 from overlay.sockets import own_addresses
 from p2psip.app.control import ControlError
-from p2psip.app.doctor import CallCheckFacts, DoctorFacts
+from p2psip.app.doctor import CallCheckFacts, DoctorFacts, MappedPort, SupernodeFacts, VolunteeringFacts
+from p2psip.app.settings import RelaySettings
+from p2psip.app.volunteer import SuperNode
+from p2psip.base.core import Address, address_text, is_synthetic
+from p2psip.base.errors import LocalError, RemoteError
+from p2psip.base.keys import node_id_of
+from p2psip.net.port_mapping import PortMapper
+from p2psip.net.streams import StreamLinks
 
 if TYPE_CHECKING:
     from p2psip.app.node import Node
+
+CHECK_SECONDS_MAX = 12.0
+BYTES_PER_GIGABYTE = 1e9
 
 _FACTS = TypeAdapter(DoctorFacts)
 
 
 async def doctor_facts(node: "Node") -> DoctorFacts:
     """The facts of `node` now; takes as long as a call from outside as a test."""
-    calls = node.calls.status()
-    verdict = node.overlay.verdict
-    known = node.overlay.peers()
+    calls, overlay = node.calls.status(), node.overlay
+    check = await _check_call(node) if calls["published"] else CallCheckFacts(None)
+    verdict, known, flows = overlay.verdict, overlay.peers(), overlay.rendezvous()
     return DoctorFacts(
         overlay=node.membership.overlay,
         addresses=node.membership.addresses,
@@ -29,12 +43,14 @@ async def doctor_facts(node: "Node") -> DoctorFacts:
         seen_as=verdict.address,
         local=own_addresses(node.port.local, [address for _, address in known]),
         port=node.port.number,
-        peers=len(known),
+        peers=len(known) or len(flows),
         phones=len(calls["phones"]),
         published=calls["published"],
-        udp=True if verdict.address is not None else None,
-        call_check=CallCheckFacts(None),
+        udp=udp_works(flows, verdict.address),
+        call_check=check,
         port_mapping_wanted=node.settings.network.port_mapping,
+        supernodes=supernode_facts(flows, None),
+        supernodes_known=len(overlay.supernodes()),
     )
 
 
@@ -46,3 +62,64 @@ def read_facts(value: Any) -> DoctorFacts:
         raise ControlError(
             "the node answers otherwise than expected; are node and command line of one version?"
         ) from error
+
+
+async def _check_call(node: "Node") -> CallCheckFacts:
+    check: CallCheck | None = None
+    try:
+        with trio.move_on_after(CHECK_SECONDS_MAX):
+            check = await node.overlay.check_callable()
+    except (RemoteError, LocalError) as error:
+        return CallCheckFacts(None, str(error))
+    return call_check_facts(check)
+
+
+def call_check_facts(check: CallCheck | None) -> CallCheckFacts:
+    """What came of a test from outside; None for one that did not end in time."""
+    if check is None:
+        return CallCheckFacts(None, "the test did not end in time")
+    if check.tester is None:
+        return CallCheckFacts(None, check.words)
+    return CallCheckFacts(check.is_callable, f"{check.words}; tested by node {check.tester.hex()[:8]}")
+
+
+def udp_works(flows: Sequence[Flow], seen_as: Address | None) -> bool | None:
+    """Whether UDP passes: not, when all that is said goes over streams."""
+    if flows:
+        return any(not is_synthetic(flow.address[0]) for flow in flows)
+    return True if seen_as is not None else None
+
+
+def supernode_facts(flows: Sequence[Flow], links: StreamLinks | None) -> tuple[SupernodeFacts, ...]:
+    """The super-nodes that this node is attached to."""
+    found = []
+    for flow in flows:
+        peer = links.peer_of(flow.address) if links is not None and is_synthetic(flow.address[0]) else None
+        host, port, transport = peer if peer is not None else (*flow.address, "udp")
+        name, milliseconds = node_id_of(flow.node_key).hex()[:8], 1_000 * flow.rtt if flow.rtt else None
+        found.append(SupernodeFacts(name, address_text((host, port)), transport, milliseconds))
+    return tuple(found)
+
+
+def mapped_ports(mapper: PortMapper | None) -> tuple[MappedPort, ...]:
+    """What the router forwards to this node by itself."""
+    named = [] if mapper is None else [("udp", mapper.mapping), ("tcp", mapper.tcp_mapping)]
+    return tuple(MappedPort(each.protocol, transport, *each.external) for transport, each in named if each is not None)
+
+
+def volunteering_facts(supernode: SuperNode | None, settings: RelaySettings, clients: int) -> VolunteeringFacts | None:
+    """What this node does for others; None when it does not volunteer."""
+    if supernode is None:
+        return None
+    figures = {} if supernode.turn is None else supernode.turn.statistics()
+    coturn = None if settings.coturn_host is None else address_text((settings.coturn_host, settings.coturn_port))
+    return VolunteeringFacts(
+        clients=clients,
+        allocations=figures.get("allocations", 0),
+        allocations_max=settings.allocations_max,
+        gigabytes_this_month=figures.get("month_bytes", 0) / BYTES_PER_GIGABYTE,
+        gigabytes_per_month_max=settings.gigabytes_per_month_max,
+        megabits_max=settings.megabits_max,
+        draining=supernode.is_draining,
+        coturn=coturn,
+    )
