@@ -201,6 +201,8 @@ class MediaService:
                 case PathLost(reason):
                     leg.became_lost(reason)
         if transport.destination is not None and transport.destination != leg.bound:
+            if leg.bound is not None and len(leg.bound) == 3:
+                self._pool.check(self.clock.now(), leg.bound[2])  # it was left: does it live?
             leg.bound = transport.destination
             self._streams.expect(leg.bound, leg)
             self._pool.bind(leg.bound, self.clock.now())
@@ -345,7 +347,7 @@ class MediaService:
         while True:
             now = self.clock.now()
             for timed in self._timers.expired(now):
-                del self._due[timed]
+                self._due.pop(timed, None)  # closed by one before it
                 self._serve(timed, now)
             due = self._timers.next()
             self._deadline = math.inf if due is None else due
