@@ -10,9 +10,14 @@ import trio
 from aioice import stun as oracle
 from aioice.turn import create_turn_endpoint, make_integrity_key
 
+from media.turn.service import TurnService
+from media.turn.settings import TurnSettings
 from media.turn.web import REQUEST_BYTES_MAX
+from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.base.grants import Grant, TurnServer, turn_password
+from p2psip.net.clock import Clock
+from p2psip.net.port import NodePort
 from tests.media.turn.running import running
 
 SECONDS_MAX = 20.0
@@ -221,3 +226,17 @@ async def test_a_taken_metrics_port_is_named() -> None:
         with pytest.RaisesGroup(pytest.RaisesExc(OSError, match=f"port {number} for metrics"), flatten_subgroups=True):
             async with running(metrics_port=number):
                 raise AssertionError("it must not start")
+
+
+@pytest.mark.parametrize("external", [("198.51.100.7",), ()])
+async def test_a_wildcard_announces_the_external_address_or_one_of_this_machine(external: tuple[str, ...]) -> None:
+    port = NodePort.bind(["0.0.0.0"], 0)
+    settings = TurnSettings(external_hosts=external, allows_private=True)
+    service = TurnService(port, Clock(), Chance.system(), settings, b"secret", "example.org")
+    [server] = service.servers()
+    assert server.address[1] == port.number
+    assert server.address[0] == external[0] if external else server.address[0] not in ("0.0.0.0", "::")
+    service.announce_host("203.0.113.77")
+    assert service.servers()[0].address[0] == (external[0] if external else "203.0.113.77")
+    service.plane.close()
+    port.close()

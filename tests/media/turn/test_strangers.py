@@ -162,3 +162,11 @@ def test_the_budget_table_has_a_fixed_size() -> None:
     for number in range(3 * SOURCES_COUNTED):
         budgets.spend(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 0.0)
     assert len(budgets._left) == len(budgets._at) == SOURCES_COUNTED
+
+
+def test_a_challenge_with_a_long_realm_fits_for_clients_that_ask_with_little() -> None:
+    """The ALLOCATE Allocate request has 28 bytes: a realm of 32 bytes still fits into three times that."""
+    assert len(ALLOCATE) == 28
+    for size, fits in ((32, True), (33, False)):
+        core = World(realm="r" * size).core
+        assert (core.receive(ALLOCATE, ("192.0.2.1", 1), 1.0, 1.0) is not None) is fits

@@ -71,8 +71,8 @@ class FakeRelays:
 class World:
     """A core at a time that the test sets."""
 
-    def __init__(self, settings: TurnSettings | None = None, **changes: object) -> None:
-        self.settings = replace(settings or TurnSettings(), **changes)  # type: ignore[arg-type]
+    def __init__(self, *, realm: str = REALM, **changes: object) -> None:
+        self.settings = replace(TurnSettings(), **changes)  # type: ignore[arg-type]
         self.now, self.unix = 100.0, UNIX
         self.relays = FakeRelays()
         self.tables = Tables(
@@ -90,7 +90,7 @@ class World:
             tables=self.tables,
             relays=self.relays,
             secret=SECRET,
-            realm=REALM,
+            realm=realm,
             chance=Chance.seeded(1),
         )
 
