@@ -33,6 +33,7 @@ async def doctor_facts(node: "Node") -> DoctorFacts:
     calls, overlay = node.calls.status(), node.overlay
     check = await _check_call(node) if calls["published"] else CallCheckFacts(None)
     verdict, known, flows = overlay.verdict, overlay.peers(), overlay.rendezvous()
+    mapper, relaying = node.connectivity.mapper, overlay.peer.crossing.relaying
     return DoctorFacts(
         overlay=node.membership.overlay,
         addresses=node.membership.addresses,
@@ -49,8 +50,12 @@ async def doctor_facts(node: "Node") -> DoctorFacts:
         udp=udp_works(flows, verdict.address),
         call_check=check,
         port_mapping_wanted=node.settings.network.port_mapping,
-        supernodes=supernode_facts(flows, None),
+        mapped=mapped_ports(mapper),
+        router=None if mapper is None else mapper.outer_host,
+        router_said="" if mapper is None else mapper.explanation,
+        supernodes=supernode_facts(flows, node.links),
         supernodes_known=len(overlay.supernodes()),
+        volunteering=volunteering_facts(node.supernode, node.settings.relay, 0 if relaying is None else len(relaying)),
     )
 
 
@@ -90,11 +95,11 @@ def udp_works(flows: Sequence[Flow], seen_as: Address | None) -> bool | None:
     return True if seen_as is not None else None
 
 
-def supernode_facts(flows: Sequence[Flow], links: StreamLinks | None) -> tuple[SupernodeFacts, ...]:
+def supernode_facts(flows: Sequence[Flow], links: StreamLinks) -> tuple[SupernodeFacts, ...]:
     """The super-nodes that this node is attached to."""
     found = []
     for flow in flows:
-        peer = links.peer_of(flow.address) if links is not None and is_synthetic(flow.address[0]) else None
+        peer = links.peer_of(flow.address) if is_synthetic(flow.address[0]) else None
         host, port, transport = peer if peer is not None else (*flow.address, "udp")
         name, milliseconds = node_id_of(flow.node_key).hex()[:8], 1_000 * flow.rtt if flow.rtt else None
         found.append(SupernodeFacts(name, address_text((host, port)), transport, milliseconds))

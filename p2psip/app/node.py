@@ -89,7 +89,7 @@ class Node:
         self._signing = SigningKey.from_private(membership.signing_key)
         self.port = NodePort.bind(settings.overlay.hosts, settings.overlay.port)
         node_key = NodeKey.from_private(membership.node_key)
-        links = StreamLinks(self.port, clock=clock)
+        links = self.links = StreamLinks(self.port, clock=clock)
         self.supernode = self._volunteer(links, node_key, home) if settings.relay.volunteer else None
         self.overlay = OverlayService(
             node_key=node_key,

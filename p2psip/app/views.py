@@ -163,6 +163,8 @@ def show_media(printer: Printer, media: Mapping[str, Any]) -> None:
         path = end["path"]
         if end["kind"] == "node":
             places = _way(path)
+        elif end["kind"] == "service":
+            places = "in this node"
         else:
             expected, actual = path.get("announced") or "-", path.get("heard_from") or "nowhere"
             places = f"expected from {expected}, came from {actual}, sent to {path.get('sent_to') or '-'}"

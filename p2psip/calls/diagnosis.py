@@ -65,7 +65,8 @@ def hearing(source: EndFacts, sink: EndFacts, unix: float, answered: float) -> H
     """Whether audio comes from `source` to `sink`, seen at `unix` in a call that was answered at `answered`."""
     if source.direction not in _SENDS or sink.direction not in _HEARS:
         return Hearing(source.name, sink.name, "held", _why_held(source, sink))
-    if not source.received:
+    spoke = sink.sent if source.kind == "service" else source.received
+    if not spoke:
         if unix - answered < EARLY_SECONDS and not source.refused:
             return Hearing(source.name, sink.name, "early", "the call is too young to tell")
         return Hearing(source.name, sink.name, "silent", _why_nothing_came(source))

@@ -52,7 +52,6 @@ def test_both_ways_is_told_in_few_words() -> None:
         (replace(NODE, received=0), ("the path to node 1234 works (direct to 198.51.100.4:4500)", "sends no audio")),
         (replace(NODE, received=0, path={"way": None}), ("no media path to node 1234",)),
         (replace(NODE, received=0, lost="consent ran out"), ("was lost: consent ran out",)),
-        (replace(PHONE, received=0, kind="service"), ("has said nothing",)),
     ],
 )
 def test_why_nothing_came(source: EndFacts, words: tuple[str, ...]) -> None:
@@ -116,6 +115,13 @@ def test_a_held_call_is_no_fault(source: str, sink: str, words: str) -> None:
     state, said = cause(replace(PHONE, direction=source, received=0), replace(NODE, direction=sink))
     assert state == "held"
     assert words in said
+
+
+def test_a_service_of_this_node_is_known_by_what_the_other_end_was_sent() -> None:
+    echo = replace(PHONE, name="service echo", kind="service", path={}, formats=(), received=0, last_received=None)
+    assert cause(echo, PHONE) == ("flows", "")
+    assert cause(echo, replace(PHONE, sent=0)) == ("silent", "service echo has said nothing")
+    assert cause(PHONE, replace(echo, sent=0)) == ("flows", "")
 
 
 def test_what_was_closed_once_or_lost_a_little_is_forgiven() -> None:

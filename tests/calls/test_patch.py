@@ -102,7 +102,11 @@ async def test_a_local_service_is_an_end_too(autojump_clock: MockClock) -> None:
         alice = await w.phone(node, "alice", 6000)
         await (await alice.call("sip:echo@home.example")).established()
         await trio.sleep(5)
-        assert [end["kind"] for end in facts_of(node)["media"]["ends"]] == ["phone", "service"]
+        feed(node.media.legs[0], 10, rtp(10))
+        node.media.legs[0].statistics.sent = 10
+        media = facts_of(node)["media"]
+        assert [end["kind"] for end in media["ends"]] == ["phone", "service"]
+        assert media["verdict"] == "audio flows both ways"
 
 
 async def test_calls_that_are_unknown_or_never_connected(autojump_clock: MockClock) -> None:
