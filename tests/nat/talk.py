@@ -92,7 +92,9 @@ async def talk(caller: House, callee: House, *, seconds: float = TALK_SECONDS) -
     before = recordings(caller.phone), recordings(callee.phone)
     for phone in (caller.phone, callee.phone):
         phone.events.clear()
+    dialled = trio.current_time()
     trouble = await establish(caller, callee)
+    established_ms = 1000 * (trio.current_time() - dialled)
     if not trouble:
         await trio.sleep(seconds)
     await caller.phone.command("hangup")
@@ -106,7 +108,7 @@ async def talk(caller: House, callee: House, *, seconds: float = TALK_SECONDS) -
     return Talk(
         caller,
         callee,
-        _milliseconds(records[0], records[0].get("answered")),
+        None if trouble else established_ms,
         _two_way(*records),
         paths,
         by_caller,
@@ -177,8 +179,4 @@ def _path(record: dict[str, Any]) -> dict[str, Any]:
 def _two_way(one: dict[str, Any], other: dict[str, Any]) -> float | None:
     """From the caller's INVITE until both nodes had audio of the other; one clock, because it is one machine."""
     firsts = [first for record in (one, other) if (first := node_end(record).get("first_received")) is not None]
-    return _milliseconds(one, max(firsts)) if len(firsts) == 2 else None
-
-
-def _milliseconds(record: dict[str, Any], unix: float | None) -> float | None:
-    return None if unix is None else 1000 * (unix - record["started"])
+    return 1000 * (max(firsts) - one["started"]) if len(firsts) == 2 else None
