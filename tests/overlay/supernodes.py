@@ -56,6 +56,11 @@ def rendezvous(node: Node) -> tuple[Rendezvous, ...]:
     return tuple(Rendezvous(flow.node_key, flow.address) for flow in node.peer.crossing.rendezvous.flows)
 
 
+def flows_of(node: Node) -> set[bytes]:
+    """The super-nodes that a client is attached to."""
+    return {flow.node_key for flow in node.peer.crossing.rendezvous.flows}
+
+
 def publish(world: World, node: Node) -> bytes:
     """Store the registration of a client; its body."""
     body = encode_registration(Registration(node.key, (), rendezvous(node)))

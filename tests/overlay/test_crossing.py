@@ -13,18 +13,13 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Transmit
 from p2psip.base.keys import NodeKey
 from tests.overlay.nats import Nat
-from tests.overlay.supernodes import attached, heard, publish, rendezvous, say, town, volunteer
+from tests.overlay.supernodes import attached, flows_of, heard, publish, rendezvous, say, town, volunteer
 from tests.overlay.world import Node, World
 
 
 def node_of(world: World, key: bytes) -> Node:
     """The node with this key."""
     return next(node for node in world.nodes if node.key == key)
-
-
-def flows(node: Node) -> set[bytes]:
-    """The super-nodes that a client is attached to."""
-    return {flow.node_key for flow in node.peer.crossing.rendezvous.flows}
 
 
 @pytest.mark.parametrize(
@@ -66,13 +61,13 @@ def test_a_dead_super_node_is_noticed_and_replaced_and_what_is_said_meanwhile_ar
     world.pump(bob)
     assert world.run_until(lambda: heard(alice) == [b"hello yourself"], 2)
     way = alice.peer._heard.get(bob.key)
-    dead = next(node_of(world, key) for key in flows(bob) if via_address(key) == way)
+    dead = next(node_of(world, key) for key in flows_of(bob) if via_address(key) == way)
     known = rendezvous(bob)
     world.vanish(dead)
     alice.peer.say(bob.key, known, b"are you there?", world.now)
     world.pump(alice)
     assert world.run_until(lambda: b"are you there?" in heard(bob), 1)
-    assert world.run_until(lambda: dead.key not in flows(bob) and len(flows(bob)) == 3, 30)
+    assert world.run_until(lambda: dead.key not in flows_of(bob) and len(flows_of(bob)) == 3, 30)
 
 
 def test_a_super_node_that_has_lost_the_client_says_so_and_the_next_way_is_taken_at_once() -> None:
@@ -83,7 +78,7 @@ def test_a_super_node_that_has_lost_the_client_says_so_and_the_next_way_is_taken
     world.pump(bob)
     assert world.run_until(lambda: heard(alice) == [b"hello yourself"], 2)
     way = alice.peer._heard.get(bob.key)
-    forgetful = next(node_of(world, key) for key in flows(bob) if via_address(key) == way)
+    forgetful = next(node_of(world, key) for key in flows_of(bob) if via_address(key) == way)
     assert forgetful.peer.crossing.relaying is not None
     forgetful.peer.crossing.relaying._attached.clear()
     forgetful.peer.crossing.relaying._visitors.clear()
@@ -94,10 +89,10 @@ def test_a_super_node_that_has_lost_the_client_says_so_and_the_next_way_is_taken
 
 def test_all_rendezvous_die_at_once_and_new_ones_are_found() -> None:
     world, _supernodes, (alice, bob) = town(21, Nat.PORT_RESTRICTED, Nat.PORT_RESTRICTED, peers=16, volunteers=8)
-    before = flows(bob)
+    before = flows_of(bob)
     for key in before:
         world.vanish(node_of(world, key))
-    assert world.run_until(lambda: len(flows(bob)) == 3 and not flows(bob) & before, 40)
+    assert world.run_until(lambda: len(flows_of(bob)) == 3 and not flows_of(bob) & before, 40)
     say(world, alice, bob, b"hello")
     assert world.run_until(lambda: heard(bob) == [b"hello"], 3)
 
@@ -112,7 +107,9 @@ def test_a_caller_whose_ways_are_all_stale_looks_the_callee_up_anew() -> None:
     before = rendezvous(bob)
     for each in before:
         world.vanish(node_of(world, each.node_key))
-    assert world.run_until(lambda: len(flows(bob)) == 3 and not flows(bob) & {each.node_key for each in before}, 40)
+    assert world.run_until(
+        lambda: len(flows_of(bob)) == 3 and not flows_of(bob) & {each.node_key for each in before}, 40
+    )
     publish(world, bob)
     alice.peer.say(bob.key, before, b"where are you?", world.now)
     world.pump(alice)
@@ -121,14 +118,14 @@ def test_a_caller_whose_ways_are_all_stale_looks_the_callee_up_anew() -> None:
 
 def test_a_super_node_that_ends_tells_its_clients_and_one_that_drains_is_left_when_another_is_there() -> None:
     world, _supernodes, (client,) = town(23, Nat.PORT_RESTRICTED)
-    leaving = node_of(world, sorted(flows(client))[0])
+    leaving = node_of(world, sorted(flows_of(client))[0])
     leaving.peer.crossing.volunteer(None)
     world.pump(leaving)
-    assert world.run_until(lambda: leaving.key not in flows(client) and len(flows(client)) == 3, 3)
-    draining = node_of(world, sorted(flows(client))[0])
+    assert world.run_until(lambda: leaving.key not in flows_of(client) and len(flows_of(client)) == 3, 3)
+    draining = node_of(world, sorted(flows_of(client))[0])
     volunteer(world, draining, sequence=2, draining=True)
     world.run(2 * ATTACH_SECONDS)
-    assert len(flows(client)) == 3 or draining.key in flows(client)
+    assert len(flows_of(client)) == 3 or draining.key in flows_of(client)
 
 
 def test_a_client_whose_address_changes_is_attached_again_at_once() -> None:
@@ -144,7 +141,7 @@ def test_a_client_whose_address_changes_is_attached_again_at_once() -> None:
 def test_a_stranger_gets_nothing_relayed_and_no_more_than_it_sends() -> None:
     world, supernodes, (client,) = town(25, Nat.PORT_RESTRICTED)
     stranger = FrameBox(NodeKey.generate(Chance.seeded(1)), Chance.seeded(1), world.unix)
-    supernode = node_of(world, sorted(flows(client))[0])
+    supernode = node_of(world, sorted(flows_of(client))[0])
     relaying = supernode.peer.crossing.relaying
     assert relaying is not None
     before, sent = relaying.counters.frames, 0
@@ -197,7 +194,7 @@ def gateway_town(seed: int, families: frozenset[int] = frozenset()) -> tuple[Wor
 def test_a_client_without_udp_does_all_through_its_gateway() -> None:
     world, gateway, client, other = gateway_town(30)
     assert client.peer.reach.is_client
-    assert gateway.key in flows(client)
+    assert gateway.key in flows_of(client)
     publish(world, client)
     publish(world, other)
     done = world.find(client, other.device.certificate.addresses[0])
