@@ -22,6 +22,7 @@ from p2psip.base.core import Address, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort
+from p2psip.net.port_mapping import Mapping as Mapped
 from p2psip.net.port_mapping import PortMapper
 from p2psip.net.streams import StreamLinks
 from p2psip.net.watch import NetworkWatch
@@ -127,8 +128,10 @@ class Connectivity:
 
     def _set_reflexive(self) -> None:
         verdict = self._overlay.verdict
+        mapping = self.mapper.mapping if self.mapper is not None else None
+        mapped = [mapping.external] if mapping is not None else []
         seen = [verdict.address] if verdict.address is not None else []
-        candidates = dict.fromkeys([*seen, *self._overlay.seen_addresses()])
+        candidates = dict.fromkeys([*mapped, *seen, *self._overlay.seen_addresses()])
         self._media.set_reflexive([address for address in candidates if not is_synthetic(address[0])])
 
     async def _tell_reflexive(self) -> None:
@@ -139,7 +142,14 @@ class Connectivity:
     async def _map_port(self, mapper: PortMapper) -> None:
         """Only behind a NAT: nobody else's router is asked for anything."""
         await self._behind_nat.wait()
-        await mapper.run()
+        async with trio.open_nursery() as nursery:
+
+            def note(_mapping: Mapped | None) -> None:
+                self._set_reflexive()
+                nursery.start_soon(self._overlay.retest)  # whom the router lets in to, others may reach unasked
+
+            mapper.on_change(note)
+            await mapper.run()
 
     def _network_changed(self, local: Sequence[str]) -> None:
         _log.info("the network has changed: %s", ", ".join(local) or "no address")
