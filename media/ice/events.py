@@ -4,6 +4,7 @@ import enum
 from dataclasses import dataclass
 
 from media.ice.candidates import Way
+from p2psip.base.core import Transmit as Datagram
 
 
 class State(enum.Enum):
@@ -16,11 +17,10 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Transmit:
-    """One datagram that goes a way: from the port, or through a relay of ours."""
+class Transmit(Datagram):
+    """One datagram that goes a way: from the port, as any driver sends it, or through a relay of ours if there are any."""
 
-    data: bytes
-    destination: Way
+    destination: Way  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
