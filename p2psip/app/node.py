@@ -127,22 +127,7 @@ class Node:
         )
         self.accounts = StoredAccounts(state)
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
-        self.calls = CallServer(
-            settings=CallSettings(
-                overlay=membership.overlay,
-                addresses=membership.addresses,
-                node_id=self.overlay.peer.node_key.node_id.hex(),
-                contact_host=settings.sip.host,
-                default_algorithm=settings.sip.algorithms[0],
-                trust_registered_flows=settings.sip.trust_registered_flows,
-            ),
-            sip=self.sip,
-            media=self.media,
-            directory=self.directory,
-            accounts=self.accounts,
-            clock=clock,
-            chance=chance,
-        )
+        self.calls = self._serve_calls()
         self.control = ControlServer(home, NodeCommands(self).table())
         self.sip_address: tuple[str, int] = (settings.sip.host, settings.sip.port)
         self.overlay.on_configuration(self._save_configuration)
@@ -181,6 +166,25 @@ class Node:
         if not known and introducers and await self.connectivity.find_gateway(introducers):
             known = await self.overlay.join(introducers)
         return known
+
+    def _serve_calls(self) -> CallServer:
+        settings = CallSettings(
+            overlay=self.membership.overlay,
+            addresses=self.membership.addresses,
+            node_id=self.overlay.peer.node_key.node_id.hex(),
+            contact_host=self.settings.sip.host,
+            default_algorithm=self.settings.sip.algorithms[0],
+            trust_registered_flows=self.settings.sip.trust_registered_flows,
+        )
+        return CallServer(
+            settings=settings,
+            sip=self.sip,
+            media=self.media,
+            directory=self.directory,
+            accounts=self.accounts,
+            clock=self.clock,
+            chance=self.chance,
+        )
 
     def _volunteer(self, links: StreamLinks, node_key: NodeKey, home: Path) -> SuperNode:
         return SuperNode(
