@@ -43,6 +43,7 @@ class RelayKeeper:
         self._overlay, self._media, self._links, self._clock = overlay, media, links, clock
         self._kept: dict[bytes, _Kept] = {}
         self._changed = trio.Event()
+        media.on_relay(self._relay_changed)
 
     def note_change(self) -> None:
         """The flows are other ones, or the network is."""
@@ -59,6 +60,12 @@ class RelayKeeper:
                     nursery.start_soon(self._keep, flow)
             with trio.move_on_after(LOOK_SECONDS):
                 await self._changed.wait()
+
+    def _relay_changed(self, number: int, state: str) -> None:
+        """A relay that is lost may have forgotten us in a restart: it wants new credentials."""
+        for kept in self._kept.values():
+            if state == "lost" and kept.number == number:
+                kept.again = self._clock.now() + RETRY_SECONDS
 
     def _let_go(self, flows: dict[bytes, Flow]) -> None:
         if self._media.statistics()["overlay_legs"]:
