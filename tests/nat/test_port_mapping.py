@@ -76,9 +76,9 @@ class Forwarder:
         self._pid = folder / "miniupnpd.pid"
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self, rules: str = ROUTER_RULES) -> Iterator[None]:
         """It runs in the foreground as long as the block does."""
-        self.border.nft(ROUTER_RULES)
+        self.border.nft(rules)
         words = [program("miniupnpd"), "-d", "-f", str(self._file), "-P", str(self._pid)]
         with self.border.process(words):
             yield
@@ -86,8 +86,12 @@ class Forwarder:
     @property
     def forwards(self) -> bool:
         """Whether it lets anybody in to our port."""
-        table = self.border.output(program("nft"), "list", "chain", "inet", "filter", "prerouting_miniupnpd")
-        return f":{PORT}" in table
+        return f":{PORT}" in self.mapped
+
+    @property
+    def mapped(self) -> str:
+        """The rules of its mappings, in nft's words."""
+        return self.border.output(program("nft"), "list", "chain", "inet", "filter", "prerouting_miniupnpd")
 
 
 class Mapper:
