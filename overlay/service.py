@@ -122,8 +122,6 @@ class OverlayService:
                 nursery.start_soon(self._announce_forever)
                 task_status.started()
         finally:
-            self.peer.crossing.volunteer(None)  # who is attached learns it at once
-            self._driver.pump()
             self._remember()
             self._remembered.close()
 
@@ -224,6 +222,11 @@ class OverlayService:
         """Where others see this node."""
         return self.peer.seen.candidates
 
+    def retire(self) -> None:
+        """Be no super-node any more: who is attached learns it at once."""
+        self.peer.crossing.volunteer(None)
+        self._driver.pump()
+
     async def grant(self, node_key: bytes) -> Grant:
         """TURN credentials of this super-node; RemoteError when it is not known or gives none."""
         address = self.peer.crossing.address_of(node_key)
@@ -243,8 +246,6 @@ class OverlayService:
         done = await self._wait(self.peer.request(node_key, address, method, arguments, self._clock.now()))
         assert isinstance(done, RequestDone)
         return done.answer
-
-    # Hooks and facts
 
     def on_message(self, hook: Callable[[bytes, DeviceCertificate, bytes], None]) -> None:
         """Call `hook(node_key, certificate, data)` for each message of a verified node."""

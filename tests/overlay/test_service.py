@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -52,7 +53,9 @@ class Street:
         self._host = host
         self._scopes: dict[OverlayService, trio.CancelScope] = {}
 
-    async def start(self, name: str, *, device: Device | None = None, state: Path | None = None) -> OverlayService:
+    async def start(
+        self, name: str, *, device: Device | None = None, state: Path | None = None, **fields: Any
+    ) -> OverlayService:
         """A running service that has not joined yet."""
         device = device or self.town.device(name)
         port = NodePort.bind([self._host], 0)
@@ -66,6 +69,7 @@ class Street:
             clock=self.clock,
             chance=CHANCE.child(f"{name} {len(self.nodes)}"),
             state_file=state,
+            **fields,
         )
         self._scopes[service] = await self._nursery.start(_run, port, service)
         self.nodes.append(service)
