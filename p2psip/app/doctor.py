@@ -25,7 +25,7 @@ Severity = Literal["good", "note", "warning", "problem"]
 
 @dataclass(frozen=True, slots=True)
 class SupernodeFacts:
-    """A super-node that this node is attached to. `transport` is udp, tcp or tls; the distance is a round trip."""
+    """A super-node that this node is attached to, by udp, tcp or tls (and through whom); the distance is a round trip."""
 
     name: str
     address: str
@@ -207,11 +207,14 @@ def _nat(facts: DoctorFacts) -> Finding:
             sentence = f"This is {kind}. Calls go directly but to symmetric NATs, which need a relay; seen as {seen}."
             return Finding("NAT", "note", sentence)
         case "endpoint_independent", _:
-            return Finding("NAT", "note", f"This is a NAT with one outer address for everybody, {seen}.")
+            sentence = f"This is a NAT with one outer address for everybody, {seen}; whom it lets in is not known."
+            return Finding("NAT", "note", sentence)
         case "dependent", _:
             kind = "a symmetric NAT: every other machine sees this node at another port"
             sentence = f"This is {kind}. Calls are relayed, but to nodes that can be reached openly."
             return Finding("NAT", "warning", sentence, _forward(facts))
+        case _ if facts.udp is False:
+            return Finding("NAT", "note", "What kind of NAT this is cannot be seen while UDP is blocked.")
         case _:
             return Finding(
                 "NAT", "note", "What kind of NAT this is is not known yet: too few others have seen this node."
@@ -245,7 +248,9 @@ def _udp(facts: DoctorFacts) -> Finding:
         return Finding("UDP", "good", "UDP gets through.")
     if facts.udp is None:
         return Finding("UDP", "note", "Whether UDP gets through is not known: nobody has answered yet.")
-    ways = " and ".join(sorted({each.transport.upper() for each in facts.supernodes if each.transport != "udp"}))
+    ways = " and ".join(
+        sorted({each.transport.split()[0].upper() for each in facts.supernodes if each.transport != "udp"})
+    )
     through = (
         f"everything goes over {ways} to a super-node, with more delay" if ways else "and no other way has been found"
     )

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 CHECK_SECONDS_MAX = 12.0
 BYTES_PER_GIGABYTE = 1e9
 
+Gateway = tuple[bytes, Address]
+"""Node key and stream of the super-node that everything goes through where UDP does not pass."""
+
 _FACTS = TypeAdapter(DoctorFacts)
 
 
@@ -47,13 +50,13 @@ async def doctor_facts(node: "Node") -> DoctorFacts:
         peers=len(known) or len(flows),
         phones=len(calls["phones"]),
         published=calls["published"],
-        udp=udp_works(flows, verdict.address),
+        udp=udp_works(flows, verdict.address, node.connectivity.gateway),
         call_check=check,
         port_mapping_wanted=node.settings.network.port_mapping,
         mapped=mapped_ports(mapper),
         router=None if mapper is None else mapper.outer_host,
         router_said="" if mapper is None else mapper.explanation,
-        supernodes=supernode_facts(flows, node.links),
+        supernodes=supernode_facts(flows, node.links, node.connectivity.gateway),
         supernodes_known=len(overlay.supernodes()),
         volunteering=volunteering_facts(node.supernode, node.settings.relay, 0 if relaying is None else len(relaying)),
     )
@@ -88,22 +91,34 @@ def call_check_facts(check: CallCheck | None) -> CallCheckFacts:
     return CallCheckFacts(check.is_callable, f"{check.words}; tested by node {check.tester.hex()[:8]}")
 
 
-def udp_works(flows: Sequence[Flow], seen_as: Address | None) -> bool | None:
+def udp_works(flows: Sequence[Flow], seen_as: Address | None, gateway: Gateway | None) -> bool | None:
     """Whether UDP passes: not, when all that is said goes over streams."""
+    if gateway is not None:
+        return False
     if flows:
         return any(not is_synthetic(flow.address[0]) for flow in flows)
     return True if seen_as is not None else None
 
 
-def supernode_facts(flows: Sequence[Flow], links: StreamLinks) -> tuple[SupernodeFacts, ...]:
-    """The super-nodes that this node is attached to."""
+def supernode_facts(flows: Sequence[Flow], links: StreamLinks, gateway: Gateway | None) -> tuple[SupernodeFacts, ...]:
+    """The super-nodes that this node is attached to; with a gateway all the others are reached through that one."""
     found = []
+    through = "" if gateway is None else f"{_transport(links, gateway[1])} through {_name(gateway[0])}"
     for flow in flows:
         peer = links.peer_of(flow.address) if is_synthetic(flow.address[0]) else None
-        host, port, transport = peer if peer is not None else (*flow.address, "udp")
-        name, milliseconds = node_id_of(flow.node_key).hex()[:8], 1_000 * flow.rtt if flow.rtt else None
-        found.append(SupernodeFacts(name, address_text((host, port)), transport, milliseconds))
+        host, port, transport = peer if peer is not None else (*flow.address, through or "udp")
+        milliseconds = 1_000 * flow.rtt if flow.rtt else None
+        found.append(SupernodeFacts(_name(flow.node_key), address_text((host, port)), transport, milliseconds))
     return tuple(found)
+
+
+def _name(node_key: bytes) -> str:
+    return node_id_of(node_key).hex()[:8]
+
+
+def _transport(links: StreamLinks, address: Address) -> str:
+    peer = links.peer_of(address)
+    return "tcp" if peer is None else peer[2]
 
 
 def mapped_ports(mapper: PortMapper | None) -> tuple[MappedPort, ...]:

@@ -49,7 +49,9 @@ class Volunteer:
 
 def test_super_nodes_are_named_by_their_node_id_and_streams_by_what_they_lead_to() -> None:
     links = cast(StreamLinks, Links())
-    assert supernode_facts([DATAGRAMS, OVER_TLS], links) == (
+    assert supernode_facts([DATAGRAMS], links, (KEY, STREAM))[0].transport == f"tls through {NAME}"
+    assert supernode_facts([DATAGRAMS], links, (KEY, ("100::2", 1)))[0].transport == f"tcp through {NAME}"
+    assert supernode_facts([DATAGRAMS, OVER_TLS], links, None) == (
         SupernodeFacts(NAME, "198.51.100.1:4500", "udp", 12.0),
         SupernodeFacts(NAME, "198.51.100.1:443", "tls", None),
     )
@@ -68,7 +70,8 @@ def test_super_nodes_are_named_by_their_node_id_and_streams_by_what_they_lead_to
 def test_udp_is_blocked_when_all_goes_over_streams(
     flows: list[Flow], seen_as: Address | None, works: bool | None
 ) -> None:
-    assert udp_works(flows, seen_as) is works
+    assert udp_works(flows, seen_as, None) is works
+    assert udp_works(flows, seen_as, (KEY, STREAM)) is False
 
 
 def test_what_a_test_from_outside_says() -> None:
