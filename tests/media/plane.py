@@ -21,7 +21,13 @@ from p2psip.net.port import NodePort, open_udp
 
 LOCAL = "127.0.0.1"
 REPORT = bytes.fromhex("80c80006") + b"\0\0\0\7" + bytes(20)
+HEAR_ROUNDS_MAX = 10_000
 _first_ports = count(20_000, 200)
+
+
+async def settle() -> None:
+    """Until all that was sent has come."""
+    await wait_all_tasks_blocked()
 
 
 class TrioClock(Clock):
@@ -91,6 +97,16 @@ class Phone:
         """What has come on the RTP port since the last call."""
         return _waiting(self.rtp)
 
+    async def hear(self, count: int) -> list[bytes]:
+        """The next `count` packets: a burst may wait for a moment of real time in a port's pause."""
+        found = self.heard()
+        for _ in range(HEAR_ROUNDS_MAX):
+            if len(found) >= count:
+                break
+            await wait_all_tasks_blocked()
+            found += self.heard()
+        return found
+
     def reports(self) -> list[bytes]:
         """What has come on the RTCP port since the last call."""
         return _waiting(self.rtcp)
@@ -139,7 +155,7 @@ class Call:
             for phone in self.phones:
                 phone.speak(bytes([number % 256, phone.rtp.fileno() % 256]) * 80)
             await trio.sleep(0.02)
-        await wait_all_tasks_blocked()
+        await settle()
 
     def close(self) -> None:
         """Free everything."""
