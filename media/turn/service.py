@@ -94,6 +94,7 @@ class TurnService:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
         self._port.route(64, self._settings.channel_last >> 8, self.plane.from_client)
+        self._port.gathers = True
         await self._keep_record()
         try:
             async with trio.open_nursery() as nursery:

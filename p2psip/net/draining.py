@@ -15,7 +15,7 @@ from time import perf_counter
 import trio
 
 PAUSE_SECONDS = 0.000_5
-BUSY_PER_SECOND = 20_000
+BUSY_PER_SECOND = 10_000
 LOOK_DATAGRAMS = 16
 
 _CLOCK_MONOTONIC = 1
@@ -68,16 +68,19 @@ class Pause:
             self._file = -1
 
 
-async def drain_forever(file: int | socket.socket, drain: Callable[[bool], int]) -> None:
+async def drain_forever(
+    file: int | socket.socket, drain: Callable[[bool], int], *, gathers: Callable[[], bool] = lambda: True
+) -> None:
     """Call `drain(is_busy)` whenever `file` is readable, until cancelled; it reads and gives the number of datagrams.
 
-    While `is_busy` it must take all that waits; else it may leave some, for it is called again at once.
+    While `is_busy` it must take all that waits; else it may leave some, for it is called again at once. Without `gathers()`
+    nothing waits for more.
     """
     pacer, pause = Pacer(), Pause()
     try:
         while True:
             await trio.lowlevel.wait_readable(file)
-            while pacer.note(drain(pacer.is_busy)):
+            while pacer.note(drain(pacer.is_busy)) and gathers():
                 await pause.wait()
     finally:
         pause.close()

@@ -52,6 +52,7 @@ class NodePort:
         self._batch_hooks: list[Callable[[], None]] = []
         self._has_bursts = False
         self._wakes = 0
+        self.gathers = False  # a relay lets datagrams gather under load; for the bridging of calls that does not pay
         self._stream_numbers = itertools.count(1)
         self.streams: dict[Address, Callable[[bytes], None]] = {}
         self.counters = PortCounters()
@@ -141,7 +142,7 @@ class NodePort:
 
     async def _drain_forever(self, sock: socket.socket) -> None:
         batch = BatchReceiver(sock.family)
-        await drain_forever(sock, lambda is_busy: self._drain(sock, batch, is_busy))
+        await drain_forever(sock, lambda is_busy: self._drain(sock, batch, is_busy), gathers=lambda: self.gathers)
 
     def _drain(self, sock: socket.socket, batch: BatchReceiver, is_busy: bool) -> int:
         """Read what is there. An idle port reads once, for to learn that nothing more has come costs a call; now and then
