@@ -66,7 +66,7 @@ class Talk:
         """ "direct", "relayed", or "TLS" where one side reaches its relay over TCP or TLS."""
         if self.is_direct:
             return "direct"
-        return "TLS" if any(path.get("transport") in ("tcp", "tls") for path in self.paths) else "relayed"
+        return "TLS" if any(path.get("transport") in ("tcp", "tls", "stream") for path in self.paths) else "relayed"
 
     @property
     def should_be_direct(self) -> bool:
