@@ -9,6 +9,9 @@ from typing import Protocol
 
 from p2psip.base.core import Address
 
+NETWORK_CHANGED = "our addresses have changed"
+"""The reason for a restart of the side that has moved; others wait a little, lest both sides ask at once."""
+
 Sink = Callable[[bytes], None]
 
 

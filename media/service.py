@@ -12,6 +12,7 @@ from media.gathering import gather, path_facts
 from media.ice.candidates import Candidate, Pair, Way, hosts_of
 from media.ice.directory import AgentDirectory
 from media.ice.events import Transmit
+from media.legs import NETWORK_CHANGED
 from media.overlay_leg import OverlayLeg
 from media.phone_leg import PhoneLeg
 from media.relays import RelayGone, RelayPool, RelayReady
@@ -341,7 +342,7 @@ class MediaService:
                 self._pump_relays()
             case _:
                 for leg in self._open:
-                    leg.want_restart("our addresses have changed")
+                    leg.want_restart(NETWORK_CHANGED)
 
     async def _serve_timers(self) -> None:
         while True:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import trio
 
+from media.legs import NETWORK_CHANGED
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.ends import OverlayEnd
@@ -15,7 +16,6 @@ from p2psip.calls.sides import Side
 
 RETRY_SECONDS = 2.0
 REFUSALS_MAX = 3
-NETWORK_CHANGED = "our addresses have changed"
 PATIENCE_SECONDS = {True: 0.7, False: 1.7}  # by whether the Call-ID is ours
 GLARE_SECONDS = {True: (2.1, 4.0), False: (0.0, 2.0)}  # §14.1: by whether the Call-ID is ours; in steps of 10 ms
 

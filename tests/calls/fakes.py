@@ -5,12 +5,11 @@ from typing import Any
 
 import trio
 
-from media.legs import LegStatistics, Sink
+from media.legs import NETWORK_CHANGED, LegStatistics, Sink
 from media.secure import TransportDescription
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.calls.ports import Account, Whereabouts
-from p2psip.calls.restarts import NETWORK_CHANGED
 from p2psip.sip.digest import digest_secret
 
 OVERLAY_NAME = "home.example"

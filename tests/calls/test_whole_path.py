@@ -9,12 +9,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from media.legs import NETWORK_CHANGED
 from media.overlay_leg import OverlayLeg
 from media.phone_leg import PhoneLeg
 from media.rtp import RtpPacket
 from media.service import MediaService
 from p2psip.base.chance import Chance
-from p2psip.calls.restarts import NETWORK_CHANGED
 from p2psip.net.port import NodePort, open_udp
 from tests.calls.steps import both
 from tests.calls.world import Established, Node, Phone, TrioClock, World, sdp, world
