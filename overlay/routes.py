@@ -7,6 +7,7 @@ receiver takes the first and drops the others (`overlay.replay`).
 - Heard lately: the way that it was heard on, and only that.
 - Something was said SILENCE_SECONDS ago and nothing was heard since: what was said goes over all other ways too, and so does
   what is said from then on.
+- What is heard through a super-node within GRACE_SECONDS was on its way before, and is no answer: the super-node may be dead.
 - A super-node says that the node is not attached there (LOST): what was said goes over all other ways at once, and that way
   is left out for LOST_SECONDS.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 
 from overlay.fragments import FRAGMENTS_MAX
 from overlay.heard import HeardAddresses
+from overlay.via import is_via
 from p2psip.base.core import Address
 from p2psip.base.keys import node_id_of
 from p2psip.base.timers import Timers
@@ -25,6 +27,7 @@ NODES_MAX = 1_024
 WAYS_MAX = 12
 KEPT_FRAMES_MAX = FRAGMENTS_MAX + 1
 SILENCE_SECONDS = 0.4
+GRACE_SECONDS = 0.1
 KEPT_SECONDS = 3.0
 LOST_SECONDS = 5.0
 SEEK_SECONDS = 10.0
@@ -81,10 +84,15 @@ class Routes:
         node = self._nodes.get(node_key)
         if node is None:
             return
-        node.said_at = None
         node.lost.pop(way, None)
-        node.kept.clear()
-        self._timers.stop(node_key)
+        answered = now - GRACE_SECONDS if is_via(way) else now
+        while node.kept and node.kept[0].at <= answered:
+            node.kept.popleft()
+        node.said_at = node.kept[0].at if node.kept else None
+        if node.kept:
+            self._timers.set(node_key, node.kept[0].at + SILENCE_SECONDS)
+        else:
+            self._timers.stop(node_key)
 
     def say(self, node_key: bytes, frame: bytes, now: float) -> None:
         """Send a frame over the way that the node is heard on, or over all."""

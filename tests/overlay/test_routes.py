@@ -79,6 +79,19 @@ def test_an_answer_ends_the_repetition() -> None:
     assert desk.routes.poll_timeout() is None
 
 
+def test_what_comes_through_a_super_node_too_soon_to_be_an_answer_is_none() -> None:
+    desk = Desk()
+    desk.routes.tell(BOB, [THROUGH_S, THROUGH_T], 0.0)
+    desk.hear(THROUGH_S, 0.0)
+    desk.say(b"1", 1.0)
+    desk.hear(THROUGH_S, 1.02)
+    assert desk.wait(1.0 + SILENCE_SECONDS) == [THROUGH_T]
+    desk.hear(THROUGH_S, 1.5)
+    desk.say(b"2", 2.0)
+    desk.hear(THROUGH_S, 2.2)
+    assert desk.routes.poll_timeout() is None
+
+
 def test_who_was_not_heard_lately_is_tried_over_all_ways() -> None:
     desk = Desk()
     desk.routes.tell(BOB, [FOUR, THROUGH_S], 0.0)
@@ -96,7 +109,7 @@ def test_lost_goes_on_with_the_next_at_once_and_leaves_that_way_out_for_a_while(
     desk.routes.lost(node_id_of(BOB), THROUGH_S, 1.05)
     assert desk.taken() == [THROUGH_T]
     assert desk.say(b"2", 1.1) == [THROUGH_T]
-    desk.hear(THROUGH_T, 1.2)
+    desk.hear(THROUGH_T, 1.3)
     assert desk.say(b"3", 1.05 + LOST_SECONDS) == [THROUGH_T]
     assert desk.sought == []
 
