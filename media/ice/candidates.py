@@ -15,9 +15,11 @@ from p2psip.base.errors import RemoteError
 CANDIDATE_CHARACTERS_MAX = 256
 CREDENTIAL_CHARACTERS_MAX = 256
 LINES_MAX = 64
+HOSTS_MAX = 16
 COMPONENT = 1
 TYPES = frozenset(("host", "srflx", "prflx", "relay"))
 RELAYED_PRIORITY_MAX = (1 << 24) - 1
+_KINDS_BY_NEED = ("relay", "srflx", "prflx", "host")
 
 Way = tuple[str, int] | tuple[str, int, int]
 """Where packets of the peer go: its host and port, and the number of our relay that they go through, if any."""
@@ -102,13 +104,14 @@ def parse_candidate(line: str) -> Candidate:
     return candidate
 
 
-def hosts_of(lines: Iterable[str]) -> set[str]:
-    """The hosts of a peer's candidate lines, of the first LINES_MAX."""
-    hosts: set[str] = set()
+def hosts_of(lines: Iterable[str]) -> list[str]:
+    """The hosts of a peer's candidate lines, HOSTS_MAX at most: relays first, then reflexive addresses, then its own."""
+    found: list[Candidate] = []
     for line in islice(lines, LINES_MAX):
         with contextlib.suppress(RemoteError):
-            hosts.add(parse_candidate(line).host)
-    return hosts
+            found.append(parse_candidate(line))
+    found.sort(key=lambda each: _KINDS_BY_NEED.index(each.type))
+    return list(dict.fromkeys(each.host for each in found))[:HOSTS_MAX]
 
 
 def is_credential(text: str) -> bool:

@@ -20,7 +20,7 @@ from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import RemoteError
 from p2psip.base.timers import Timers
 
-PERMISSIONS_MAX = 256
+PERMISSIONS_MAX = 1_024
 CHANNELS_MAX = 1_024
 REQUESTS_MAX = 128
 CHALLENGES_MAX = 3

@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 
 from media.ice.candidates import (
     CANDIDATE_CHARACTERS_MAX,
+    HOSTS_MAX,
+    LINES_MAX,
     Candidate,
     Pair,
+    hosts_of,
     local_candidate,
     parse_candidate,
     peer_reflexive,
@@ -155,3 +158,12 @@ def _same_or_refused(line: str, meant: Candidate | None = None) -> None:
     assert 0 < candidate.port < 65_536
     again = parse_candidate(candidate.to_sdp())
     assert again.to_sdp() == candidate.to_sdp() == (meant or candidate).to_sdp()
+
+
+def test_a_peer_names_so_many_hosts_for_our_relays_and_no_more() -> None:
+    own = [f"{n} 1 udp {2**30} 10.0.0.{n} 4000 typ host" for n in range(1, HOSTS_MAX + 2)]
+    lines = [*own, "r 1 udp 1000 192.0.2.7 5000 typ relay", "r 1 udp 1000 192.0.2.7 5001 typ relay", "rubbish"]
+    found = hosts_of(lines)
+    assert found[:2] == ["192.0.2.7", "10.0.0.1"]
+    assert len(found) == HOSTS_MAX
+    assert hosts_of(["rubbish"] * LINES_MAX + own[:1]) == []
