@@ -155,5 +155,7 @@ class IcePath:
         if agent is not self.in_use:
             if agent is self.newest and self.in_use.state is State.FAILED:
                 self._outputs.append(output)
+            elif agent is self.newest and self.in_use.is_stalled:
+                self._outputs.append(Stalled())  # a restart that found nothing: another may
         elif not any(each.state is State.CHECKING for each in others):
             self._outputs.append(output)

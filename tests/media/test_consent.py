@@ -3,7 +3,7 @@
 from media import stun
 from media.ice.agent import DEADLINE_SECONDS
 from media.ice.candidates import local_candidate
-from media.ice.events import Failed, State
+from media.ice.events import Failed, Stalled, State
 from media.ice.path import IcePath
 from media.ice.upkeep import CONSENT_EXPIRES_SECONDS, CONSENT_SECONDS
 from p2psip.base.chance import Chance
@@ -120,6 +120,23 @@ def test_a_restart_whose_checks_fail_leaves_the_old_way_in_use() -> None:
     world.run(60.0)
     assert not any(isinstance(event, Failed) for _, event in host_a.events)
     assert one.selected is not None
+
+
+def test_a_restart_that_finds_nothing_while_all_is_dead_asks_for_another() -> None:
+    world = World(10)
+    one, other = path(A), path(B, controlling=False, seed=2)
+    host_a = world.add(one, A)
+    world.add(other, B)
+    tell(one, other, world.now)
+    tell(other, one, world.now)
+    world.run(3.0)
+    world.tap = lambda _host, _data, _destination: None
+    one.suspect(world.now)
+    world.run(2.0)
+    one.restart(one.newest.local)
+    one.set_remote("again", "password", [local_candidate("host", B, B).to_sdp()], world.now)
+    world.run(DEADLINE_SECONDS + 1.0)
+    assert [event for _, event in host_a.events[-2:]] == [Stalled(), Stalled()]
 
 
 def test_the_same_description_again_does_not_begin_anew() -> None:
