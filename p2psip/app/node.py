@@ -285,6 +285,7 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
             await wait_for_signal()
             _log.info("ending calls and registrations")
             await node.calls.stop()
+            node.overlay.retire()
             nursery.cancel_scope.cancel()
     finally:
         state.close()
