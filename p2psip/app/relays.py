@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import trio
 
 from media.service import MediaService
+from overlay.probing import may_probe
 from overlay.rendezvous import Flow
 from overlay.service import OverlayService
 from p2psip.base.core import Address, is_synthetic
@@ -100,7 +101,7 @@ class RelayKeeper:
         """Where to ask: by UDP, if the flow runs over UDP; else on the flow's own connection, or one to the server named."""
         if is_synthetic(flow.address[0]):
             return await self._stream(flow, grant)
-        datagrams = [server.address for server in grant.servers if server.transport == "udp"]
+        datagrams = [each.address for each in servers_to_trust(grant, flow.address[0]) if each.transport == "udp"]
         same_family = [address for address in datagrams if (":" in address[0]) == (":" in flow.address[0])]
         if not same_family:
             raise RemoteError("the super-node names no relay server that can be reached by UDP")
@@ -108,7 +109,7 @@ class RelayKeeper:
 
     async def _stream(self, flow: Flow, grant: Grant) -> Address:
         peer = self._links.peer_of(flow.address)
-        named = [server for server in grant.servers if server.transport != "udp"]
+        named = [each for each in servers_to_trust(grant, peer[0] if peer else None) if each.transport != "udp"]
         if peer is not None and any(server.address[0] == peer[0] for server in named):
             return flow.address
         for server in named:
@@ -117,3 +118,8 @@ class RelayKeeper:
 
     async def _dial(self, server: TurnServer) -> Address:
         return await self._links.dial(*server.address, tls=server.transport == "tls")
+
+
+def servers_to_trust(grant: Grant, supernode: str | None) -> list[TurnServer]:
+    """The servers of a grant but for those in this node's own networks that a super-node elsewhere could not know of."""
+    return [each for each in grant.servers if supernode is not None and may_probe(each.address[0], supernode)]

@@ -8,11 +8,12 @@ of HMAC-SHA1 over it. The server keeps no list of users; it needs the secret onl
 import base64
 import hashlib
 import hmac
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from p2psip.base.core import Address
+from p2psip.base.core import Address, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
 
 TRANSPORTS = ("udp", "tcp", "tls")
@@ -97,5 +98,17 @@ def _unpack_server(value: Any) -> TurnServer:
         case [int(transport), str(host), int(port)] if (
             0 <= transport < len(TRANSPORTS) and 0 < len(host) <= HOST_CHARACTERS_MAX and 0 < port < 65_536
         ):
-            return TurnServer(TRANSPORTS[transport], (host, port))
+            return TurnServer(TRANSPORTS[transport], (_unpack_host(host), port))
     raise RemoteError("a grant with a server that has no address")
+
+
+def _unpack_host(text: str) -> str:
+    """An IP address and never a name: to look one up would hold up the whole node for as long as its owner likes."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError as error:
+        raise RemoteError("a grant with a server that is named, not addressed") from error
+    host = str(address)
+    if "%" in host or is_synthetic(host) or address.is_multicast or address.is_unspecified:
+        raise RemoteError("a grant with a server at an address of no single host")
+    return host

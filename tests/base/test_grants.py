@@ -79,3 +79,11 @@ values = st.recursive(
 def test_nothing_but_a_remote_error_comes_out_of_garbage(value: Any) -> None:
     with pytest.raises(RemoteError):
         unpack_grant(value)
+
+
+@pytest.mark.parametrize("host", ["turn.example.org", "fe80::1%eth0", "100::8000:0:0:1", "224.0.0.1", "0.0.0.0", "::"])
+def test_a_server_is_an_address_of_one_host_and_never_a_name(host: str) -> None:
+    packed = pack_grant(GRANT)
+    packed[4] = [[0, host, 3478]]
+    with pytest.raises(RemoteError):
+        unpack_grant(packed)
