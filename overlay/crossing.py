@@ -149,14 +149,11 @@ class Crossing:
         self._families = families
         self.supernodes.families = families
 
-    def use_gateway(self, gateway: Gateway | None, now: float) -> None:
-        """Send frames to addresses that we cannot reach through this super-node; None: no more."""
-        self.paths.gateway = gateway
-        self.supernodes.families = self._families if gateway is None else frozenset((4, 6))
-        if gateway is None:
-            self.rendezvous.unpin(now)
-        else:
-            self.rendezvous.pin(gateway.node_key, gateway.address, now)
+    def use_gateways(self, gateways: Sequence[Gateway], now: float) -> None:
+        """Send frames to addresses that we cannot reach through the first of these super-nodes; none: no more."""
+        self.paths.gateways = {gateway.node_key: gateway for gateway in gateways}
+        self.supernodes.families = frozenset((4, 6)) if gateways else self._families
+        self.rendezvous.pin({gateway.node_key: gateway.address for gateway in gateways}, now)
 
     def ways(self, told: Sequence[Address | Rendezvous], now: float) -> list[Address]:
         """What a registration tells as addresses, those through super-nodes included; they learn of us at their first use."""
@@ -245,7 +242,7 @@ class Crossing:
             raise RemoteError("a request to a super-node without a valid token", status=401)
         certificate = self._members.certificate_of(asking.node_key, asking.unix)
         if certificate is None:
-            self._around.ask_who(asking.node_key, asking.now)
+            self._around.meet(asking.node_key, asking.source, asking.now)
             raise RemoteError("the asker's certificate is not known here yet", status=401)
         return self.relaying, self._volunteering, certificate
 

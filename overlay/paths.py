@@ -34,7 +34,7 @@ class Paths:
         transmit: Callable[[Transmit], None],
         own_flow: Callable[[bytes], Address | None],
     ) -> None:
-        self.gateway: Gateway | None = None
+        self.gateways: dict[bytes, Gateway] = {}
         self.dropped = 0
         self._own_key = own_key
         self._box = box
@@ -45,6 +45,11 @@ class Paths:
     def __len__(self) -> int:
         """How many super-nodes are known as ways (at most VIAS_MAX)."""
         return len(self._vias)
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """The one that frames go through: the first; the others are spare, but what is for them goes to them straight."""
+        return next(iter(self.gateways.values()), None)
 
     def via(self, node_key: bytes, address: Address) -> Address:
         """The way through the super-node that is at `address`."""
@@ -72,8 +77,8 @@ class Paths:
         try:
             for _hop in range(HOPS_MAX):
                 gateway = self.gateway
-                if gateway is not None and node_key == gateway.node_key:
-                    address = gateway.address
+                if (straight := self.gateways.get(node_key)) is not None:
+                    address = straight.address
                 if is_via(address):
                     step = self._through(node_key, address, frame)
                 elif gateway is not None and self._needs_gateway(gateway, address):

@@ -41,6 +41,7 @@ from p2psip.base.timers import earliest
 
 HANDED_OVER_MAX = 64
 CHECKED_AT_ONCE_MAX = 4_096
+ASK_WHO_BYTES = 500
 
 _RELAYED = bytes((rpc.RELAYED,))
 HANDING_OVER_NODES = 3
@@ -100,6 +101,7 @@ class Peer:
         self._checking: set[tuple[bytes, Address]] = set()
         self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, chance.child("peer"), now)
         self._outputs: deque[Output] = deque()
+        self._may_cause = 0  # bytes that the datagram at hand may still cause, if a stranger sent it
 
     @property
     def unix_offset(self) -> float:
@@ -174,10 +176,10 @@ class Peer:
         self.dialback.network_changed(local, now)
         self.crossing.network_changed(now)
 
-    def use_gateway(self, gateway: Gateway | None, now: float) -> None:
-        """Send what we cannot send ourselves through this super-node; who sends all through it is a client. None: no more."""
-        self.crossing.use_gateway(gateway, now)
-        self.reach.confine(gateway is not None and not gateway.families, now)
+    def use_gateways(self, gateways: Sequence[Gateway], now: float) -> None:
+        """Send what we cannot send ourselves through the first super-node; who sends all through it is a client. None: no more."""
+        self.crossing.use_gateways(gateways, now)
+        self.reach.confine(any(not gateway.families for gateway in gateways), now)
         self.crossing.take_role(self.reach.is_client, now)
 
     # Core
@@ -185,6 +187,7 @@ class Peer:
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """Take one datagram."""
         self._searches.now = now
+        self._may_cause = rpc.AMPLIFICATION_MAX * len(data)
         try:
             for _level in range(NESTED_MAX + 1):
                 sender, payload = self._box.open(data, now)
@@ -255,6 +258,8 @@ class Peer:
         callback: Callback,
         now: float,
         late: Late | None = None,
+        *,
+        once: bool = False,
     ) -> None:
         self._searches.now = now
         try:
@@ -269,6 +274,7 @@ class Peer:
                 now=now,
                 late=late,
                 is_client=self.reach.is_client,
+                once=once,
             )
         except LocalError:
             callback(contact, None)
@@ -284,6 +290,7 @@ class Peer:
 
     def _transmit(self, transmit: Transmit) -> None:
         self._outputs.append(transmit)
+        self._may_cause -= len(transmit.data)
         self.reach.note_sent(transmit.destination, self._searches.now)
 
     def _take_request(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
@@ -365,11 +372,12 @@ class Peer:
         return self._members.certificate_of(contact.node_key, now + self.unix_offset) is not None
 
     def _ask_who(self, node_key: bytes, now: float) -> None:
+        """Ask a stranger, within what its datagram may cause: its address may be a bystander's. It asks again by sending again."""
         address = self._heard.get(node_key)
-        if address is not None:
-            self._check_membership(Contact(node_key, address), now)
+        if address is not None and self._may_cause >= ASK_WHO_BYTES:
+            self._check_membership(Contact(node_key, address), now, once=True)
 
-    def _check_membership(self, contact: Contact, now: float) -> None:
+    def _check_membership(self, contact: Contact, now: float, *, once: bool = False) -> None:
         """Ping a node that we do not know yet; `_take_answer` takes it in. One ping at a time for each of its addresses."""
         asked = contact.node_key, contact.address
         if asked in self._checking or len(self._checking) >= CHECKED_AT_ONCE_MAX:
@@ -379,7 +387,7 @@ class Peer:
         def done(_contact: Contact, _answer: Answer | None) -> None:
             self._checking.discard(asked)
 
-        self._ask(contact, PING, [], done, now)
+        self._ask(contact, PING, [], done, now, once=once)
 
     def _compare_configuration(self, contact: Contact, sequence: int, now: float) -> None:
         if sequence > self.membership.configuration.sequence and self._is_member(contact, now):

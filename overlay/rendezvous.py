@@ -6,7 +6,7 @@ flow without an answer to MISSES_MAX of them is dead. A super-node that drains k
 Candidates come from outside, best first (`overlay.supernodes`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,18 +94,15 @@ class RendezvousKeeper:
         self._wanted = min(wanted, FLOWS_WANTED)
         self.fill(now)
 
-    def pin(self, node_key: bytes, address: Address, now: float) -> None:
-        """Keep a flow to this super-node at this address come what may: it is our gateway."""
-        for known in (node_key, *self._pinned):
-            self._drop(known)
-        self._pinned = {node_key: address}
-        self._start(node_key, address, now)
+    def pin(self, gateways: Mapping[bytes, Address], now: float) -> None:
+        """Keep flows to these super-nodes at these addresses come what may: they are our gateways.
 
-    def unpin(self, now: float) -> None:
-        """No gateway any more: its address may be a stream's that has ended."""
-        for node_key in self._pinned:
-            self._drop(node_key)
-        self._pinned = {}
+        Those that are none any more are dropped, for their address may be a stream's that has ended.
+        """
+        before, self._pinned = self._pinned, dict(gateways)
+        for node_key in (*before, *self._pinned):
+            if before.get(node_key) != self._pinned.get(node_key):
+                self._drop(node_key)
         self.fill(now)
 
     def fill(self, now: float) -> None:

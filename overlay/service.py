@@ -205,12 +205,9 @@ class OverlayService:
         """Call `hook()` when the set of `rendezvous` is another one."""
         self._rendezvous_hook = hook
 
-    def use_gateway(
-        self, node_key: bytes | None, address: Address | None, families: frozenset[int] = frozenset()
-    ) -> None:
-        """Send to addresses of other families (4, 6) than `families` through this super-node and attach to it; None: no more."""
-        gateway = None if node_key is None or address is None else Gateway(node_key, address, families)
-        self.peer.use_gateway(gateway, self._clock.now())
+    def use_gateways(self, gateways: Sequence[Gateway]) -> None:
+        """Send what we cannot send ourselves through the first of these super-nodes, and attach to all; none: no more."""
+        self.peer.use_gateways(gateways, self._clock.now())
         self._driver.pump()
         self._publishing.moved()
 

@@ -8,11 +8,12 @@ the addresses of the machine change, or it has slept -> all of it anew, calls in
 
 import logging
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 
 import trio
 
 from media.service import MediaService
+from overlay.paths import Gateway
 from overlay.reachability import Mapping, Verdict
 from overlay.service import OverlayService
 from p2psip.app.relays import RelayKeeper
@@ -28,13 +29,26 @@ from p2psip.net.streams import StreamLinks
 from p2psip.net.watch import NetworkWatch
 
 TLS_PORT = 443
-GATEWAY_TRIES_MAX = 16
+DOORS_MAX = 16
+GATEWAYS_WANTED = 3
+SPARE_SECONDS = 2.0
+SPARE_RETRY_SECONDS = 30.0
 DIAL_SECONDS_MAX = 5.0
 GREET_SECONDS_MAX = 3.0
 STAGGER_SECONDS = 0.1
 REFLEXIVE_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a super-node may be reached by a stream."""
+
+    node_key: bytes
+    host: str
+    port: int
+    tls: bool
 
 
 class Connectivity:
@@ -58,7 +72,9 @@ class Connectivity:
         self.mapper = PortMapper(port.number, clock, chance) if port_mapping else None
         self._watch = NetworkWatch(clock)
         self._behind_nat = trio.Event()
-        self.gateway: tuple[bytes, Address] | None = None
+        self._gateways: dict[bytes, Address] = {}
+        self._introducers: list[Door] = []
+        self._is_without_udp = False
         overlay.on_verdict(self._take_verdict)
         overlay.on_rendezvous(self._relays.note_change)
         links.on_closed(self._stream_closed)
@@ -73,50 +89,87 @@ class Connectivity:
             nursery.start_soon(self._relays.run)
             nursery.start_soon(self._watch.run)
             nursery.start_soon(self._tell_reflexive)
+            nursery.start_soon(self._keep_spares)
             if self.mapper is not None:
                 nursery.start_soon(self._map_port, self.mapper)
             task_status.started()
 
+    @property
+    def gateway(self) -> tuple[bytes, Address] | None:
+        """The super-node, and our stream to it, that everything goes through for lack of UDP."""
+        return next(iter(self._gateways.items()), None)
+
     async def find_gateway(self, introducers: Sequence[tuple[bytes, Address]]) -> bool:
         """Reach a super-node by TCP or TLS, the first that answers; False when no introducer is one."""
-        if self.gateway is not None:
-            return True
-        tries = [
-            (node_key, host, number, tls)
+        self._introducers = [
+            Door(node_key, host, number, tls=tls)
             for node_key, (host, port) in introducers
             if not is_synthetic(host)
             for number, tls in ((port, False), (TLS_PORT, True))
-        ][:GATEWAY_TRIES_MAX]
-        async with trio.open_nursery() as nursery:
-            for node_key, host, number, tls in tries:
-                nursery.start_soon(partial(self._try_gateway, nursery, node_key, host, number, tls=tls))
-                await trio.sleep(STAGGER_SECONDS)
-        return self.gateway is not None
+        ][:DOORS_MAX]
+        if not self._gateways:
+            await self._knock(self._introducers, 1)
+        self._is_without_udp = bool(self._gateways)
+        return self._is_without_udp
 
-    async def _try_gateway(self, nursery: trio.Nursery, node_key: bytes, host: str, number: int, *, tls: bool) -> None:
+    async def _keep_spares(self) -> None:
+        """Who has one gateway wants GATEWAYS_WANTED: when it dies in a call, the others carry on."""
+        while True:
+            await trio.sleep(SPARE_SECONDS)
+            before = set(self._gateways)
+            if self._is_without_udp and len(before) < GATEWAYS_WANTED:
+                doors = self._spare_doors() if before else [*self._spare_doors(), *self._introducers]
+                await self._knock(doors[:DOORS_MAX], GATEWAYS_WANTED)
+                if self._gateways and set(self._gateways) == before:
+                    await trio.sleep(SPARE_RETRY_SECONDS)
+
+    def _spare_doors(self) -> list[Door]:
+        others = [each for each in self._overlay.supernodes() if each.node_key not in self._gateways]
+        return [
+            Door(each.node_key, host, number, tls=tls)
+            for each in others
+            for host in dict.fromkeys(host for host, _port in each.addresses)
+            for number, tls in ((each.tls_port, True), (each.tcp_port, False))
+            if number
+        ]
+
+    async def _knock(self, doors: Sequence[Door], wanted: int) -> None:
+        """Try doors side by side, each a moment after the one before, until so many gateways stand."""
+        async with trio.open_nursery() as nursery:
+            for door in doors:
+                nursery.start_soon(self._try_door, nursery.cancel_scope, door, wanted)
+                await trio.sleep(STAGGER_SECONDS)
+
+    async def _try_door(self, others: trio.CancelScope, door: Door, wanted: int) -> None:
         try:
             with trio.fail_after(DIAL_SECONDS_MAX):
-                stream = await self._links.dial(host, number, tls=tls)
+                stream = await self._links.dial(door.host, door.port, tls=door.tls)
         except (RemoteError, LocalError, trio.TooSlowError):
             return
         answered = False
         try:
             with trio.move_on_after(GREET_SECONDS_MAX):
-                answered = await self._overlay.greet(node_key, stream)
+                answered = await self._overlay.greet(door.node_key, stream)
         finally:
-            if not answered or self.gateway is not None:
+            if not answered or door.node_key in self._gateways:
                 self._links.close(stream)
-        if answered and self.gateway is None:
-            self.gateway = node_key, stream
-            self._overlay.use_gateway(node_key, stream)
-            _log.info("UDP does not pass: all goes through %s by %s", host, "TLS" if tls else "TCP")
-            nursery.cancel_scope.cancel()
+        if not answered or door.node_key in self._gateways:
+            return
+        _log.info("UDP does not pass: %s is reached by %s", door.host, "TLS" if door.tls else "TCP")
+        self._gateways[door.node_key] = stream
+        self._use_gateways()
+        if len(self._gateways) >= wanted:
+            others.cancel()
 
     def _stream_closed(self, address: Address) -> None:
-        if self.gateway is not None and self.gateway[1] == address:
-            _log.info("the connection to the super-node that everything went through has ended")
-            self.gateway = None
-            self._overlay.use_gateway(None, None)
+        for node_key in [node_key for node_key, stream in self._gateways.items() if stream == address]:
+            _log.info("the connection to super-node %s has ended", node_key.hex()[:8])
+            del self._gateways[node_key]
+            self._use_gateways()
+        self._relays.note_change()
+
+    def _use_gateways(self) -> None:
+        self._overlay.use_gateways([Gateway(node_key, stream) for node_key, stream in self._gateways.items()])
         self._relays.note_change()
 
     def _take_verdict(self, verdict: Verdict) -> None:
@@ -153,6 +206,7 @@ class Connectivity:
 
     def _network_changed(self, local: Sequence[str]) -> None:
         _log.info("the network has changed: %s", ", ".join(local) or "no address")
+        self._is_without_udp = False  # unless a join finds nobody again
         self._overlay.network_changed([(host, self._port.number) for host in local])
         self._media.network_changed()
         self._relays.note_change()

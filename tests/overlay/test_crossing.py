@@ -185,7 +185,7 @@ def gateway_town(seed: int, families: frozenset[int] = frozenset()) -> tuple[Wor
     """A world, a gateway in it, a client that sends only to the gateway, and another node."""
     world, supernodes, (other,) = town(seed, Nat.PORT_RESTRICTED)
     client, gateway = world.add("confined", nat=Nat.SYMMETRIC), supernodes[0]
-    client.peer.use_gateway(Gateway(gateway.key, gateway.address, families), world.now)
+    client.peer.use_gateways([Gateway(gateway.key, gateway.address, families)], world.now)
     world.join(client, world.nodes[0])
     attached(world, client)
     return world, gateway, client, other
@@ -217,7 +217,7 @@ def test_an_ipv6_only_node_reaches_ipv4_only_ones_through_a_gateway() -> None:
     volunteer(world, gateway)
     client = world.add("six", address=("2001:db8::66", 5000))
     client.peer.crossing.has_families(frozenset((6,)))
-    client.peer.use_gateway(Gateway(gateway.key, gateway.address, frozenset((6,))), world.now)
+    client.peer.use_gateways([Gateway(gateway.key, gateway.address, frozenset((6,)))], world.now)
     world.join(client, gateway)
     publish(world, other)
     done = world.find(client, other.device.certificate.addresses[0])

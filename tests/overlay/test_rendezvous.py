@@ -192,14 +192,14 @@ def test_a_gateway_keeps_its_flow_at_its_own_address_whatever_happens() -> None:
     desk = Desk(4)
     stream = ("100::5", 1)
     desk.keep(3)
-    desk.keeper.pin(key(4), stream, desk.now)
+    desk.keeper.pin({key(4): stream}, desk.now)
     desk.run(1)
     assert key(4) in desk.held
     assert len(desk.held) == FLOWS_WANTED
     desk.status[key(4)] = None
     desk.run(60)
     assert len([address for _key, address, _at in desk.asked if address == stream]) > 10
-    desk.keeper.unpin(desk.now)
+    desk.keeper.pin({}, desk.now)
     desk.run(30)
     assert desk.held == (key(1), key(2), key(3))
 

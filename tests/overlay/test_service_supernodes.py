@@ -5,6 +5,7 @@ import trio
 from trio.testing import MockClock
 
 from overlay.crossing import Volunteering
+from overlay.paths import Gateway
 from overlay.publishing import ANNOUNCE_CHECK_SECONDS
 from overlay.reachability import Role
 from overlay.relay_record import Announcement
@@ -153,7 +154,7 @@ async def test_without_udp_all_goes_through_the_gateway(autojump_clock: MockCloc
         client = await overlay.start("confined")
         key, address = introduction(gateway)
         assert await client.greet(key, address)
-        client.use_gateway(key, address)
+        client.use_gateways([Gateway(key, address)])
         sent: list[Address] = []
         send = client._driver._send
         client._driver._send = lambda data, destination: (sent.append(destination), send(data, destination))[1]
@@ -168,7 +169,7 @@ async def test_without_udp_all_goes_through_the_gateway(autojump_clock: MockCloc
         await trio.sleep(1)
         assert heard == [b"hello"]
         assert set(sent) == {address}
-        client.use_gateway(None, None)
+        client.use_gateways([])
         assert client.verdict.role is Role.PEER
 
 
