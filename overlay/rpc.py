@@ -79,6 +79,7 @@ class _Pending:
     late: Late | None
     sent_at: float
     repeated: bool = False
+    is_last: bool = False
 
 
 class PendingRequests:
@@ -108,8 +109,12 @@ class PendingRequests:
         now: float,
         late: Late | None = None,
         is_client: bool = False,
+        once: bool = False,
     ) -> None:
-        """Send a request, with our `certificate` for a side we have no token of; LocalError over PENDING_MAX or if too large."""
+        """Send a request, with our `certificate` for a side we have no token of; LocalError over PENDING_MAX or if too large.
+
+        It is repeated when no answer comes in the usual time, unless it is to be sent `once`.
+        """
         if len(self._pending) >= PENDING_MAX:
             raise LocalError("too many requests wait for an answer")
         self._next_id = (self._next_id + 1) & 0x7FFFFFFF
@@ -120,8 +125,9 @@ class PendingRequests:
             padding = bytes(max(0, PADDED_BYTES - len(payload) - 5))
             payload = _REQUEST + pack([*head, [*arguments, padding]])
         self._send(contact, payload)  # first: what is too large to be sent must not wait for an answer
-        self._pending[self._next_id] = _Pending(contact, payload, callback, late, now)
-        self._timers.set(self._next_id, now + self.round_trips.retransmit_seconds)
+        self._pending[self._next_id] = _Pending(contact, payload, callback, late, now, is_last=once)
+        wait = self.round_trips.give_up_seconds if once else self.round_trips.retransmit_seconds
+        self._timers.set(self._next_id, now + wait)
 
     def receive(self, sender: bytes, payload: bytes, now: float) -> tuple[Contact, Answer, Callback] | None:
         """Match an answer; None for one that nobody waits for. RemoteError if malformed."""
@@ -148,7 +154,7 @@ class PendingRequests:
         lost: list[tuple[Contact, Callback]] = []
         for number in self._timers.expired(now):
             waiting = self._pending[number]
-            if waiting.repeated:
+            if waiting.repeated or waiting.is_last:
                 del self._pending[number]
                 waiting.contact.failures += 1
                 lost.append((waiting.contact, waiting.callback))
