@@ -164,7 +164,9 @@ class Conversations:
 
     def _transmit(self, peer: bytes, flight: bytes) -> None:
         self._message_id = (self._message_id + 1) & 0xFFFFFFFF
-        for fragment in split(flight, self._message_id):
+        for fragment in reversed(
+            split(flight, self._message_id)
+        ):  # full ones last: who they complete may cause an answer
             self._outputs.append(ConversationTransmit(peer, fragment))
 
     # Receiving

@@ -2,11 +2,13 @@
 
 import pytest
 
+from overlay.conversation import Conversations, ConversationTransmit
 from overlay.crossing import NESTED_MAX
 from overlay.frame import FrameBox
 from overlay.paths import VIAS_MAX, Gateway, Paths
 from overlay.records import registration_key
 from overlay.registration import Registration, Rendezvous, encode_registration, read_registration
+from overlay.relaying import HELD_SENDERS_MAX
 from overlay.rendezvous import ATTACH_SECONDS
 from overlay.via import is_via, via_address
 from p2psip.base.chance import Chance
@@ -138,22 +140,39 @@ def test_a_client_whose_address_changes_is_attached_again_at_once() -> None:
     assert world.run_until(lambda: heard(bob) == [b"hello"], 1)
 
 
-def test_a_stranger_gets_nothing_relayed_and_no_more_than_it_sends() -> None:
+def caused_by(world: World, node: Node, frame: bytes) -> int:
+    """The bytes that a datagram makes a node send to where it seems to come from, repetitions included."""
+    source, sent = ("10.8.8.8", 5000), 0
+    node.peer.receive(frame, source, world.now)
+    for step in range(40):
+        outputs = [output for output in iter(node.peer.poll_output, None) if isinstance(output, Transmit)]
+        sent += sum(len(output.data) for output in outputs if output.destination == source)
+        node.peer.handle_timeout(world.now + step / 10)
+    return sent
+
+
+def test_a_stranger_gets_nothing_relayed_and_at_most_three_times_what_it_sends() -> None:
     world, supernodes, (client,) = town(25, Nat.PORT_RESTRICTED)
-    stranger = FrameBox(NodeKey.generate(Chance.seeded(1)), Chance.seeded(1), world.unix)
     supernode = node_of(world, sorted(flows_of(client))[0])
     relaying = supernode.peer.crossing.relaying
     assert relaying is not None
-    before, sent = relaying.counters.frames, 0
-    for _number in range(50):
-        payload = b"\x04" + client.device.node_key.node_id + b"\x00" + bytes(200)
-        frame = stranger.seal(supernode.key, payload)
-        supernode.peer.receive(frame, ("10.8.8.8", 5000), world.now)
-        outputs = [output for output in iter(supernode.peer.poll_output, None) if isinstance(output, Transmit)]
-        sent += sum(len(output.data) for output in outputs if output.destination == ("10.8.8.8", 5000))
+    before, asked = relaying.counters.frames, 0
+    for number in range(1, 400, 25):  # each frame from a key that was never seen: they cost nothing
+        key = NodeKey.generate(Chance.seeded(1_000 + number))
+        stranger = FrameBox(key, Chance.seeded(number), world.unix)
+        relayed = b"\x04" + client.device.node_key.node_id + b"\x00" + bytes(number)
+        talk = Conversations(key, Chance.seeded(number), now=world.now, unix_offset=world.unix - world.now)
+        talk.send(supernode.key, bytes(number), world.now)
+        said = talk.poll_output()
+        assert isinstance(said, ConversationTransmit)
+        for payload in (relayed, b"\x03" + said.payload, b"\x06" + key.node_id, b"\x07" + bytes(8)):
+            frame = stranger.seal(supernode.key, payload)
+            sent = caused_by(world, supernode, frame)
+            assert sent <= 3 * len(frame), payload[:1]
+            asked += sent > 0
     assert relaying.counters.frames == before
-    assert sent <= 3 * 50 * len(frame)
-    assert relaying.sizes[2] == 1
+    assert asked > 0
+    assert relaying.sizes[2] <= HELD_SENDERS_MAX
     assert len(supernodes) == 5
 
 

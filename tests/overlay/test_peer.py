@@ -154,11 +154,12 @@ def test_one_voter_has_one_vote_and_the_votes_are_bounded() -> None:
 def test_a_message_of_somebody_unknown_waits_for_their_certificate() -> None:
     world = World(11)
     one, other = world.add(), world.add("bob")
-    other.peer.say(one.key, [one.address], b"hello", world.now)
+    said = b"MESSAGE sip:one@home.example SIP/2.0".ljust(1_100)  # the last fragment is a short one
+    other.peer.say(one.key, [one.address], said, world.now)
     world.pump(other)
     world.run(2)
     (message,) = [event for event in one.events if isinstance(event, MessageArrived)]
-    assert (message.node_key, message.certificate.user, message.data) == (other.key, "bob", b"hello")
+    assert (message.node_key, message.certificate.user, message.data) == (other.key, "bob", said)
 
 
 def test_a_message_of_an_outsider_is_never_delivered_and_no_more_wait_than_the_bound() -> None:
