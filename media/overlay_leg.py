@@ -69,6 +69,7 @@ class OverlayLeg:
             self.restart()
         self._service.prepare(self, remote)
         self.transport.set_remote(remote, self._service.clock.now())
+        self.description = self.transport.description
         self._service.pump(self)
 
     def restart(self) -> TransportDescription:
@@ -121,12 +122,12 @@ class OverlayLeg:
                 return
             self._sent_streams.add(ssrc)
         wire = self.transport.protect(packet)
-        destination = self.transport.destination
-        if wire is not None and destination is not None:
+        if wire is not None:
             statistics = self.statistics
             statistics.sent += 1
             statistics.octets_sent += len(packet)
-            self._service.send(wire, destination)
+            for way in self.transport.ways:
+                self._service.send(wire, way)
 
     def receive(self, data: bytes, source: Way) -> bool:
         """An SRTP or SRTCP datagram; False when it is not of this call."""

@@ -22,6 +22,7 @@ CANDIDATES_MAX = 32
 EARLY_CHECKS_MAX = 16
 
 PACE_SECONDS = 0.005
+FIRST_CHECKS = 8
 RETRANSMIT_SECONDS = 0.1
 RETRANSMIT_SECONDS_MAX = 0.5
 _PRFLX_PRIORITY = (110 << 24) + (65_535 << 8) + 255
@@ -57,6 +58,7 @@ class Checking(abc.ABC):
         self._upkeep = Upkeep(self.checklist, chance)
         self._agreed: Pair | None = None
         self._begun = self._nominate_at = 0.0
+        self._at_once = FIRST_CHECKS
         self._outputs: deque[Output] = deque()
 
     @property
@@ -114,11 +116,13 @@ class Checking(abc.ABC):
             self._timers.set(Deadline.PACE, now)
 
     def _pace(self, now: float) -> None:
-        """One check every PACE_SECONDS."""
-        pair = self.checklist.next_waiting(self.controlling, self._is_wanted)
-        if pair is not None:
+        """One check every PACE_SECONDS; the FIRST_CHECKS leave together."""
+        while (pair := self.checklist.next_waiting(self.controlling, self._is_wanted)) is not None:
             self._check(pair, now)
-            self._timers.set(Deadline.PACE, now + PACE_SECONDS)
+            self._at_once -= 1
+            if self._at_once <= 0:
+                self._timers.set(Deadline.PACE, now + PACE_SECONDS)
+                return
 
     def _check(self, pair: Pair, now: float, *, nominate: bool = False) -> None:
         transaction = self._chance.bytes(12)

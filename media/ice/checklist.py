@@ -145,11 +145,6 @@ class Checklist:
         passed = selected.route.union(*(spare.route for spare in spares))
         return pair.relays > 0 and len(spares) < SPARES_MAX and not pair.route & passed
 
-    def is_valid(self, way: Way) -> bool:
-        """Whether a way has proved to work, now or before: the peer may still use one that we have left."""
-        pair = self._by_way.get(way)
-        return pair is not None and pair.rtt is not None
-
     def is_refused(self) -> bool:
         """Whether every pair has failed, and at least one because the peer does not take our credentials."""
         refused = any(pair.refusals >= REFUSALS_MAX for pair in self.pairs)

@@ -87,9 +87,9 @@ class IcePath:
         """Media has come the way in use; True when `poll_timeout` has changed."""
         return self.in_use.note_received(now)
 
-    def is_valid(self, way: Way) -> bool:
-        """Whether packets that come this way may be the peer's."""
-        return any(agent.checklist.is_valid(way) for agent in self.agents)
+    def is_checked(self, way: Way) -> bool:
+        """Whether a way is being checked, by us or by the peer."""
+        return any(agent.checklist.find(way) is not None for agent in self.agents)
 
     def wrap(self, data: bytes) -> bytes:
         """A DTLS datagram in an indication for the peer."""

@@ -4,8 +4,10 @@ Codecs and their payload types pass through unchanged, telephone-event included;
 leg's own. Audio only: other media lines are answered with port 0 and keep their place.
 """
 
+import base64
 from dataclasses import dataclass, field, replace
 
+from media.dtls import FLIGHT_BYTES_MAX
 from media.secure import TransportDescription
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
@@ -126,6 +128,8 @@ def overlay_line(transport: TransportDescription) -> MediaDescription:
     ]
     if transport.wraps_dtls:
         attributes.append(("ice-options", WRAPS_DTLS))
+    if transport.dtls:
+        attributes.append((WRAPS_DTLS, base64.b64encode(transport.dtls).decode()))
     attributes += [("candidate", each) for each in transport.candidates]
     return MediaDescription("audio", DISCARD_PORT, OVERLAY_PROFILES[0], (), attributes=attributes)
 
@@ -150,7 +154,18 @@ def read_transport(description: SessionDescription, media: MediaDescription) -> 
     ufrag, password, fingerprint, setup = (value or "" for value in found)
     wraps = WRAPS_DTLS in (description.attribute(media, "ice-options") or "").split()
     candidates = tuple(media.all("candidate")[:CANDIDATES_MAX])
-    return TransportDescription(ufrag, password, candidates, fingerprint, setup, wraps_dtls=wraps)
+    return TransportDescription(ufrag, password, candidates, fingerprint, setup, wraps_dtls=wraps, dtls=_flight(media))
+
+
+def _flight(media: MediaDescription) -> bytes:
+    """The first flight of a node's DTLS; nothing for one that cannot be read or is too long, since it only saves time."""
+    text = media.get(WRAPS_DTLS) or ""
+    if len(text) > 4 * FLIGHT_BYTES_MAX // 3:
+        return b""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _audio(description: SessionDescription, media: MediaDescription) -> Audio:

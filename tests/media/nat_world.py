@@ -176,7 +176,7 @@ class NatWorld(World):
             self._heap.remove(entry)
             site, way = entry[2], entry[4]
             assert isinstance(site, Site)
-            if site.path.is_valid(way) or way == site.way:
+            if site.path.is_checked(way):
                 site.media.append((self.now, way))
                 if way == site.way:
                     site.path.note_received(self.now)

@@ -231,6 +231,7 @@ async def test_a_call_sends_a_bounded_number_of_streams(autojump_clock: MockCloc
 async def test_a_peer_that_vanishes_is_noticed_and_said(autojump_clock: MockClock) -> None:
     async with open_nodes() as (one, other):
         call = await Call(one, other).connect()
+        await trio.sleep(1.0)  # until a way is nominated
         other.port.send = say_nothing  # type: ignore[method-assign]
         start = trio.current_time()
         assert await call.ways[0].wait_lost() == call.ways[0].closed_reason
