@@ -132,7 +132,7 @@ class Crossing:
         if self.relaying is not None:
             return
         self.relaying = Relaying(
-            send=self._send,
+            send=self._pass_on,
             is_member=self._is_member,
             ask_who=self._around.ask_who,
             clients_max=volunteering.clients_max,
@@ -274,6 +274,12 @@ class Crossing:
     def _send(self, node_key: bytes, address: Address, payload: bytes) -> None:
         try:
             self.paths.send(node_key, address, payload)
+        except (LocalError, RemoteError):
+            self.paths.dropped += 1
+
+    def _pass_on(self, node_key: bytes, address: Address, payload: bytes) -> None:
+        try:
+            self.paths.send(node_key, address, payload, is_last=True)
         except (LocalError, RemoteError):
             self.paths.dropped += 1
 

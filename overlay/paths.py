@@ -64,15 +64,18 @@ class Paths:
         """The node key and address of the super-node that a via address stands for."""
         return self._vias.get(way)
 
-    def send(self, node_key: bytes, address: Address, payload: bytes) -> None:
-        """Seal a payload for a node and send it. LocalError when too large; RemoteError when the key is none."""
-        self.forward(node_key, address, self._box.seal(node_key, payload))
+    def send(self, node_key: bytes, address: Address, payload: bytes, *, is_last: bool = False) -> None:
+        """Seal a payload for a node and send it. LocalError when too large; RemoteError when the key is none.
+
+        `is_last` when we pass on what others have sent: no further super-node is to do so.
+        """
+        self.forward(node_key, address, self._box.seal(node_key, payload), is_last=is_last)
 
     def seal(self, node_key: bytes, payload: bytes) -> bytes:
         """A frame for this node, to be forwarded over several ways: the receiver takes one of its copies."""
         return self._box.seal(node_key, payload)
 
-    def forward(self, node_key: bytes, address: Address, frame: bytes) -> None:
+    def forward(self, node_key: bytes, address: Address, frame: bytes, *, is_last: bool = False) -> None:
         """Send a sealed frame for a node over one way; what no way is known for is dropped and counted."""
         try:
             for _hop in range(HOPS_MAX):
@@ -80,7 +83,7 @@ class Paths:
                 if (straight := self.gateways.get(node_key)) is not None:
                     address = straight.address
                 if is_via(address):
-                    step = self._through(node_key, address, frame)
+                    step = self._through(node_key, address, frame, is_last)
                 elif gateway is not None and self._needs_gateway(gateway, address):
                     payload = make_relay_to_address(node_key, address, frame)
                     step = gateway.node_key, gateway.address, self._box.seal(gateway.node_key, payload)
@@ -94,14 +97,16 @@ class Paths:
             pass
         self.dropped += 1
 
-    def _through(self, node_key: bytes, way: Address, frame: bytes) -> tuple[bytes, Address, bytes] | None:
+    def _through(
+        self, node_key: bytes, way: Address, frame: bytes, is_last: bool
+    ) -> tuple[bytes, Address, bytes] | None:
         hop = self._vias.get(way)
         if hop is None:
             return None
         if hop[0] == self._own_key:
             flow = self._own_flow(node_id_of(node_key))
             return None if flow is None else (node_key, flow, frame)
-        return hop[0], hop[1], self._box.seal(hop[0], make_relay(node_id_of(node_key), frame))
+        return hop[0], hop[1], self._box.seal(hop[0], make_relay(node_id_of(node_key), frame, is_last=is_last))
 
     @staticmethod
     def _needs_gateway(gateway: Gateway, address: Address) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from overlay.budget import Budget
-from overlay.via import Relay, make_lost, make_relayed, parse_relay
+from overlay.via import Relay, is_via, make_lost, make_relayed, parse_relay
 from p2psip.base.core import Address, is_synthetic
 from p2psip.base.errors import RemoteError
 from p2psip.base.keys import node_id_of
@@ -139,7 +139,7 @@ class Relaying:
             self._relay_to_address(sender, relay.node_key, relay.address, relay.inner, source)
             return
         target = self._attached.get(relay.target) or self._visitors.get(relay.target)
-        if target is None:
+        if target is None or (relay.is_last and is_via(target.address)):
             self.counters.lost += 1
             self._send(sender, source, make_lost(relay.target))
             return

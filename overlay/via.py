@@ -1,9 +1,13 @@
 """Ways through super-nodes: their synthetic addresses, and the three payloads of a relayed frame.
 
     RELAY    4 | 20 bytes target's Node-ID | 0 | sealed frame for the target           sender -> super-node
+             4 | 20 bytes target's Node-ID | 2 | sealed frame for the target           super-node -> super-node
              4 | 20 bytes target's Node-ID | 1 | 32 bytes node key | 2 bytes port | 1 byte length | host | sealed frame
     RELAYED  5 | sealed frame                                                          super-node -> target
     LOST     6 | 20 bytes Node-ID: that node is not attached here                       super-node -> sender
+
+A client may be attached to a super-node through another one. What a super-node passes on to another has 2 in place of 0: that
+one does not pass it on to a third, or back. Else two flows that point at one another would carry a frame round and round.
 
 "Through super-node S" is an `Address` like any other: a host in the discard prefix 100::/64 (RFC 6666) whose lower half is the
 start of S's Node-ID with the top bit set. It means something inside one node only and never stands in a message.
@@ -28,7 +32,7 @@ _FLAG_AT = 1 + NODE_ID_BYTES
 _KEY_AT = _FLAG_AT + 1
 _PORT_AT = _KEY_AT + KEY_BYTES
 _HOST_AT = _PORT_AT + 3
-_TO_ATTACHED, _TO_ADDRESS = 0, 1
+_TO_ATTACHED, _TO_ADDRESS, _TO_ATTACHED_HERE = range(3)
 
 
 @lru_cache(maxsize=VIAS_CACHED_MAX)
@@ -50,17 +54,21 @@ def is_via(address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """What a super-node is to send on: to the node `target`, attached to it; or to `node_key` at `address`."""
+    """What a super-node is to send on: to the node `target`, attached to it; or to `node_key` at `address`.
+
+    `is_last`: another super-node has passed it on already.
+    """
 
     target: bytes
     inner: bytes
     node_key: bytes | None = None
     address: Address | None = None
+    is_last: bool = False
 
 
-def make_relay(target: bytes, inner: bytes) -> bytes:
-    """A RELAY to a node that is attached to the super-node."""
-    return bytes((RELAY,)) + target + bytes((_TO_ATTACHED,)) + inner
+def make_relay(target: bytes, inner: bytes, *, is_last: bool = False) -> bytes:
+    """A RELAY to a node that is attached to the super-node; `is_last` when a super-node passes on what it was sent."""
+    return bytes((RELAY,)) + target + bytes((_TO_ATTACHED_HERE if is_last else _TO_ATTACHED,)) + inner
 
 
 def make_relay_to_address(node_key: bytes, address: Address, inner: bytes) -> bytes:
@@ -73,10 +81,10 @@ def make_relay_to_address(node_key: bytes, address: Address, inner: bytes) -> by
 def parse_relay(payload: bytes) -> Relay:
     """The RELAY in a payload; RemoteError if malformed."""
     target = payload[1:_FLAG_AT]
-    if len(payload) <= _KEY_AT or payload[_FLAG_AT] not in (_TO_ATTACHED, _TO_ADDRESS):
+    if len(payload) <= _KEY_AT or payload[_FLAG_AT] > _TO_ATTACHED_HERE:
         raise RemoteError("a frame to be relayed of an unknown form")
-    if payload[_FLAG_AT] == _TO_ATTACHED:
-        return Relay(target, payload[_KEY_AT:])
+    if payload[_FLAG_AT] != _TO_ADDRESS:
+        return Relay(target, payload[_KEY_AT:], is_last=payload[_FLAG_AT] == _TO_ATTACHED_HERE)
     if len(payload) <= _HOST_AT:
         raise RemoteError("a frame to be relayed that is too short")
     node_key = payload[_KEY_AT:_PORT_AT]

@@ -235,8 +235,7 @@ def test_an_ipv6_only_node_reaches_ipv4_only_ones_through_a_gateway() -> None:
     world.also_at(gateway, ("10.7.7.7", 5000))
     volunteer(world, gateway)
     client = world.add("six", address=("2001:db8::66", 5000))
-    client.peer.crossing.has_families(frozenset((6,)))
-    client.peer.use_gateways([Gateway(gateway.key, gateway.address, frozenset((6,)))], world.now)
+    client.peer.crossing.has_families(frozenset((6,)), world.now)
     world.join(client, gateway)
     publish(world, other)
     done = world.find(client, other.device.certificate.addresses[0])
@@ -275,3 +274,18 @@ def test_a_check_says_whether_a_client_can_be_called() -> None:
     assert record.key == registration_key(address)
     world.store(client, record)
     assert check()[:2] == [True, False]
+
+
+def test_two_flows_that_point_at_one_another_carry_a_frame_no_further() -> None:
+    world, (one, two, *_others), (attacker, victim) = town(41, Nat.PORT_RESTRICTED, Nat.PORT_RESTRICTED)
+    relays = one.peer.crossing.relaying, two.peer.crossing.relaying
+    assert relays[0] is not None and relays[1] is not None
+    relays[0].attach(attacker.key, one.peer.crossing.paths.via(two.key, two.address), world.now)
+    relays[1].attach(attacker.key, two.peer.crossing.paths.via(one.key, one.address), world.now)
+    before = relays[0].counters.frames + relays[1].counters.frames
+    payload = b"\x04" + attacker.device.node_key.node_id + b"\x00" + bytes(100)
+    world.send(
+        victim, one.address, FrameBox(victim.device.node_key, Chance.seeded(3), world.unix + 9).seal(one.key, payload)
+    )
+    world.run(2)
+    assert 0 < relays[0].counters.frames + relays[1].counters.frames - before <= 2

@@ -17,7 +17,7 @@ from overlay.relaying import (
     Relaying,
     may_relay_to,
 )
-from overlay.via import make_lost, make_relay, make_relay_to_address, make_relayed
+from overlay.via import make_lost, make_relay, make_relay_to_address, make_relayed, via_address
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.base.keys import node_id_of
@@ -215,3 +215,15 @@ def test_what_is_malformed_is_refused_before_anybody_is_asked(spoil: Callable[[b
     with pytest.raises(RemoteError):
         desk.relaying.take(key(1), spoil(make_relay(bytes(20), b"frame")), PUBLIC, 0.0)
     assert (desk.asked, desk.sent) == ([], [])
+
+
+def test_what_another_super_node_has_passed_on_goes_to_no_third_one_and_not_back() -> None:
+    desk = Desk()
+    desk.relaying.attach(key(1), via_address(key(9)), 0.0)
+    frame = make_relay(node_id_of(key(1)), b"frame")
+    desk.relaying.take(key(2), frame, at(2), 0.0)
+    desk.relaying.take(key(9), make_relay(node_id_of(key(1)), b"frame", is_last=True), at(9), 0.0)
+    assert desk.sent == [
+        (key(1), via_address(key(9)), make_relayed(b"frame")),
+        (key(9), at(9), make_lost(node_id_of(key(1)))),
+    ]

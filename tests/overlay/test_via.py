@@ -79,7 +79,7 @@ def test_mutated_bytes(at: int, value: int) -> None:
     "payload",
     [
         make_relay(bytes(20), b""),
-        b"\x04" + bytes(20) + b"\x02inner",
+        b"\x04" + bytes(20) + b"\x03inner",
         make_relay_to_address(bytes(32), ("192.0.2.1", 1), b""),
         b"\x04" + bytes(20) + make_relay_to_address(bytes(32), ("192.0.2.1", 1), b"x")[21:],
     ],
