@@ -120,7 +120,7 @@ class Connectivity:
             if self._is_without_udp and len(before) < GATEWAYS_WANTED:
                 doors = self._spare_doors() if before else [*self._spare_doors(), *self._introducers]
                 await self._knock(doors[:DOORS_MAX], GATEWAYS_WANTED)
-                if self._gateways and set(self._gateways) == before:
+                if doors and self._gateways and set(self._gateways) == before:
                     await trio.sleep(SPARE_RETRY_SECONDS)
 
     def _spare_doors(self) -> list[Door]:
