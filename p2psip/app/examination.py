@@ -11,11 +11,11 @@ from overlay.rendezvous import Flow
 from overlay.sockets import own_addresses
 from p2psip.app.control import ControlError
 from p2psip.app.doctor import CallCheckFacts, DoctorFacts, MappedPort, SupernodeFacts, VolunteeringFacts
+from p2psip.app.relays import short_name
 from p2psip.app.settings import RelaySettings
 from p2psip.app.volunteer import SuperNode
 from p2psip.base.core import Address, address_text, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
-from p2psip.base.keys import node_id_of
 from p2psip.net.port_mapping import PortMapper
 from p2psip.net.streams import StreamLinks
 
@@ -103,17 +103,13 @@ def udp_works(flows: Sequence[Flow], seen_as: Address | None, gateway: Gateway |
 def supernode_facts(flows: Sequence[Flow], links: StreamLinks, gateway: Gateway | None) -> tuple[SupernodeFacts, ...]:
     """The super-nodes that this node is attached to; with a gateway all the others are reached through that one."""
     found = []
-    through = "" if gateway is None else f"{_transport(links, gateway[1])} through {_name(gateway[0])}"
+    through = "" if gateway is None else f"{_transport(links, gateway[1])} through {short_name(gateway[0])}"
     for flow in flows:
         peer = links.peer_of(flow.address) if is_synthetic(flow.address[0]) else None
         host, port, transport = peer if peer is not None else (*flow.address, through or "udp")
         milliseconds = 1_000 * flow.rtt if flow.rtt else None
-        found.append(SupernodeFacts(_name(flow.node_key), address_text((host, port)), transport, milliseconds))
+        found.append(SupernodeFacts(short_name(flow.node_key), address_text((host, port)), transport, milliseconds))
     return tuple(found)
-
-
-def _name(node_key: bytes) -> str:
-    return node_id_of(node_key).hex()[:8]
 
 
 def _transport(links: StreamLinks, address: Address) -> str:

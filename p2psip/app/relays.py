@@ -16,6 +16,7 @@ from overlay.service import OverlayService
 from p2psip.base.core import Address, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.grants import Grant, TurnServer
+from p2psip.base.keys import node_id_of
 from p2psip.net.clock import Clock
 from p2psip.net.streams import StreamLinks
 
@@ -89,10 +90,10 @@ class RelayKeeper:
                 grant = await self._overlay.grant(flow.node_key)
                 server = await self._server(flow, grant)
                 number = self._media.add_relay(
-                    server, grant, name=flow.node_key.hex()[:8], is_stream=is_synthetic(server[0])
+                    server, grant, name=short_name(flow.node_key), is_stream=is_synthetic(server[0])
                 )
         except (RemoteError, LocalError, trio.TooSlowError) as error:
-            _log.info("no relay at super-node %s: %s", flow.node_key.hex()[:8], error or "it did not answer in time")
+            _log.info("no relay at super-node %s: %s", short_name(flow.node_key), error or "it did not answer in time")
             return
         life = max(grant.expires - self._clock.unix(), 0.0)
         self._kept[flow.node_key] = _Kept(number, server, now + max(life * RENEW_AT_SHARE, RETRY_SECONDS))
@@ -102,10 +103,11 @@ class RelayKeeper:
         if is_synthetic(flow.address[0]):
             return await self._stream(flow, grant)
         datagrams = [each.address for each in servers_to_trust(grant, flow.address[0]) if each.transport == "udp"]
-        same_family = [address for address in datagrams if (":" in address[0]) == (":" in flow.address[0])]
-        if not same_family:
+        families = self._overlay.look_at_routes()
+        usable = [address for address in datagrams if (6 if ":" in address[0] else 4) in families]
+        if not usable:
             raise RemoteError("the super-node names no relay server that can be reached by UDP")
-        return same_family[0]
+        return min(usable, key=lambda address: (":" in address[0]) != (":" in flow.address[0]))
 
     async def _stream(self, flow: Flow, grant: Grant) -> Address:
         peer = self._links.peer_of(flow.address)
@@ -123,3 +125,8 @@ class RelayKeeper:
 def servers_to_trust(grant: Grant, supernode: str | None) -> list[TurnServer]:
     """The servers of a grant but for those in this node's own networks that a super-node elsewhere could not know of."""
     return [each for each in grant.servers if supernode is not None and may_probe(each.address[0], supernode)]
+
+
+def short_name(node_key: bytes) -> str:
+    """What people call a node: the beginning of its Node-ID."""
+    return node_id_of(node_key).hex()[:8]
