@@ -9,12 +9,18 @@ from media.ice.candidates import Candidate, Pair, Way, local_candidate, relay_of
 from media.relays import RelayPool
 from p2psip.base.core import Address, address_text
 
+_LOOPBACK = ("127.0.0.1", "::1")
+
 
 def gather(bound: Sequence[Address], reflexive: Sequence[Address]) -> list[Candidate]:
     """Candidates for the port: each address of this machine, then those that others see it at."""
     found: list[Candidate] = []
-    for host, number in bound:
-        for preference, text in enumerate(_addresses(host)):
+    texts = [
+        (host, number, preference, text) for host, number in bound for preference, text in enumerate(_addresses(host))
+    ]
+    is_alone = all(text in _LOOPBACK for *_, text in texts)
+    for _host, number, preference, text in texts:
+        if is_alone or text not in _LOOPBACK:
             found.append(local_candidate("host", (text, number), (text, number), 65_535 - preference))
     known = {(each.host, each.port) for each in found}
     for address in reflexive:
@@ -59,4 +65,4 @@ def _addresses(host: str) -> list[str]:
         if (6 if ip.is_IPv6 else 4) == wanted
     ]
     usable = [text for text in texts if not text.startswith(("127.", "::1", "fe80", "169.254."))]
-    return usable or [text for text in texts if text in ("127.0.0.1", "::1")]
+    return usable or [text for text in texts if text in _LOOPBACK]

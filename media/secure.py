@@ -26,7 +26,7 @@ from p2psip.base.core import Transmit as Datagram
 from p2psip.base.errors import RemoteError
 
 EARLY_PACKETS_MAX = 10
-EARLY_WAYS_MAX = 8
+EARLY_WAYS_MAX = 12
 PACKET_BYTES_MIN = 8
 SRTP_BYTES_MIN = 12
 

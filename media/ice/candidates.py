@@ -162,6 +162,11 @@ class Pair:
         return (self.remote.host, self.remote.port) if relay is None else (self.remote.host, self.remote.port, relay)
 
     @property
+    def kind(self) -> tuple[bool, str]:
+        """What it passes: whether a relay of ours, and the type of the peer's candidate."""
+        return relay_of(self.local) is not None, self.remote.type
+
+    @property
     def base(self) -> Address:
         """Where they leave."""
         if relay_of(self.local) is None and self.local.related_address and self.local.related_port:

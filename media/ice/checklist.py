@@ -2,6 +2,7 @@
 checks that wait for an answer.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -82,9 +83,13 @@ class Checklist:
         return self._by_way.get(way)
 
     def next_waiting(self, controlling: bool, is_wanted: Callable[[Pair], bool] = lambda _pair: True) -> Pair | None:
-        """The waiting pair of highest priority (§6.1.4.2)."""
+        """The waiting pair to check next: kinds of pairs take turns, and of each kind the one of highest priority comes first.
+
+        By priority alone (§6.1.4.2) a relay that both can reach would wait until all that cannot work has been tried.
+        """
         waiting = [pair for pair in self.pairs if pair.state is PairState.WAITING and is_wanted(pair)]
-        return max(waiting, key=lambda each: each.priority(controlling), default=None)
+        begun = Counter(pair.kind for pair in self.pairs if pair.state is not PairState.WAITING)
+        return max(waiting, key=lambda each: (-begun[each.kind], each.priority(controlling)), default=None)
 
     def best_valid(self, controlling: bool) -> Pair | None:
         """The pair of highest priority that has succeeded."""
