@@ -54,12 +54,17 @@ class Allowance:
         return len(self._each)
 
     def spend(self, node_key: bytes, now: float) -> None:
-        """RemoteError(503) when this node, or all together, ask too often."""
+        """RemoteError(503) when this node asks too often."""
         budget = self._each.setdefault(node_key, Budget(TESTS_PER_NODE_PER_SECOND_MAX))
         self._each.move_to_end(node_key)
         if len(self._each) > ASKERS_MAX:
             self._each.popitem(last=False)
-        if not budget.spend(now) or not self._total.spend(now):
+        if not budget.spend(now):
+            raise RemoteError("too many tests in a second", status=503)
+
+    def spend_total(self, now: float) -> None:
+        """RemoteError(503) when all members together ask too often; strangers have no part in it."""
+        if not self._total.spend(now):
             raise RemoteError("too many tests in a second", status=503)
 
 
@@ -132,6 +137,7 @@ class Prober:
         if self._members.certificate_of(asking.node_key, asking.unix) is None:  # noqa: SIM102
             if self._members.learn(asking.node_key, certificate, asking.unix) is None:
                 raise RemoteError("only members are tested", status=403)
+        allowance.spend_total(asking.now)
 
     def _choose(self, target: str, avoid: set[str]) -> list[Contact]:
         """Up to PROBERS_MAX peers at different hosts, by chance among those that were heard from last."""

@@ -13,20 +13,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from overlay.budget import Budget
-from overlay.contact import Contact
+from overlay.contact import Contact, network_of
 from overlay.events import LookupDone
 from overlay.found import read_registrations
 from overlay.holder import Asking
+from overlay.probing import may_probe
 from overlay.records import registration_key
 from overlay.registration import TEXT_CHARACTERS_MAX, Rendezvous
 from overlay.rpc import PING, Answer
 from overlay.searches import Asker
-from p2psip.base.core import Address
+from p2psip.base.core import Address, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
 
 CHECKS_MAX = 64
 CHECKS_PER_SECOND_MAX = 5
 FORGET_SECONDS = 15.0
+AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class _Check:
     reached: bool = False
     words: str = "still trying"
     left: int = 0
+    is_told: bool = False
 
 
 class Reaching:
@@ -82,13 +85,14 @@ class Reaching:
             raise RemoteError("a check for a node that has not proved who and where it is", status=401)
         key = registration_key(address)
         check = self._checks.get(asking.node_key)
-        if check is None or check.key != key or asking.now - check.begun > FORGET_SECONDS:
-            check = self._begin(asking.node_key, key, asking.now)
-        if check.ended:
-            del self._checks[asking.node_key]
+        if check is None or (check.is_told or check.key != key or asking.now - check.begun > FORGET_SECONDS):
+            if check is not None and asking.now - check.begun < AGAIN_SECONDS:
+                return [False, False, "the next check begins soon"]
+            check = self._begin(asking.node_key, asking.source[0], key, asking.now)
+        check.is_told = check.ended
         return [check.ended, check.reached, check.words]
 
-    def _begin(self, node_key: bytes, key: bytes, now: float) -> _Check:
+    def _begin(self, node_key: bytes, source: str, key: bytes, now: float) -> _Check:
         if not self._budget.spend(now):
             raise RemoteError("more checks in a second than this node makes", status=503)
         check = self._checks[node_key] = _Check(key, now)
@@ -96,18 +100,18 @@ class Reaching:
         if len(self._checks) > CHECKS_MAX:
             self._checks.popitem(last=False)
         try:
-            self._find(key, now, lambda done: self._found(node_key, check, done))
+            self._find(key, now, lambda done: self._found(node_key, source, check, done))
         except LocalError:
             del self._checks[node_key]
             raise RemoteError("too many lookups at once", status=503) from None
         return check
 
-    def _found(self, node_key: bytes, check: _Check, done: LookupDone) -> None:
+    def _found(self, node_key: bytes, source: str, check: _Check, done: LookupDone) -> None:
         mine = [each for each in read_registrations(done.records) if each.node_key == node_key]
         if not mine:
             check.ended, check.words = True, "no registration of this node was found in the overlay"
             return
-        ways = self._ways(mine[0].ways, self._time())
+        ways = self._ways([way for way in mine[0].ways if _may_try(way, source)], self._time())
         if not ways:
             check.ended, check.words = True, "the registration names no way to this node: it has no rendezvous"
             return
@@ -125,3 +129,9 @@ class Reaching:
 
         for way in ways:
             self._ask(Contact(node_key, way), PING, [], tried, self._time())
+
+
+def _may_try(way: Address | Rendezvous, asker: str) -> bool:
+    """Whether a way is one to try for this asker: nobody makes us send into our own networks from elsewhere."""
+    host = way.address[0] if isinstance(way, Rendezvous) else way[0]
+    return network_of(host) is not None if is_synthetic(asker) else may_probe(host, asker)

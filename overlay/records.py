@@ -10,6 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from overlay.membership import Membership
 from p2psip.base.certificates import CERTIFICATE_BYTES_MAX, DeviceCertificate, fingerprint
@@ -24,6 +25,8 @@ NAME = "name"
 
 RECORD_KEY_BYTES = 20
 RELAY_PLACES = 8
+RELAY_PLACES_EACH = 3
+RELAY_OWNERS_CACHED_MAX = 1_024
 CLOCK_SKEW_SECONDS = 60
 SEQUENCE_MAX = 2**63 - 1
 RECORD_BYTES_MAX = 8_192
@@ -53,7 +56,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The rules of one kind. `may_write(certificate, key)` tells whether the author may write at that key."""
+    """The rules of one kind. `may_write(certificate, key)` tells whether the author may write at that key.
+
+    `entries_per_person_max`: how many devices of one person may have an entry at one key.
+    """
 
     name: str
     lifetime_seconds_max: int
@@ -61,6 +67,7 @@ class Kind:
     entries_per_key_max: int
     may_write: Callable[[DeviceCertificate, bytes], bool]
     refusal: str
+    entries_per_person_max: int = 16
 
 
 def registration_key(address: str) -> bytes:
@@ -81,6 +88,13 @@ def mailbox_key(address: str) -> bytes:
 def relay_keys(overlay: str) -> tuple[bytes, ...]:
     """The RELAY_PLACES keys at which super-nodes announce themselves."""
     return tuple(_place("relay", overlay, str(number)) for number in range(RELAY_PLACES))
+
+
+@lru_cache(maxsize=RELAY_OWNERS_CACHED_MAX)
+def own_relay_keys(overlay: str, node_id: bytes) -> tuple[bytes, ...]:
+    """The RELAY_PLACES_EACH relay places at which this super-node may announce itself: those closest to its Node-ID."""
+    own = int.from_bytes(node_id, "big")
+    return tuple(sorted(relay_keys(overlay), key=lambda key: int.from_bytes(key, "big") ^ own)[:RELAY_PLACES_EACH])
 
 
 def encode_record(record: Record) -> bytes:
@@ -198,7 +212,7 @@ def _owns_address(author: DeviceCertificate, key: bytes) -> bool:
 
 
 def _is_relay_place(author: DeviceCertificate, key: bytes) -> bool:
-    return key in relay_keys(author.overlay)
+    return key in own_relay_keys(author.overlay, author.node_id)
 
 
 def _is_enrolled(_author: DeviceCertificate, _key: bytes) -> bool:
@@ -211,7 +225,7 @@ KINDS = {
     for kind in (
         Kind(REGISTRATION, 600, 1_024, 16, _owns_address, _NOT_YOURS),
         Kind(NAME, 30 * _DAY, 0, 16, _owns_address, _NOT_YOURS),
-        Kind(RELAY, 600, 512, 128, _is_relay_place, "a relay record at a key that is no place for relays"),
+        Kind(RELAY, 600, 512, 128, _is_relay_place, "a relay record at a key that is no place for this relay", 2),
         Kind(MAILBOX, 7 * _DAY, 4_096, 64, _is_enrolled, "a mailbox record of somebody who is not enrolled"),
     )
 }

@@ -11,7 +11,7 @@ from typing import Any
 from overlay.records import Record
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.codec import pack, unpack
-from p2psip.base.core import Address
+from p2psip.base.core import Address, is_synthetic
 from p2psip.base.errors import RemoteError
 from p2psip.base.keys import KEY_BYTES, node_id_of
 
@@ -93,9 +93,13 @@ def _address(value: Any) -> Address:
         case _:
             raise RemoteError("a registration with a malformed address")
     try:
-        return str(ipaddress.ip_address(host)), port
+        address = ipaddress.ip_address(host)
     except ValueError as error:
         raise RemoteError("a registration with a malformed address") from error
+    text = str(address)
+    if "%" in text or is_synthetic(text) or address.is_multicast or address.is_unspecified:
+        raise RemoteError("a registration with an address of no single host")
+    return text, port
 
 
 def _rendezvous(value: Any) -> Rendezvous:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from overlay.contact import pack_host, unpack_host
-from overlay.records import Record, relay_keys
+from overlay.records import RELAY_PLACES_EACH, Record, own_relay_keys
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.codec import pack, unpack
 from p2psip.base.core import Address
@@ -12,7 +12,7 @@ from p2psip.base.errors import RemoteError
 from p2psip.base.keys import KEY_BYTES, node_id_of
 
 ADDRESSES_MAX = 4
-PLACES_PER_SUPERNODE = 3
+PLACES_PER_SUPERNODE = RELAY_PLACES_EACH
 CAPACITY_MAX = 1_000_000
 UPTIME_CLASS_HOURS = (1, 6, 24)
 
@@ -40,8 +40,7 @@ def uptime_class_of(seconds: float) -> int:
 
 def announcement_keys(overlay: str, node_id: bytes) -> tuple[bytes, ...]:
     """The PLACES_PER_SUPERNODE relay places at which this super-node announces itself: those closest to its Node-ID."""
-    own = int.from_bytes(node_id, "big")
-    return tuple(sorted(relay_keys(overlay), key=lambda key: int.from_bytes(key, "big") ^ own)[:PLACES_PER_SUPERNODE])
+    return own_relay_keys(overlay, node_id)
 
 
 def encode_announcement(announcement: Announcement) -> bytes:

@@ -114,6 +114,8 @@ class Routes:
         if node_key is None:
             return
         node = self._nodes[node_key]
+        if way not in node.told and way != self._heard.get(node_key):
+            return  # no way to it that we know of: nothing can be lost there
         node.lost[way] = now
         while len(node.lost) > WAYS_MAX:
             del node.lost[next(iter(node.lost))]

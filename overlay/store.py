@@ -27,6 +27,7 @@ class _Entry:
     record: Record
     node_id: bytes
     remembered_until: int
+    person: str
     deleted: bool = False
 
 
@@ -53,8 +54,8 @@ class RecordStore:
         place = (record.kind, record.key)
         held = self._places.get(place, {}).get(author.node_id)
         if held is None:
-            self._check_quota(place, author.node_id)
-            self._insert(place, _Entry(record, author.node_id, record.expiry))
+            self._check_quota(place, author)
+            self._insert(place, _Entry(record, author.node_id, record.expiry, author.addresses[0]))
             return True
         if record.sequence <= held.record.sequence:
             if record == held.record:
@@ -98,12 +99,16 @@ class RecordStore:
         """When `expire` has something to do next (unix seconds)."""
         return self._expiries[0][0] if self._expiries else None
 
-    def _check_quota(self, place: _Place, node_id: bytes) -> None:
+    def _check_quota(self, place: _Place, author: DeviceCertificate) -> None:
         if self._count >= RECORDS_MAX:
             raise RemoteError("this node holds as many records as it can", status=507)
-        if len(self._places.get(place, {})) >= KINDS[place[0]].entries_per_key_max:
+        kind, entries = KINDS[place[0]], self._places.get(place, {})
+        if len(entries) >= kind.entries_per_key_max:
             raise RemoteError("this key holds as many records as it can", status=507)
-        if self._per_author.get(node_id, 0) >= RECORDS_PER_AUTHOR_MAX:
+        of_person = sum(entry.person == author.addresses[0] for entry in entries.values())
+        if of_person >= kind.entries_per_person_max:
+            raise RemoteError("this key holds as many records of this person as it may", status=507)
+        if self._per_author.get(author.node_id, 0) >= RECORDS_PER_AUTHOR_MAX:
             raise RemoteError("this author has stored as many records here as it may", status=507)
 
     def _insert(self, place: _Place, entry: _Entry) -> None:

@@ -2,10 +2,14 @@
 
 import pytest
 
+from overlay.contact import Contact
 from overlay.conversation import Conversations, ConversationTransmit
 from overlay.crossing import NESTED_MAX
+from overlay.events import LookupDone
 from overlay.frame import FrameBox
+from overlay.holder import Asking
 from overlay.paths import VIAS_MAX, Gateway, Paths
+from overlay.reaching import AGAIN_SECONDS, Reaching
 from overlay.records import registration_key
 from overlay.registration import Registration, Rendezvous, encode_registration, read_registration
 from overlay.relaying import HELD_SENDERS_MAX
@@ -14,6 +18,7 @@ from overlay.via import is_via, via_address
 from p2psip.base.chance import Chance
 from p2psip.base.core import Transmit
 from p2psip.base.keys import NodeKey
+from tests.overlay.devices import Town
 from tests.overlay.nats import Nat
 from tests.overlay.supernodes import attached, flows_of, heard, publish, rendezvous, say, town, volunteer
 from tests.overlay.world import Node, World
@@ -279,7 +284,8 @@ def test_a_check_says_whether_a_client_can_be_called() -> None:
 def test_two_flows_that_point_at_one_another_carry_a_frame_no_further() -> None:
     world, (one, two, *_others), (attacker, victim) = town(41, Nat.PORT_RESTRICTED, Nat.PORT_RESTRICTED)
     relays = one.peer.crossing.relaying, two.peer.crossing.relaying
-    assert relays[0] is not None and relays[1] is not None
+    assert relays[0] is not None
+    assert relays[1] is not None
     relays[0].attach(attacker.key, one.peer.crossing.paths.via(two.key, two.address), world.now)
     relays[1].attach(attacker.key, two.peer.crossing.paths.via(one.key, one.address), world.now)
     before = relays[0].counters.frames + relays[1].counters.frames
@@ -289,3 +295,123 @@ def test_two_flows_that_point_at_one_another_carry_a_frame_no_further() -> None:
     )
     world.run(2)
     assert 0 < relays[0].counters.frames + relays[1].counters.frames - before <= 2
+
+
+def six(seed: int) -> tuple[World, list[Node], Node]:
+    """A world of IPv4, three super-nodes in it that have IPv6 too, and a node with IPv6 only that knows one of them."""
+    world = World(seed)
+    world.populate(8)
+    bridges = world.nodes[1:4]
+    for number, node in enumerate(bridges):
+        world.also_at(node, (f"2001:db8:{number + 1}::1", 5000))
+        volunteer(world, node)
+    client = world.add("six", address=("2001:db8:6::6", 5000))
+    client.peer.crossing.has_families(frozenset((6,)), world.now)
+    assert bridges[0].other_address is not None
+    client.peer.greet(bridges[0].key, bridges[0].other_address, world.now)
+    world.pump(client)
+    attached(world, client)
+    return world, bridges, client
+
+
+def test_a_node_without_ipv4_takes_a_super_node_with_both_as_gateway_and_is_a_client() -> None:
+    world, bridges, client = six(33)
+    gateway = client.peer.crossing.paths.gateway
+    assert client.peer.reach.is_client
+    assert gateway is not None
+    assert gateway.families == {6}
+    assert gateway.node_key in {node.key for node in bridges}
+    assert all(":" not in each.address[0] for each in client.peer.crossing.public_flows)
+    other = world.add("four", nat=Nat.PORT_RESTRICTED)
+    world.join(other, world.nodes[0])
+    attached(world, other)
+    other.peer.say(client.key, client.peer.crossing.public_flows, b"hello", world.now)
+    world.pump(other)
+    assert world.run_until(lambda: heard(client) == [b"hello"], 2)
+    client.peer.say(other.key, other.peer.crossing.public_flows, b"hello yourself", world.now)
+    world.pump(client)
+    assert world.run_until(lambda: heard(other) == [b"hello yourself"], 2)
+    sent = {destination[0] for _at, source, destination, _size in world.trace if source[0] == client.address[0]}
+    assert all(":" in host for host in sent)
+
+
+def test_the_gateway_of_a_node_without_ipv4_is_replaced_when_it_dies() -> None:
+    world, bridges, client = six(34)
+    first = client.peer.crossing.paths.gateway
+    assert first is not None
+    dead = node_of(world, first.node_key)
+    assert dead.other_address is not None
+    world.vanish(dead)
+
+    def is_replaced() -> bool:
+        gateway = client.peer.crossing.paths.gateway
+        return gateway is not None and gateway.node_key != first.node_key
+
+    assert world.run_until(is_replaced, 20)
+    assert client.peer.reach.is_client
+    done = world.look_up(client, bridges[0].device.node_key.node_id, records=False)
+    assert any(":" not in contact.address[0] for contact in done.closest)
+
+
+def test_ipv4_that_comes_ends_the_gateway_and_the_role() -> None:
+    world, _bridges, client = six(35)
+    client.peer.crossing.has_families(frozenset((4, 6)), world.now)
+    world.pump(client)
+    assert client.peer.crossing.paths.gateway is None
+    assert not client.peer.reach.is_confined
+
+
+def test_an_overlay_without_ipv4_needs_no_gateway() -> None:
+    world = World(36)
+    nodes = [world.add(f"six{number}", address=(f"2001:db8:{number}::1", 5000)) for number in range(4)]
+    for number, node in enumerate(nodes):
+        node.peer.crossing.has_families(frozenset((6,)), world.now)
+        world.join(node, *nodes[:number][:1])
+    volunteer(world, nodes[1])
+    world.run(30)
+    assert not any(node.peer.reach.is_confined or node.peer.crossing.paths.gateway for node in nodes)
+
+
+def test_an_address_of_a_missing_family_fails_at_once() -> None:
+    world = World(37)
+    node = world.add("six", address=("2001:db8::6", 5000))
+    node.peer.crossing.has_families(frozenset((6,)), world.now)
+    node.peer.request(bytes(31) + b"\x09", ("10.0.0.9", 5000), 1, [], world.now)
+    world.pump(node)
+    assert [type(each).__name__ for each in node.events] == ["RequestDone"]
+    assert not world.trace
+
+
+def test_a_check_is_no_way_to_make_others_send_into_their_own_networks() -> None:
+    tried: list[Contact] = []
+    town_of_one = Town()
+    mallory = town_of_one.device("mallory")
+    ways = (("192.168.1.1", 53), ("127.0.0.1", 53), ("20.9.9.9", 53))
+    body = encode_registration(Registration(mallory.node_key.public, ways, (Rendezvous(bytes(32), ("10.0.0.1", 53)),)))
+    found = LookupDone(1, ((mallory.record(body=body), mallory.certificate),), (), 1, 1, 0.1)
+    reaching = Reaching(
+        lambda contact, *_rest, **_more: tried.append(contact),
+        lambda _key, _now, then: then(found),
+        lambda told, _now: [each.address if isinstance(each, Rendezvous) else each for each in told],
+        lambda _key, _now: True,
+        lambda: 0.0,
+    )
+    for source in ("20.1.1.1", via_address(bytes(32))[0]):
+        asking = Asking(mallory.node_key.public, (source, 4000), True, 1_000, 10.0 * len(tried), 0.0)
+        reaching.reach(asking, [mallory.certificate.addresses[0]])
+    assert [contact.address[0] for contact in tried] == ["20.9.9.9"]
+
+
+def test_checks_for_one_node_follow_one_another() -> None:
+    begun: list[bytes] = []
+    reaching = Reaching(
+        lambda *_rest, **_more: None,
+        lambda key, _now, _then: begun.append(key),
+        lambda _told, _now: [],
+        lambda _key, _now: True,
+        lambda: 0.0,
+    )
+    for number in range(20):  # each time for another address, so that none is the answer to the last
+        asking = Asking(bytes(32), ("20.1.1.1", 4000), True, 1_000, AGAIN_SECONDS + number * 0.1, 0.0)
+        assert reaching.reach(asking, [f"{number}@home.example"])[0] is False
+    assert len(begun) == 1

@@ -213,10 +213,10 @@ def test_one_test_over_the_budget_of_a_node_is_refused() -> None:
 
 def test_one_test_over_the_budget_of_all_is_refused_and_askers_are_bounded() -> None:
     allowance = Allowance()
-    for number in range(TESTS_PER_SECOND_MAX):
-        allowance.spend(number.to_bytes(32, "big"), 1.0)
+    for _test in range(TESTS_PER_SECOND_MAX):
+        allowance.spend_total(1.0)
     with pytest.raises(RemoteError):
-        allowance.spend(b"one more", 1.0)
+        allowance.spend_total(1.0)
     for number in range(ASKERS_MAX + 1):
         allowance.spend(number.to_bytes(32, "big"), 10.0 + number)
     assert len(allowance) == ASKERS_MAX
@@ -255,3 +255,13 @@ def test_a_probe_that_nobody_asked_for_is_malformed() -> None:
     sent: list[Transmit] = stranger.say(b"\x07" + TOKEN)
     assert (sent, host.peer.malformed) == ([], before + 1)
     assert not host.peer.reach.verdict.proved
+
+
+def test_strangers_leave_members_their_tests() -> None:
+    tester, stranger = Examiner(), Town(seed=99)
+    for _number in range(TESTS_PER_SECOND_MAX + 1):
+        key = stranger.device("eve").node_key.public
+        with pytest.raises(RemoteError) as refusal:
+            tester.dial_back(asking=Asking(key, ASKER, True, 1_000, 1.0, UNIX))
+        assert refusal.value.status == 403
+    tester.dial_back()

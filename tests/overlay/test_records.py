@@ -15,12 +15,14 @@ from overlay.records import (
     RECORD_BYTES_MAX,
     REGISTRATION,
     RELAY,
+    RELAY_PLACES_EACH,
     Record,
     RecordVerifier,
     decode_record,
     encode_record,
     mailbox_key,
     name_key,
+    own_relay_keys,
     registration_key,
     relay_keys,
     sign_record,
@@ -58,7 +60,7 @@ def test_a_true_record_passes_the_wire_and_the_check(verifier: RecordVerifier) -
         (REGISTRATION, registration_key("alice@home.example"), 600),
         (REGISTRATION, registration_key("1001@home.example"), 600),
         (NAME, name_key("alice@home.example"), 30 * 86_400),
-        (RELAY, relay_keys(OVERLAY)[-1], 600),
+        (RELAY, own_relay_keys(OVERLAY, ALICE.certificate.node_id)[-1], 600),
         (MAILBOX, mailbox_key("bob@home.example"), 7 * 86_400),
     ],
 )
@@ -98,7 +100,10 @@ def test_a_key_of_somebody_else_is_refused(verifier: RecordVerifier) -> None:
     for kind in (REGISTRATION, NAME):
         record = BOB.record(kind=kind, key=registration_key("alice@home.example"), body=b"" if kind == NAME else b"x")
         refused(verifier, record, "none of its author's addresses", 403)
-    refused(verifier, BOB.record(kind=RELAY, key=bytes(20)), "no place for relays", 403)
+    own = own_relay_keys(OVERLAY, BOB.certificate.node_id)
+    assert len(own) == RELAY_PLACES_EACH
+    for key in {bytes(20), *relay_keys(OVERLAY)} - set(own):
+        refused(verifier, BOB.record(kind=RELAY, key=key), "no place for this relay", 403)
 
 
 def test_a_foreign_authority_is_refused(verifier: RecordVerifier) -> None:
@@ -133,7 +138,11 @@ def test_an_expired_record_and_an_expired_certificate_are_refused(verifier: Reco
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_body_over_the_limit_of_its_kind_is_refused(verifier: RecordVerifier, kind: str) -> None:
-    key = relay_keys(OVERLAY)[0] if kind == RELAY else registration_key("alice@home.example")
+    key = (
+        own_relay_keys(OVERLAY, ALICE.certificate.node_id)[0]
+        if kind == RELAY
+        else registration_key("alice@home.example")
+    )
     limit = KINDS[kind].size_bytes_max
     verifier.verify(ALICE.record(kind=kind, key=key, body=bytes(limit)), UNIX)
     refused(verifier, ALICE.record(kind=kind, key=key, body=bytes(limit + 1)), "more than", 413)

@@ -20,7 +20,8 @@ TOWN = Town()
 ALICE, BOB = TOWN.device("alice"), TOWN.device("bob")
 KEY = bytes(range(32))
 
-_addresses = st.tuples(st.ip_addresses().map(str), st.integers(1, 65_535))
+_hosts = st.ip_addresses().filter(lambda host: not (host.is_multicast or host.is_unspecified)).map(str)
+_addresses = st.tuples(_hosts.filter(lambda host: not host.startswith("100::")), st.integers(1, 65_535))
 
 
 @settings(max_examples=100)
@@ -48,6 +49,11 @@ ADDRESS = ["192.0.2.1", 5060]
         [b"short", [], [], [], None],
         [KEY, [["localhost", 1]], [], [], None],
         [KEY, [["192.0.2.1", 0]], [], [], None],
+        [KEY, [["100::1", 1]], [], [], None],
+        [KEY, [], [[KEY, "100::8000:0:0:1", 1]], [], None],
+        [KEY, [["fe80::1%eth0", 1]], [], [], None],
+        [KEY, [["224.0.0.1", 1]], [], [], None],
+        [KEY, [["0.0.0.0", 1]], [], [], None],
         [KEY, [["192.0.2.1", 65_536]], [], [], None],
         [KEY, [["192.0.2.1", True]], [], [], None],
         [KEY, [["192.0.2.1"]], [], [], None],

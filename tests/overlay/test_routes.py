@@ -2,6 +2,7 @@
 
 from overlay.heard import HEARD_SECONDS_MAX, HeardAddresses
 from overlay.routes import KEPT_FRAMES_MAX, KEPT_SECONDS, LOST_SECONDS, NODES_MAX, SILENCE_SECONDS, WAYS_MAX, Routes
+from overlay.via import via_address
 from p2psip.base.core import Address
 from p2psip.base.keys import node_id_of
 
@@ -129,6 +130,15 @@ def test_a_notice_about_somebody_else_changes_nothing() -> None:
     desk = Desk()
     desk.routes.lost(bytes(20), THROUGH_S, 0.0)
     assert (len(desk.routes), desk.sought, desk.sent) == (0, [], [])
+
+
+def test_a_notice_of_somebody_who_is_no_way_to_the_node_pushes_out_no_true_one() -> None:
+    desk = Desk()
+    desk.routes.tell(BOB, [THROUGH_S, THROUGH_T], 0.0)
+    desk.routes.lost(node_id_of(BOB), THROUGH_S, 0.0)
+    for number in range(WAYS_MAX):
+        desk.routes.lost(node_id_of(BOB), via_address(number.to_bytes(32, "big")), 0.0)
+    assert desk.say(b"1", 0.1) == [THROUGH_T]
 
 
 def test_one_over_each_bound() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overlay import store as module
-from overlay.records import KINDS, MAILBOX, NAME, REGISTRATION, Record, mailbox_key, registration_key
+from overlay.records import KINDS, MAILBOX, NAME, REGISTRATION, RELAY, Record, mailbox_key, registration_key
 from overlay.store import TOKEN_WINDOW_SECONDS, RecordStore, WriteTokens
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
@@ -153,3 +153,13 @@ def test_a_token_is_good_for_its_asker_and_for_a_while() -> None:
     refused(401, lambda: tokens.check(token, NODE_ID, ("192.0.2.1", 4001), 0.0))
     refused(401, lambda: tokens.check(b"", NODE_ID, ADDRESS, 0.0))
     refused(401, lambda: WriteTokens(Chance.seeded(2)).check(token, NODE_ID, ADDRESS, 0.0))
+
+
+def test_one_person_cannot_fill_a_relay_place_with_many_devices(store: RecordStore) -> None:
+    limit = KINDS[RELAY].entries_per_person_max
+    devices = [TOWN.device("mallory") for _ in range(limit + 1)]
+    for device in devices[:limit]:
+        put(store, device, device.record(kind=RELAY, key=KEY))
+    refused(507, lambda: put(store, devices[-1], devices[-1].record(kind=RELAY, key=KEY)))
+    put(store, devices[0], devices[0].record(2, kind=RELAY, key=KEY))
+    put(store, BOB, BOB.record(kind=RELAY, key=KEY))
