@@ -48,7 +48,8 @@ class Volunteering:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the crossing needs of its node. `time()` and `unix()`: of the input that is served."""
+    """What the crossing needs of its node. `time()` and `unix()`: of the input that is served; `confine(is_confined, now)`:
+    others reach us through gateways only, or no more so."""
 
     ask: Asker
     find: Callable[[bytes, float, Callable[[LookupDone], None]], None]
@@ -56,6 +57,7 @@ class Surroundings:
     meet: Callable[[bytes, Address, float], None]
     transmit: Callable[[Transmit], None]
     emit: Callable[[Output], None]
+    confine: Callable[[bool, float], None]
     time: Callable[[], float]
     unix: Callable[[], float]
 
@@ -91,14 +93,15 @@ class Crossing:
             chance.child("rendezvous"),
             candidates=self.supernodes.candidates,
             hungry=self.supernodes.look,
-            changed=lambda: around.emit(RendezvousChanged()),
+            changed=self._flows_changed,
             time=around.time,
         )
         self._reaching = Reaching(around.ask, around.find, self.ways, self._is_member, around.time)
         self.methods: dict[int, Method] = {ATTACH: self.attach, GRANT: self.grant, REACH: self._reaching.reach}
         self._volunteering: Volunteering | None = None
         self._is_client = False
-        self._families = frozenset((4, 6))
+        self.families = frozenset((4, 6))
+        self._streams: tuple[Gateway, ...] = ()
         self._around = around
         self._members = members
 
@@ -111,7 +114,7 @@ class Crossing:
         """We are a client now, which needs rendezvous, or a peer, which may be one."""
         self._is_client = is_client
         self._settle()
-        self.rendezvous.keep(FLOWS_WANTED if is_client else 0, now)
+        self.rendezvous.keep(FLOWS_WANTED if is_client or self._lacks_ipv4 else 0, now)
 
     def network_changed(self, now: float) -> None:
         """Our address is another one: whoever keeps a flow to us must learn it at once."""
@@ -119,7 +122,7 @@ class Crossing:
 
     def joined(self, now: float) -> None:
         """A peer is known: super-nodes can be looked for."""
-        if self._is_client and not self.rendezvous.flows:
+        if (self._is_client or self._lacks_ipv4) and not self.rendezvous.flows:
             self.rendezvous.fill(now)
 
     def _settle(self) -> None:
@@ -144,16 +147,52 @@ class Crossing:
         """What to tell others of us as a super-node; None when we are none."""
         return None if self.relaying is None or self._volunteering is None else self._volunteering.announcement()
 
-    def has_families(self, families: frozenset[int]) -> None:
-        """The address families (4, 6) that we can send to without a gateway."""
-        self._families = families
-        self.supernodes.families = families
+    def has_families(self, families: frozenset[int], now: float) -> None:
+        """The address families (4, 6) that we can send to without a gateway. Without IPv4, super-nodes that have both become
+        gateways as soon as they keep flows to us."""
+        if families != self.families:
+            self.families = self.supernodes.families = families
+            self._choose_gateways(now)
+            self.take_role(self._is_client, now)
 
     def use_gateways(self, gateways: Sequence[Gateway], now: float) -> None:
-        """Send frames to addresses that we cannot reach through the first of these super-nodes; none: no more."""
-        self.paths.gateways = {gateway.node_key: gateway for gateway in gateways}
-        self.supernodes.families = frozenset((4, 6)) if gateways else self._families
+        """Send all frames through the first of these super-nodes, which are reached by streams; none: no more."""
+        self._streams = tuple(gateways)
+        self._choose_gateways(now)
         self.rendezvous.pin({gateway.node_key: gateway.address for gateway in gateways}, now)
+
+    def check_reach(self, address: Address) -> None:
+        """LocalError when nothing that we send gets to this address."""
+        if not self.paths.gateways and not is_synthetic(address[0]) and _family(address) not in self.families:
+            raise LocalError("an address of a family that is not to be had here")
+
+    @property
+    def _lacks_ipv4(self) -> bool:
+        return 4 not in self.families
+
+    def _flows_changed(self) -> None:
+        self._choose_gateways(self._around.time())
+        self._around.emit(RendezvousChanged())
+
+    def _choose_gateways(self, now: float) -> None:
+        """Streams for lack of UDP, or flows for lack of IPv4. The one in use stays the first as long as its flow lives."""
+        gateways = {gateway.node_key: gateway for gateway in self._streams or self._bridges()}
+        first = self.paths.gateway
+        if first is not None and first.node_key in gateways:
+            gateways = {first.node_key: gateways[first.node_key], **gateways}
+        self.paths.gateways = gateways
+        self.supernodes.has_gateway = bool(gateways)
+        self._around.confine(bool(gateways), now)
+
+    def _bridges(self) -> list[Gateway]:
+        if not self._lacks_ipv4:
+            return []
+        return [
+            Gateway(flow.node_key, flow.address, self.families)
+            for flow in self.rendezvous.flows
+            if ":" in flow.address[0]
+            and any(":" not in host for host, _port in self.supernodes.addresses_of(flow.node_key))
+        ]
 
     def ways(self, told: Sequence[Address | Rendezvous], now: float) -> list[Address]:
         """What a registration tells as addresses, those through super-nodes included; they learn of us at their first use."""
@@ -163,9 +202,10 @@ class Crossing:
             if isinstance(each, Rendezvous):
                 if self._is_out_of_reach(each) and any(other.node_key == each.node_key for other in told_rendezvous):
                     continue  # it has an address of another family, too
-                ways.append(self.paths.via(each.node_key, each.address))
+                address = self._near_address(each)
+                ways.append(self.paths.via(each.node_key, address))
                 if each.node_key not in self._members:
-                    self._around.meet(each.node_key, each.address, now)
+                    self._around.meet(each.node_key, address, now)
             else:
                 ways.append(each)
         return ways
@@ -187,12 +227,13 @@ class Crossing:
         return tuple(told[:RENDEZVOUS_MAX])
 
     def _public_addresses(self, flow: Flow) -> list[Address]:
-        """The address of our flow, and one of the other family for those who have only that."""
+        """The super-node's IPv4 address first, which most have a way to, and one of the other family."""
         known = [
             *([] if is_synthetic(flow.address[0]) else [flow.address]),
             *self.supernodes.addresses_of(flow.node_key),
         ]
-        return list({":" in host: (host, port) for host, port in reversed(known)}.values())[::-1]
+        by_family = {_family(address): address for address in reversed(known)}
+        return [by_family[family] for family in sorted(by_family)]
 
     def testers(self, peers: Sequence[tuple[bytes, Address]]) -> list[tuple[bytes, Address]]:
         """Who may try to reach us, the best first: super-nodes that keep no flow to us, other peers, those that keep one."""
@@ -263,7 +304,12 @@ class Crossing:
         self.rendezvous.fill(now)
 
     def _is_out_of_reach(self, rendezvous: Rendezvous) -> bool:
-        return (6 if ":" in rendezvous.address[0] else 4) not in self._families
+        return _family(rendezvous.address) not in self.families
+
+    def _near_address(self, rendezvous: Rendezvous) -> Address:
+        """One of our own family, if the super-node is known to have it."""
+        known = self.address_of(rendezvous.node_key) if self._is_out_of_reach(rendezvous) else None
+        return known or rendezvous.address
 
     def _own_flow(self, node_id: bytes) -> Address | None:
         return None if self.relaying is None else self.relaying.flow(node_id)
@@ -298,3 +344,7 @@ class Crossing:
             self._around.find(registration_key(certificate.addresses[0]), now, found)
         except LocalError:
             return
+
+
+def _family(address: Address) -> int:
+    return 6 if ":" in address[0] else 4

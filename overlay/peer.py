@@ -39,12 +39,10 @@ from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import NodeKey, node_id_of
 from p2psip.base.timers import earliest
 
-HANDED_OVER_MAX = 64
 CHECKED_AT_ONCE_MAX = 4_096
 ASK_WHO_BYTES = 500
 
 _RELAYED = bytes((rpc.RELAYED,))
-HANDING_OVER_NODES = 3
 
 
 class Peer:
@@ -81,6 +79,7 @@ class Peer:
             meet=self.greet,
             transmit=self._transmit,
             emit=self._emit,
+            confine=self._confine,
             time=lambda: self._searches.now,
             unix=lambda: self._searches.now + self._searches.unix_offset,
         )
@@ -122,8 +121,6 @@ class Peer:
     def size(self) -> NetworkSize:
         """The estimate of the network's size."""
         return self._searches.size
-
-    # Commands
 
     def greet(self, node_key: bytes, address: Address, now: float) -> None:
         """Ask a node for its certificate, and take it into the routing table if it answers and belongs."""
@@ -177,10 +174,13 @@ class Peer:
         self.crossing.network_changed(now)
 
     def use_gateways(self, gateways: Sequence[Gateway], now: float) -> None:
-        """Send what we cannot send ourselves through the first super-node; who sends all through it is a client. None: no more."""
+        """Send everything through the first of these super-nodes, since we have no UDP; none: no more."""
         self.crossing.use_gateways(gateways, now)
-        self.reach.confine(any(not gateway.families for gateway in gateways), now)
-        self.crossing.take_role(self.reach.is_client, now)
+
+    def _confine(self, is_confined: bool, now: float) -> None:
+        if is_confined != self.reach.is_confined:
+            self.reach.confine(is_confined, now)
+            self.crossing.take_role(self.reach.is_client, now)
 
     # Core
 
@@ -243,10 +243,9 @@ class Peer:
 
     def _emit(self, output: Output) -> None:
         self._outputs.append(output)
-        if isinstance(output, VerdictChanged | ReachTested) and (self.dialback.is_settled or not self.reach.is_client):
-            self.crossing.take_role(
-                self.reach.is_client, self._searches.now
-            )  # not before: it sends to hosts that may test us
+        is_tested = self.dialback.is_settled or not self.reach.is_client  # it sends to hosts that may test us
+        if is_tested and isinstance(output, VerdictChanged | ReachTested):
+            self.crossing.take_role(self.reach.is_client, self._searches.now)
 
     # Requests and answers
 
@@ -263,6 +262,7 @@ class Peer:
     ) -> None:
         self._searches.now = now
         try:
+            self.crossing.check_reach(contact.address)
             self._requests.ask(
                 contact,
                 method,

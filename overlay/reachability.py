@@ -85,7 +85,7 @@ class Reachability:
     def __init__(self, now: float, forced: Role | None = None) -> None:
         self.touched = Touched()
         self._forced = forced
-        self._is_confined = False
+        self.is_confined = False
         self._local: tuple[Address, ...] = ()
         self._votes: OrderedDict[bytes, _Vote] = OrderedDict()
         self._suspect_since: float | None = None
@@ -224,8 +224,8 @@ class Reachability:
             self._note_untouched(source, now)
 
     def confine(self, is_confined: bool, now: float) -> None:
-        """All that we send goes through one gateway, so nobody else reaches us, or no more so."""
-        self._is_confined = is_confined
+        """What we send goes through a gateway, all or what most have addresses for, so most do not reach us; or no more so."""
+        self.is_confined = is_confined
         self._judge(now)
 
     def begin_try(self) -> None:
@@ -290,7 +290,7 @@ class Reachability:
 
     def _judge(self, now: float) -> None:
         mapping, address = self._find_mapping(now)
-        if self._is_confined:
+        if self.is_confined:
             role = Role.CLIENT
         elif self._forced is not None:
             role = self._forced

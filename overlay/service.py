@@ -7,6 +7,7 @@ from typing import Any
 
 import trio
 
+from overlay import sockets
 from overlay.crossing import Volunteering
 from overlay.events import (
     ConfigurationChanged,
@@ -30,11 +31,10 @@ from overlay.publishing import Publishing, Where
 from overlay.reachability import Role, Verdict
 from overlay.reaching import CallCheck
 from overlay.records import Record, registration_key
-from overlay.registration import ADDRESSES_MAX, Rendezvous
+from overlay.registration import Rendezvous
 from overlay.remembered import RememberedPeers
 from overlay.rendezvous import Flow
 from overlay.rpc import PING, Answer
-from overlay.sockets import own_addresses, send_from_elsewhere
 from overlay.standing import verdict_in_words
 from overlay.supernode_calls import ask_grant, ask_reach
 from overlay.supernodes import SuperNode
@@ -95,14 +95,14 @@ class OverlayService:
             unix_offset=max(clock.unix(), started) - now,
             role=role,
         )
-        self.peer.reach.note_local(own_addresses(port.local, ()), now)
+        self.peer.reach.note_local(sockets.own_addresses(port.local, ()), now)
         self._driver: Driver[Output] = Driver(self.peer, send=port.send, on_event=self._on_event, now=clock.now)
         self._waiting: dict[int, tuple[trio.Event, list[_Done]]] = {}
         self._message_hook: Callable[[bytes, DeviceCertificate, bytes], None] = lambda _key, _certificate, _data: None
         self._configuration_hook: Callable[[bytes], None] = lambda _configuration: None
         self._verdict_hook: Callable[[Verdict], None] = lambda _verdict: None
         self._rendezvous_hook: Callable[[], None] = lambda: None
-        self.peer.crossing.has_families(frozenset(6 if ":" in host else 4 for host, _port in port.local))
+        self._introducers: list[Address] = []
         self.peer.crossing.volunteer(volunteer)
         self._tested = trio.Event()
         self._found = FoundCache()
@@ -128,8 +128,9 @@ class OverlayService:
     async def join(self, introducers: Sequence[tuple[bytes, Address]]) -> int:
         """Greet introducers and remembered peers, then look ourselves up; how many peers are known afterwards."""
         others = [known for known in [*introducers, *self._remembered.load()] if known[0] != self.peer.node_key.public]
-        local = own_addresses(self._port.local, [address for _node_key, address in others])
-        self.peer.reach.note_local(local, self._clock.now())
+        self._introducers = [address for _node_key, address in others][: sockets.DESTINATIONS_MAX // 2]
+        self.peer.reach.note_local(sockets.own_addresses(self._port.local, self._introducers), self._clock.now())
+        others = sockets.sort_by_family(others, self.look_at_routes())
         await self._greet(
             others[:GREETED_FIRST_MAX], GREETED_FIRST_SECONDS if others[GREETED_FIRST_MAX:] else JOIN_SECONDS_MAX
         )
@@ -161,10 +162,17 @@ class OverlayService:
 
     def network_changed(self, local: Sequence[Address]) -> None:
         """This host has other addresses now (empty: ask the kernel): forget what others have seen, and test anew at once."""
-        now = self._clock.now()
+        self.look_at_routes()
         known = [contact.address for contact in self.peer.table]
-        self.peer.network_changed(local or own_addresses(self._port.local, known), now)
+        self.peer.network_changed(local or sockets.own_addresses(self._port.local, known), self._clock.now())
         self._driver.pump()
+
+    def look_at_routes(self) -> frozenset[int]:
+        """The address families (4, 6) that we have routes for now. Without IPv4, super-nodes that have both are used for it."""
+        known = [*self._introducers, *(contact.address for contact in self.peer.table)]
+        self.peer.crossing.has_families(sockets.own_families(self._port.local, known), self._clock.now())
+        self._driver.pump()
+        return self.peer.crossing.families
 
     async def find(self, address: str) -> Found:
         """Where a person can be reached; a result of the last FOUND_SECONDS_MAX seconds is used again."""
@@ -289,15 +297,10 @@ class OverlayService:
         return read_found(await self._look_up(registration_key(address), records=True))
 
     def where(self) -> Where:
-        """How this node is reached: what peers have seen, then the addresses that the port is bound to; a client by rendezvous.
-
-        A client's own addresses are never told: the overlay is no phone book of home IPs.
-        """
+        """How this node is reached: a peer where others see it, a client by rendezvous and never at its own addresses."""
         if self.verdict.role is Role.CLIENT:
             return (), self.peer.crossing.public_flows
-        bound = [address for address in self._port.local if address[0] not in ("0.0.0.0", "::")]
-        flows = self.peer.crossing.public_flows if self.peer.crossing.paths.gateway is not None else ()
-        return tuple(dict.fromkeys([*self.peer.seen.candidates, *bound]))[:ADDRESSES_MAX], flows
+        return sockets.addresses_to_tell(self.peer.seen.candidates, self._port.local), ()
 
     # Events and waiting
 
@@ -316,7 +319,7 @@ class OverlayService:
                 self._peer_joined.set()
                 self._peer_met.set()
             case ProbeElsewhere(data, destination):
-                send_from_elsewhere(data, destination, self._port.local)
+                sockets.send_from_elsewhere(data, destination, self._port.local)
             case VerdictChanged(verdict):
                 self._verdict_hook(verdict)
                 self._publishing.moved()

@@ -4,10 +4,12 @@ import contextlib
 import socket
 from collections.abc import Iterable, Sequence
 
+from overlay.registration import ADDRESSES_MAX
 from p2psip.base.core import Address, is_synthetic
 
 WILDCARDS = ("0.0.0.0", "::")
 DESTINATIONS_MAX = 16
+LINK_LOCAL = ("169.254.", "fe80:")
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _OUTSIDE = {"0.0.0.0": ("192.0.2.1", 9), "::": ("2001:db8::1", 9)}
@@ -45,6 +47,38 @@ def own_addresses(bound: Sequence[Address], destinations: Iterable[Address]) -> 
     return tuple(own)
 
 
+def own_families(bound: Sequence[Address], destinations: Iterable[Address]) -> frozenset[int]:
+    """The address families (4, 6) that there is a route for: to the outside, or to one of `destinations`.
+
+    A wildcard socket says nothing, for it is there with and without a route. Without any route all that is bound counts: a
+    machine without a network finds out when it gets one.
+    """
+    towards = [address for address in destinations if not is_synthetic(address[0])][:DESTINATIONS_MAX]
+    families = {family_of(host) for host, _port in bound}
+    found = {family_of(host) for host, _port in bound if host not in WILDCARDS}
+    for family, number in ((socket.AF_INET, 4), (socket.AF_INET6, 6)):
+        outside = [address for host, address in _OUTSIDE.items() if _family(host) == family]
+        known = [address for address in towards if _family(address[0]) == family]
+        if number in families - found and any(_has_route(family, each) for each in outside + known):
+            found.add(number)
+    return frozenset(found or families)
+
+
+def sort_by_family(known: Sequence[tuple[bytes, Address]], families: frozenset[int]) -> list[tuple[bytes, Address]]:
+    """Who can be sent to first; the order is kept otherwise."""
+    return sorted(known, key=lambda each: family_of(each[1][0]) not in families)
+
+
+def family_of(host: str) -> int:
+    """4 or 6."""
+    return 6 if ":" in host else 4
+
+
+def _has_route(family: socket.AddressFamily, destination: Address) -> bool:
+    source = _source_towards(family, destination)
+    return source is not None and not source.startswith(LINK_LOCAL)
+
+
 def _source_towards(family: socket.AddressFamily, destination: Address) -> str | None:
     """The host that a datagram would come from; nothing is sent."""
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -55,3 +89,9 @@ def _source_towards(family: socket.AddressFamily, destination: Address) -> str |
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def addresses_to_tell(seen: Sequence[Address], bound: Sequence[Address]) -> tuple[Address, ...]:
+    """Where a peer says that it is: where others see it, then what its port is bound to."""
+    own = [address for address in bound if address[0] not in WILDCARDS]
+    return tuple(dict.fromkeys([*seen, *own]))[:ADDRESSES_MAX]

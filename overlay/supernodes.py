@@ -69,7 +69,8 @@ class _Known:
 class SuperNodes:
     """The super-nodes known to this node, KNOWN_MAX at most. `find(key, now, then)` begins a lookup; `found(now)` is called
     when more, or more about them, is known. `time()` and `unix()` are the time of the input
-    that is served, steady and of the wall clock."""
+    that is served, steady and of the wall clock. Addresses of our own `families` are preferred, and without a gateway the
+    others are of no use."""
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class SuperNodes:
         unix: Callable[[], float],
     ) -> None:
         self.families = frozenset((4, 6))
+        self.has_gateway = False
         self._own_key = own_key
         self._places = relay_keys(overlay)
         self._ask = ask
@@ -137,11 +139,12 @@ class SuperNodes:
 
     def candidates(self, in_use: Sequence[bytes]) -> list[tuple[bytes, Address]]:
         """(node key, address) of those not in use, best first, given those in use."""
-        return [
+        found = [
             (known.announcement.node_key, address)
             for known in self._choose(in_use)
             if (address := self._address(known.announcement)) is not None
         ]
+        return sorted(found, key=lambda each: not self._is_near(each[1]))
 
     def address_of(self, node_key: bytes) -> Address | None:
         """An address of this super-node that we can send to."""
@@ -178,8 +181,11 @@ class SuperNodes:
         return chosen
 
     def _address(self, announcement: Announcement) -> Address | None:
-        usable = (each for each in announcement.addresses if (6 if ":" in each[0] else 4) in self.families)
-        return next(usable, None)
+        near = (each for each in announcement.addresses if self._is_near(each))
+        return next(near, announcement.addresses[0] if self.has_gateway and announcement.addresses else None)
+
+    def _is_near(self, address: Address) -> bool:
+        return (6 if ":" in address[0] else 4) in self.families
 
     def _learn(self, announcement: Announcement, sequence: int, expires: float) -> None:
         known = self._known.get(announcement.node_key)

@@ -1,6 +1,7 @@
 """What ties a node to the network around it: streams where UDP does not pass, relays ahead of calls, the router, changes.
 
 nobody answers by UDP        -> a TCP or TLS connection to a super-node becomes the gateway for all frames
+no route for IPv4            -> the overlay makes super-nodes that have both families its gateways; routes are looked at here
 attached to super-nodes      -> an allocation at each (`p2psip.app.relays`)
 behind a NAT                 -> the router is asked to let others in (PCP, NAT-PMP, UPnP)
 the addresses of the machine change, or it has slept -> all of it anew, calls included
@@ -16,7 +17,7 @@ from media.service import MediaService
 from overlay.paths import Gateway
 from overlay.reachability import Mapping, Verdict
 from overlay.service import OverlayService
-from p2psip.app.relays import RelayKeeper
+from p2psip.app.relays import RelayKeeper, short_name
 from p2psip.app.volunteer import SuperNode
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, is_synthetic
@@ -163,7 +164,7 @@ class Connectivity:
 
     def _stream_closed(self, address: Address) -> None:
         for node_key in [node_key for node_key, stream in self._gateways.items() if stream == address]:
-            _log.info("the connection to super-node %s has ended", node_key.hex()[:8])
+            _log.info("the connection to super-node %s has ended", short_name(node_key))
             del self._gateways[node_key]
             self._use_gateways()
         self._relays.note_change()
@@ -190,6 +191,7 @@ class Connectivity:
     async def _tell_reflexive(self) -> None:
         while True:
             self._set_reflexive()
+            self._overlay.look_at_routes()  # a route may come or go while the addresses stay
             await trio.sleep(REFLEXIVE_SECONDS)
 
     async def _map_port(self, mapper: PortMapper) -> None:

@@ -54,6 +54,7 @@ class Asking:
             meet=_unused,
             transmit=_unused,
             emit=self.events.append,
+            confine=_unused,
             time=lambda: self.now,
             unix=lambda: UNIX + self.now,
         )

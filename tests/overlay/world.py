@@ -136,6 +136,8 @@ class World:
         """The node is gone without a word."""
         node.alive = False
         del self._by_address[node.address]
+        if node.other_address is not None:
+            del self._by_address[node.other_address]
 
     def look_up(self, node: Node, key: bytes, *, records: bool = True) -> LookupDone:
         """One lookup from beginning to end."""
