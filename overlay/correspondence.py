@@ -1,4 +1,8 @@
-"""What a node says to others and hears from them in conversations: ways out, and proof of membership on the way in."""
+"""What a node says to others and hears from them in conversations: ways out, and proof of membership on the way in.
+
+Before the first words to somebody goes our certificate, in a frame of its own (INTRODUCTION): else the other side, which must
+know who speaks before it listens, would have to ask, a round trip through a super-node. If it is lost, it asks.
+"""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
@@ -7,22 +11,25 @@ from overlay.conversation import Conversations, ConversationTransmit, MessageRec
 from overlay.events import MessageArrived
 from overlay.members import Members
 from overlay.routes import Routes
-from overlay.rpc import CONVERSATION
+from overlay.rpc import CONVERSATION, INTRODUCTION
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 
 UNPROVED_MESSAGES_MAX = 64
 UNPROVED_PEERS_MAX = 64
+INTRODUCED_MAX = 1_024
+INTRODUCED_SECONDS = 60.0
 
 _CONVERSATION = bytes((CONVERSATION,))
+_INTRODUCTION = bytes((INTRODUCTION,))
 
 
 class Correspondence:
     """Messages between this node and others.
 
-    `seal(node_key, payload)` makes a frame for a node, `ask_who(node_key, now)` asks a node for its certificate, `emit` takes
-    the messages that came from members.
+    `seal(node_key, payload)` makes a frame for a node, `certificate()` is ours, `ask_who(node_key, now)` asks a node for its
+    certificate, `emit` takes the messages that came from members.
     """
 
     def __init__(
@@ -32,6 +39,7 @@ class Correspondence:
         members: Members,
         *,
         seal: Callable[[bytes, bytes], bytes],
+        certificate: Callable[[], bytes],
         ask_who: Callable[[bytes, float], None],
         emit: Callable[[MessageArrived], None],
     ) -> None:
@@ -41,18 +49,24 @@ class Correspondence:
         self._routes = routes
         self._members = members
         self._seal = seal
+        self._certificate = certificate
         self._ask_who = ask_who
+        self._introduced: OrderedDict[bytes, float] = OrderedDict()
         self._emit = emit
 
     def say(self, node_key: bytes, ways: Sequence[Address], data: bytes, now: float) -> None:
         """Say `data` over the way that the node was heard on lately, else over these and all that are known."""
         if ways:
             self._routes.tell(node_key, ways, now)
+        self._introduce(node_key, now)
         self.conversations.send(node_key, data, now)
         self._drain(now)
 
     def receive(self, sender: bytes, payload: bytes, now: float) -> None:
-        """Take a payload of kind CONVERSATION."""
+        """Take a payload of kind CONVERSATION or INTRODUCTION."""
+        if payload[:1] == _INTRODUCTION:
+            self._learn(sender, payload[1:], now)
+            return
         self.conversations.receive_payload(sender, payload[1:], now)
         self._drain(now)
 
@@ -77,6 +91,23 @@ class Correspondence:
                     self._say(peer, _CONVERSATION + payload, now)
                 case MessageReceived(peer, data):
                     self._deliver(peer, data, now)
+
+    def _introduce(self, node_key: bytes, now: float) -> None:
+        """Say who we are, to those whom we have not told for INTRODUCED_SECONDS."""
+        before = self._introduced.get(node_key)
+        if before is not None and now - before < INTRODUCED_SECONDS:
+            return
+        self._introduced[node_key] = now
+        self._introduced.move_to_end(node_key)
+        if len(self._introduced) > INTRODUCED_MAX:
+            self._introduced.popitem(last=False)
+        self._say(node_key, _INTRODUCTION + self._certificate(), now)
+
+    def _learn(self, node_key: bytes, der: bytes, now: float) -> None:
+        if node_key not in self._members:
+            certificate = self._members.learn(node_key, der, now + self.conversations.unix_offset)
+            if certificate is not None:
+                self.proved(node_key, certificate)
 
     def _say(self, peer: bytes, payload: bytes, now: float) -> None:
         try:

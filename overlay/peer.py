@@ -91,6 +91,7 @@ class Peer:
             self.crossing.routes,
             self._members,
             seal=self.crossing.paths.seal,
+            certificate=lambda: self._holder.certificate,
             ask_who=self._ask_who,
             emit=self._emit,
         )
@@ -207,7 +208,7 @@ class Peer:
                 self._take_request(sender, payload, source, now)
             case rpc.ANSWER:
                 self._take_answer(sender, payload, source, now)
-            case rpc.CONVERSATION:
+            case rpc.CONVERSATION | rpc.INTRODUCTION:
                 self._correspondence.receive(sender, payload, now)
             case rpc.RELAY:
                 self.crossing.take_relay(sender, payload, source, now)

@@ -24,7 +24,7 @@ from p2psip.base.core import Address
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.timers import Timers
 
-REQUEST, ANSWER, CONVERSATION, RELAY, RELAYED, LOST, PROBE = range(1, 8)
+REQUEST, ANSWER, CONVERSATION, RELAY, RELAYED, LOST, PROBE, INTRODUCTION = range(1, 9)
 PING, FIND, STORE, CONFIGURATION, ATTACH, GRANT, DIAL_BACK, PROBE_FOR, REACH = range(1, 10)
 WANTS_CERTIFICATE, IS_CLIENT = 1, 2
 PENDING_MAX = 4_096
