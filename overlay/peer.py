@@ -233,10 +233,9 @@ class Peer:
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        own = earliest(
-            earliest(self._requests.poll_timeout(), self._upkeep.poll_timeout()), self.crossing.poll_timeout()
-        )
-        return earliest(earliest(own, self._correspondence.poll_timeout()), self.dialback.poll_timeout())
+        own = earliest(self._requests.poll_timeout(), self._upkeep.poll_timeout())
+        calls = earliest(self.crossing.poll_timeout(), self._correspondence.poll_timeout())
+        return earliest(earliest(own, calls), self.dialback.poll_timeout())
 
     def poll_output(self) -> Output | None:
         """The next output, or None."""
