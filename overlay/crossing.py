@@ -38,12 +38,16 @@ NESTED_MAX = 2
 
 @dataclass(frozen=True, slots=True)
 class Volunteering:
-    """A node is a super-node: `grants(certificate, unix)` makes TURN credentials, `announcement()` says what to tell others."""
+    """A node is a super-node: `grants(certificate, unix)` makes TURN credentials, `announcement()` says what to tell others.
+
+    `charge(bytes)`: whether so many may still be passed on this month, which are counted then.
+    """
 
     grants: Callable[[DeviceCertificate, float], Grant]
     announcement: Callable[[], Announcement]
     clients_max: int = CLIENTS_MAX
     allows_private: bool = False
+    charge: Callable[[int], bool] = bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Crossing:
         self._streams: tuple[Gateway, ...] = ()
         self._around = around
         self._members = members
+        box.is_member = heard.is_member = members.__contains__
 
     def volunteer(self, volunteering: Volunteering | None) -> None:
         """Be a super-node whenever we are a peer, or none any more."""
@@ -140,6 +145,7 @@ class Crossing:
             ask_who=self._around.ask_who,
             clients_max=volunteering.clients_max,
             allows_private=volunteering.allows_private,
+            charge=volunteering.charge,
         )
 
     @property

@@ -18,11 +18,13 @@ for must bear repeating.
 
 **What garbage costs.** The mark is a hash of both node keys: who does not know ours is told apart with one SHA-256. A
 stranger who does know it costs one X25519, at most NEW_PEERS_PER_SECOND_MAX times a second, and no memory until a frame
-of theirs was authentic. There is no forward secrecy here; conversations (`overlay.conversation`) add it.
+of theirs was authentic. Who comes with many keys pushes other strangers out, and not the members that we know. There is no
+forward secrecy here; conversations (`overlay.conversation`) add it.
 """
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -30,6 +32,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from overlay.budget import Budget
+from overlay.forgetting import forget_one
 from overlay.replay import ReplayWindow
 from p2psip.base.chance import Chance
 from p2psip.base.errors import LocalError, RemoteError
@@ -74,6 +77,7 @@ class FrameBox:
         self._first_number = run << _COUNTER_BITS
         self._last_number = self._first_number | (1 << _COUNTER_BITS) - 1
         self._strangers = Budget(NEW_PEERS_PER_SECOND_MAX)
+        self.is_member: Callable[[bytes], bool] = lambda _key: False  # those are forgotten after strangers
 
     def __len__(self) -> int:
         """How many peers' keys are remembered (at most PEER_KEYS_MAX)."""
@@ -127,7 +131,7 @@ class FrameBox:
     def _remember(self, public: bytes, peer: _Peer) -> _Peer:
         self._peers[public] = peer
         if len(self._peers) > PEER_KEYS_MAX:
-            forgotten = self._peers.popitem(last=False)[1]
+            forgotten = forget_one(self._peers, self.is_member)[1]
             # A peer that returns goes on from the highest number ever used, so that no nonce repeats.
             self._first_number = max(self._first_number, forgotten.number)
         return peer

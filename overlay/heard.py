@@ -1,7 +1,9 @@
 """Where nodes were heard from: the address of the newest authentic frame of each."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
+from overlay.forgetting import forget_one
 from p2psip.base.core import Address
 
 ADDRESSES_MAX = 4_096
@@ -9,9 +11,10 @@ HEARD_SECONDS_MAX = 10.0
 
 
 class HeardAddresses:
-    """The addresses of the ADDRESSES_MAX nodes heard from last."""
+    """The addresses of the ADDRESSES_MAX nodes heard from last; those that `is_member` knows are forgotten after others."""
 
     def __init__(self) -> None:
+        self.is_member: Callable[[bytes], bool] = lambda _key: False
         self._heard: OrderedDict[bytes, tuple[Address, float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -22,7 +25,7 @@ class HeardAddresses:
         self._heard[node_key] = address, now
         self._heard.move_to_end(node_key)
         if len(self._heard) > ADDRESSES_MAX:
-            self._heard.popitem(last=False)
+            forget_one(self._heard, self.is_member)
 
     def get(self, node_key: bytes) -> Address | None:
         """Where it was heard from last."""

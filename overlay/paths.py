@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from overlay.forgetting import forget_one
 from overlay.frame import FrameBox
 from overlay.via import is_via, make_relay, make_relay_to_address, via_address
 from p2psip.base.core import Address, Transmit, is_synthetic
@@ -57,7 +58,7 @@ class Paths:
         self._vias[way] = node_key, address
         self._vias.move_to_end(way)
         if len(self._vias) > VIAS_MAX:
-            self._vias.popitem(last=False)
+            forget_one(self._vias, lambda known: self._box.is_member(self._vias[known][0]))
         return way
 
     def hop(self, way: Address) -> tuple[bytes, Address] | None:

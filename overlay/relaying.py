@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from overlay.budget import Budget
+from overlay.frame import FRAME_OVERHEAD_BYTES
 from overlay.via import Relay, is_via, make_lost, make_relayed, parse_relay
 from p2psip.base.core import Address, is_synthetic
 from p2psip.base.errors import RemoteError
@@ -53,7 +54,8 @@ class RelayCounters:
 
 class Relaying:
     """Passes frames on. `send(node_key, address, payload)` sends a payload; `is_member(node_key, now)` knows who is enrolled;
-    `ask_who(node_key, now)` asks a node for its certificate, after which `proved` is called."""
+    `ask_who(node_key, now)` asks a node for its certificate, after which `proved` is called; `charge(bytes)` is false when the
+    month's bytes are used up."""
 
     def __init__(
         self,
@@ -63,11 +65,13 @@ class Relaying:
         ask_who: Callable[[bytes, float], None],
         clients_max: int = CLIENTS_MAX,
         allows_private: bool = False,
+        charge: Callable[[int], bool] = bool,
     ) -> None:
         self.draining = False
         self.counters = RelayCounters()
         self.clients_max = clients_max
         self._allows_private = allows_private
+        self._charge = charge
         self._send = send
         self._is_member = is_member
         self._ask_who = ask_who
@@ -172,7 +176,7 @@ class Relaying:
         self._senders.move_to_end(sender)
         if not (budgets[0].spend(now) and budgets[1].spend(now, size)):
             return False
-        return self._frames.spend(now) and self._bytes.spend(now, size)
+        return self._frames.spend(now) and self._bytes.spend(now, size) and self._charge(size + FRAME_OVERHEAD_BYTES)
 
     def _visit(self, sender: bytes, source: Address, now: float) -> None:
         node_id = node_id_of(sender)

@@ -163,6 +163,14 @@ class TurnService:
         seconds = self._settings.grant_seconds
         return make_grant(self._secret, node_id, self._realm, self._clock.unix(), seconds, self.servers())
 
+    def charge(self, count: int) -> bool:
+        """Count bytes that are passed on otherwise than by TURN for the month; False when it has no room for them."""
+        meter = self.tables.meter
+        if meter.used + count > meter.end:
+            return False
+        meter.used += count
+        return True
+
     def statistics(self) -> dict[str, int]:
         """Sizes and counts, for whoever shows them."""
         counted = metrics.traffic(self.tables)

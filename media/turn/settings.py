@@ -35,7 +35,7 @@ class TurnSettings:
     answers_per_second_max: float = 2_000.0
     lifetime_default: int = 600
     lifetime_max: int = 3_600
-    grant_seconds: int = 7_200
+    grant_seconds: int = 1_800
     drain_seconds: int = 1_800
     alternate: Address | None = None
     metrics_port: int = 0

@@ -78,6 +78,7 @@ class SuperNode:
             announcement=self._announcement,
             clients_max=self._settings.clients_max,
             allows_private=self._settings.allow_private_peers,
+            charge=bool if self.turn is None else self.turn.charge,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -75,6 +75,15 @@ async def test_a_coturn_is_granted_with_its_own_secret(port: NodePort, tmp_path:
     ]
 
 
+async def test_what_the_overlay_passes_on_counts_for_the_month_too(port: NodePort, tmp_path: Path) -> None:
+    node = make(port, tmp_path, RelaySettings(allow_private_peers=True, gigabytes_per_month_max=1))
+    charge = node.volunteering().charge
+    assert charge(900_000_000)
+    assert not charge(200_000_000)
+    assert charge(100_000_000)
+    assert node.is_draining
+
+
 def test_the_cost_is_said_in_words() -> None:
     words = cost_in_words(RelaySettings(megabits_max=3.5, gigabytes_per_month_max=12))
     assert "3.5 Mbit/s" in words

@@ -415,3 +415,26 @@ def test_checks_for_one_node_follow_one_another() -> None:
         asking = Asking(bytes(32), ("20.1.1.1", 4000), True, 1_000, AGAIN_SECONDS + number * 0.1, 0.0)
         assert reaching.reach(asking, [f"{number}@home.example"])[0] is False
     assert len(begun) == 1
+
+
+def test_strangers_with_many_keys_push_out_no_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = 40
+    for name in ("overlay.frame.PEER_KEYS_MAX", "overlay.heard.ADDRESSES_MAX", "overlay.paths.VIAS_MAX"):
+        monkeypatch.setattr(name, bound)
+    world, _supernodes, (client,) = town(42, Nat.PORT_RESTRICTED)
+    flows = flows_of(client)
+    for node_key in flows:
+        client.peer.crossing.paths.via(node_key, node_of(world, node_key).address)
+    for number in range(2 * bound):
+        key = NodeKey.generate(Chance.seeded(2_000 + number))
+        inner = FrameBox(NodeKey.generate(Chance.seeded(3_000 + number)), Chance.seeded(1), world.unix)
+        frame = b"\x05" + inner.seal(client.key, b"\x63")
+        client.peer.receive(
+            FrameBox(key, Chance.seeded(1), world.unix).seal(client.key, frame), ("10.8.8.8", 1), world.now
+        )
+    paths, heard_at, box = client.peer.crossing.paths, client.peer._heard, client.peer._box
+    assert (len(paths), len(heard_at), len(box)) == (bound, bound, bound)
+    for node_key in flows:
+        assert paths.hop(via_address(node_key)) is not None
+        assert heard_at.get(node_key) is not None
+        assert node_key in box._peers

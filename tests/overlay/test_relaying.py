@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from overlay.frame import FRAME_OVERHEAD_BYTES
 from overlay.relaying import (
     BYTES_PER_SENDER_PER_SECOND_MAX,
     FLOW_SECONDS,
@@ -38,7 +39,7 @@ def at(number: int) -> Address:
 class Desk:
     """One super-node; strangers are those in `strangers`."""
 
-    def __init__(self, **fields: int) -> None:
+    def __init__(self, charge: Callable[[int], bool] = bool, **fields: int) -> None:
         self.sent: list[tuple[bytes, Address, bytes]] = []
         self.asked: list[bytes] = []
         self.strangers: set[bytes] = set()
@@ -46,6 +47,7 @@ class Desk:
             send=lambda node_key, address, payload: self.sent.append((node_key, address, payload)),
             is_member=lambda node_key, _now: node_key not in self.strangers,
             ask_who=lambda node_key, _now: self.asked.append(node_key),
+            charge=charge,
             **fields,
         )
 
@@ -227,3 +229,15 @@ def test_what_another_super_node_has_passed_on_goes_to_no_third_one_and_not_back
         (key(1), via_address(key(9)), make_relayed(b"frame")),
         (key(9), at(9), make_lost(node_id_of(key(1)))),
     ]
+
+
+def test_when_the_months_bytes_are_used_up_nothing_is_passed_on() -> None:
+    left = [3 * (len(b"frame") + FRAME_OVERHEAD_BYTES)]
+
+    def charge(count: int) -> bool:
+        left[0] -= count
+        return left[0] >= 0
+
+    desk = Desk(charge)
+    desk.relaying.attach(key(1), at(1), 0.0)
+    assert [len(desk.relay(2, 1)) for _frame in range(4)] == [1, 1, 1, 0]
