@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from media.ice.candidates import Candidate, Way, relay_candidate
-from media.turn.client import Allocated, Credentials, Lost, Received, State, TurnClient
+from media.turn.client import TurnClient
+from media.turn.outcomes import Allocated, Credentials, Lost, Received, State
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit, address_text, is_synthetic
 from p2psip.base.errors import LocalError
@@ -20,14 +21,15 @@ RELAYS_MAX = 16
 RETRY_SECONDS = 2.0
 RETRY_SECONDS_MAX = 60.0
 _GENERATION = 1 << 16
+_LATER = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class RelayReady:
-    """Relay `number` has an address; `candidate` is what calls may use."""
+    """Relay `number` has addresses; `candidates` are what calls may use, one for each family."""
 
     number: int
-    candidate: Candidate
+    candidates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ class RelayPool:
         if len(self._relays) >= RELAYS_MAX:
             raise LocalError(f"a node has {RELAYS_MAX} relays at most")
         self._numbers = self._numbers % (_GENERATION - 1) + 1
-        client = TurnClient(server, credentials, is_stream=is_stream, chance=self._chance, family=_family(server))
+        client = TurnClient(
+            server, credentials, is_stream=is_stream, chance=self._chance, family=_family(server), both=True
+        )
         relay = _Relay(self._numbers, name, credentials, client, 65_535 - 4 * self._numbers % 32_768 - 2 * is_stream)
         self._relays[relay.number] = self._by_server[server] = relay
         self._start(relay, now)
@@ -174,9 +178,9 @@ class RelayPool:
         return self._drain(relay, now)
 
     def candidates(self) -> list[Candidate]:
-        """A candidate for each allocation that is ready."""
+        """A candidate for each address of each allocation that is ready."""
         ready = (each for each in self._relays.values() if each.client.state is State.READY)
-        return [self._candidate(each) for each in ready]
+        return [candidate for each in ready for candidate in self._candidates(each)]
 
     def is_settled(self) -> bool:
         """Whether no server is being asked for an allocation, or about it, so that waiting gives no more candidates."""
@@ -202,6 +206,7 @@ class RelayPool:
                 "transport": self.transport_of(each.relay),
                 "state": each.client.state.value,
                 "relayed": address_text(each.client.relayed) if each.client.relayed else None,
+                "families": sorted(each.client.relays),
                 "mapped": address_text(each.client.mapped) if each.client.mapped else None,
                 "rtt_ms": None if each.client.rtt is None else round(each.client.rtt * 1000, 1),
                 "permissions": len(each.client.permitted),
@@ -246,14 +251,19 @@ class RelayPool:
             is_stream=before.is_stream,
             chance=self._chance,
             family=before.family,
+            both=True,
         )
         self._start(relay, now)
 
-    def _candidate(self, relay: _Relay) -> Candidate:
+    def _candidates(self, relay: _Relay) -> tuple[Candidate, ...]:
+        """The IPv4 address is preferred: those with IPv6 on both sides hardly ever need a relay."""
         client = relay.client
-        assert client.relayed is not None
         assert client.mapped is not None
-        return relay_candidate(relay.relay, client.relayed, client.mapped, relay.preference)
+        hosts = frozenset(address[0] for address in client.relays.values())
+        return tuple(
+            relay_candidate(relay.relay, address, client.mapped, relay.preference - later * _LATER, hosts)
+            for later, (_family, address) in enumerate(sorted(client.relays.items()))
+        )
 
     def _drain(self, relay: _Relay, now: float) -> list[tuple[bytes, Way]]:
         received: list[tuple[bytes, Way]] = []
@@ -265,7 +275,7 @@ class RelayPool:
                     received.append((data, (*peer, relay.relay)))
                 case Allocated():
                     relay.failures, relay.reason = 0, ""
-                    self._outputs.append(RelayReady(relay.number, self._candidate(relay)))
+                    self._outputs.append(RelayReady(relay.number, self._candidates(relay)))
                 case Lost(reason, forgotten):
                     self._outputs.append(RelayGone(relay.number, relay.relay, reason))
                     delay = min(RETRY_SECONDS * 2**relay.failures, RETRY_SECONDS_MAX)
@@ -278,5 +288,5 @@ class RelayPool:
 
 
 def _family(server: Address) -> int:
-    """A relay gives an address of the family that it is reached by; one reached over a stream, an IPv4 one."""
+    """A relay that gives one address only is asked for the family that it is reached by; over a stream, for IPv4."""
     return 6 if ":" in server[0] and not is_synthetic(server[0]) else 4

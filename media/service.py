@@ -20,7 +20,7 @@ from media.rtp_ports import RtpPorts
 from media.secure import MediaReceived, PathLost, Ready, RestartWanted, SecureTransport, TransportDescription
 from media.sockets import SocketPlane
 from media.streams import StreamTable
-from media.turn.client import Credentials
+from media.turn.outcomes import Credentials
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.base.core import Transmit as Datagram
@@ -163,9 +163,10 @@ class MediaService:
             match output:
                 case Datagram(data, destination):
                     self.port.send(data, destination)
-                case RelayReady(number, candidate):
+                case RelayReady(number, candidates):
                     for leg in list(self._open):
-                        leg.transport.add_local(candidate, now)
+                        for candidate in candidates:
+                            leg.transport.add_local(candidate, now)
                         self.pump(leg)
                     self._tell_relay(number, "ready")
                 case RelayGone(number, relay, _):

@@ -40,9 +40,10 @@ __all__ = [
 
 
 class RelayCandidate(Candidate):
-    """A relayed address of our own; `relay` is the number of the allocation."""
+    """A relayed address of our own; `relay` is the number of the allocation, `hosts` are those of all its addresses."""
 
     relay: int = 0
+    hosts: frozenset[str] = frozenset()
 
 
 def local_candidate(kind: str, address: Address, base: Address, preference: int = 65_535) -> Candidate:
@@ -61,7 +62,9 @@ def local_candidate(kind: str, address: Address, base: Address, preference: int 
     )
 
 
-def relay_candidate(relay: int, relayed: Address, mapped: Address, preference: int = 65_535) -> RelayCandidate:
+def relay_candidate(
+    relay: int, relayed: Address, mapped: Address, preference: int = 65_535, hosts: frozenset[str] = frozenset()
+) -> RelayCandidate:
     """Our address at relay server number `relay`; `mapped` is where the server sees us (RFC 8445 §5.1.1.2)."""
     candidate = RelayCandidate(
         foundation=candidate_foundation("relay", "udp", f"{relayed[0]}/{relay}")[:32],
@@ -74,7 +77,7 @@ def relay_candidate(relay: int, relayed: Address, mapped: Address, preference: i
         related_address=mapped[0],
         related_port=mapped[1],
     )
-    candidate.relay = relay
+    candidate.relay, candidate.hosts = relay, hosts or frozenset((relayed[0],))
     return candidate
 
 
@@ -181,7 +184,7 @@ class Pair:
     @property
     def route(self) -> frozenset[str]:
         """What must live for the way to work: the hosts of its relays, or the address family of a direct one."""
-        passed = [self.local.host] if relay_of(self.local) is not None else []
+        passed = [*self.local.hosts] if isinstance(self.local, RelayCandidate) else []
         passed += [self.remote.host] if self._is_remote_relayed else []
         return frozenset(passed or ["direct IPv6" if ":" in self.remote.host else "direct IPv4"])
 

@@ -9,12 +9,12 @@ Permissions and channels are kept fresh as long as they are wanted. What goes to
 has confirmed the channel, and a Send indication before, so nothing waits.
 """
 
-import enum
 from collections import deque
 from dataclasses import dataclass
 
 from media.turn import messages
 from media.turn.messages import attribute
+from media.turn.outcomes import Allocated, Credentials, Lost, Received, State
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import RemoteError
@@ -35,49 +35,14 @@ LIFETIME_SECONDS = 600
 FIRST_CHANNEL = 0x4000
 REBIND_SECONDS = 900.0  # a channel lives for 10 minutes, and its number rests for 5 more (§12)
 _UDP = attribute(messages.REQUESTED_TRANSPORT, b"\x11\0\0\0")
-
-
-class State(enum.Enum):
-    """Where the allocation stands; the table is at the top of this file."""
-
-    ALLOCATING = "allocating"
-    READY = "ready"
-    LOST = "lost"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Who asks: a user name and password (`p2psip/base/grants.py`), and the realm that is expected."""
-
-    username: str
-    password: str
-    realm: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Allocated:
-    """There is a relayed address; `mapped` is where the server sees us."""
-
-    relayed: Address
-    mapped: Address
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A peer's datagram, come through the server."""
-
-    peer: Address
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The allocation is gone. `forgotten`: the server lives and does not know it, so that another may be asked for at once."""
-
-    reason: str
-    forgotten: bool = False
-
+_IPV6 = b"\2\0\0\0"
+_FAMILY_WISHES = {
+    (4,): b"",
+    (6,): attribute(messages.REQUESTED_ADDRESS_FAMILY, _IPV6),
+    (4, 6): attribute(messages.ADDITIONAL_ADDRESS_FAMILY, _IPV6),
+}
+_ASK_FOR_LESS = (400, 420, 440, 486, 508)
+"""Errors after which a server may still give an address of one family, where it was asked for both."""
 
 Output = Transmit | Allocated | Received | Lost
 
@@ -98,22 +63,34 @@ class _Request:
 
 
 class TurnClient:
-    """The core of one allocation. Give it what comes from `server`; drain it after every input."""
+    """The core of one allocation. Give it what comes from `server`; drain it after every input.
+
+    It is of one `family`; with `both`, a relayed address of each is asked for first (RFC 8656 §7.1), then less.
+    """
 
     def __init__(
-        self, server: Address, credentials: Credentials, *, is_stream: bool, chance: Chance, family: int = 4
+        self,
+        server: Address,
+        credentials: Credentials,
+        *,
+        is_stream: bool,
+        chance: Chance,
+        family: int = 4,
+        both: bool = False,
     ) -> None:
         self.server = server
         self.is_stream = is_stream
         self.family = family
         self.state = State.ALLOCATING
         self.relayed: Address | None = None
+        self.relays: dict[int, Address] = {}
         self.mapped: Address | None = None
         self.rtt: float | None = None
         self.permitted: dict[str, bool] = {}  # False: the server refuses that host
         self._credentials = credentials
         self._before: Credentials | None = None
         self._realm, self._nonce = credentials.realm, b""
+        self._wishes: list[tuple[int, ...]] = [(4, 6), (family,), (10 - family,)] if both else [(family,)]
         self._chance = chance
         self._requests: dict[bytes, _Request] = {}
         self._channels: dict[Address, int] = {}
@@ -133,11 +110,14 @@ class TurnClient:
 
     def permit(self, host: str, now: float) -> None:
         """Let `host` send to us, from now on until `release`. Ignored beyond PERMISSIONS_MAX, and for another family."""
-        if host in self.permitted or (":" in host) != (self.family == 6) or len(self.permitted) >= PERMISSIONS_MAX:
+        if host in self.permitted or not self._may_have(host) or len(self.permitted) >= PERMISSIONS_MAX:
             return
         self.permitted[host] = True
         if self.state is State.READY:
             self._ask_permission(host, now)
+
+    def _may_have(self, host: str) -> bool:
+        return (6 if ":" in host else 4) in (self.relays or self._wishes[0])
 
     def release(self, host: str) -> None:
         """`host` is no longer wanted: its permission and its channels are not renewed."""
@@ -276,8 +256,7 @@ class TurnClient:
     def _write(self, request: _Request, transaction: bytes) -> bytes:
         body = b""
         if request.method == messages.ALLOCATE:
-            body += _UDP
-            body += attribute(messages.REQUESTED_ADDRESS_FAMILY, b"\2\0\0\0") if self.family == 6 else b""
+            body += _UDP + _FAMILY_WISHES[self._wishes[0]]
         if request.channel:
             body += attribute(messages.CHANNEL_NUMBER, request.channel.to_bytes(2, "big") + b"\0\0")
         if request.peer is not None:
@@ -339,15 +318,7 @@ class TurnClient:
     def _succeeded(self, request: _Request, message: messages.Message, now: float) -> None:
         match request.method:
             case messages.ALLOCATE if self.state is State.ALLOCATING:
-                relayed = message.attributes.get(messages.XOR_RELAYED_ADDRESS, b"")
-                mapped = message.attributes.get(messages.XOR_MAPPED_ADDRESS, b"")
-                self.relayed = messages.read_address(relayed, message.transaction)
-                self.mapped = messages.read_address(mapped, message.transaction)
-                self.state = State.READY
-                self._renew.set("", now + KEEPALIVE_SECONDS)
-                self._outputs.append(Allocated(self.relayed, self.mapped))
-                for host in list(self.permitted):
-                    self._ask_permission(host, now)
+                self._begin(message, now)
             case messages.REFRESH:
                 self._before = None
             case messages.CREATE_PERMISSION if request.peer is not None and request.peer[0] in self.permitted:
@@ -357,6 +328,22 @@ class TurnClient:
                 self._bound_at[request.peer] = now
                 self._headers[request.peer] = request.channel.to_bytes(2, "big")
                 self._renew.set(request.peer, now + self._chance.uniform(0.9, 1.1) * RENEW_SECONDS)
+
+    def _begin(self, message: messages.Message, now: float) -> None:
+        """The server has given the allocation; RemoteError when it names no address."""
+        values = messages.all_values(message, messages.XOR_RELAYED_ADDRESS) or [b""]
+        relayed = [messages.read_address(value, message.transaction) for value in values]
+        mapped = message.attributes.get(messages.XOR_MAPPED_ADDRESS, b"")
+        self.mapped = messages.read_address(mapped, message.transaction)
+        self.relays = {6 if ":" in address[0] else 4: address for address in reversed(relayed)}
+        self.relayed = relayed[0]
+        self.state = State.READY
+        self._renew.set("", now + KEEPALIVE_SECONDS)
+        other = next((address for address in self.relays.values() if address != self.relayed), None)
+        self._outputs.append(Allocated(self.relayed, self.mapped, other))
+        self.permitted = {host: True for host in self.permitted if self._may_have(host)}
+        for host in self.permitted:
+            self._ask_permission(host, now)
 
     def _refused(self, request: _Request, code: int, words: str, message: messages.Message, now: float) -> None:
         nonce = message.attributes.get(messages.NONCE)
@@ -378,8 +365,11 @@ class TurnClient:
         elif code in (401, 438, 441):
             self._lose("the relay refuses our credentials")
         elif request.method in (messages.CREATE_PERMISSION, messages.CHANNEL_BIND) and request.peer is not None:
-            if request.peer[0] in self.permitted and code == 403:
+            if request.peer[0] in self.permitted and code in (403, 443):
                 self.permitted[request.peer[0]] = False
+        elif request.method == messages.ALLOCATE and code in _ASK_FOR_LESS and len(self._wishes) > 1:
+            del self._wishes[0]
+            self._ask(_Request(messages.ALLOCATE), now)
         elif request.method == messages.ALLOCATE:
             self._lose(f"the relay has no place for us: {code} {words}"[:200])
 

@@ -136,6 +136,17 @@ def read(data: bytes) -> Message:
     )
 
 
+def all_values(message: Message, kind: int) -> list[bytes]:
+    """The values of an attribute that may occur more than once, from the signed part if there is one."""
+    found, at, end = [], HEADER_BYTES, message.integrity_at or len(message.raw)
+    while at < end:
+        name, value_bytes = _HEAD.unpack_from(message.raw, at)
+        if name == kind:
+            found.append(message.raw[at + 4 : at + 4 + value_bytes])
+        at += 4 + (value_bytes + 3 & ~3)
+    return found
+
+
 def write(
     kind: int, method: int, transaction: bytes, body: bytes, key: bytes | None, fingerprint: bool = False
 ) -> bytes:

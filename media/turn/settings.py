@@ -22,7 +22,7 @@ class TurnSettings:
     allows_private: bool = False
     own_ports: tuple[int, ...] = ()
     allocations_max: int = 500
-    allocations_per_user_max: int = 4
+    allocations_per_user_max: int = 8
     permissions_max: int = 256
     channels_max: int = 256
     channel_last: int = 0x4FFF

@@ -82,7 +82,7 @@ class RelaySettings(_Section):
     last_port: Annotated[int, Field(ge=1_024, le=65_535)] = 65_535
     clients_max: Annotated[int, Field(ge=1, le=10_000)] = 500
     allocations_max: Annotated[int, Field(ge=1, le=10_000)] = 500
-    allocations_per_user_max: Annotated[int, Field(ge=1, le=100)] = 4
+    allocations_per_user_max: Annotated[int, Field(ge=1, le=100)] = 8
     megabits_max: Annotated[float, Field(gt=0)] = 20.0
     megabits_per_user_max: Annotated[float, Field(gt=0)] = 1.0
     gigabytes_per_month_max: Annotated[float, Field(gt=0)] = 200.0

@@ -5,8 +5,8 @@ import pytest
 from media.ice.candidates import relay_of
 from media.relays import RELAYS_MAX, RETRY_SECONDS, RelayGone, RelayPool, RelayReady
 from media.turn import messages
-from media.turn.client import Credentials
 from media.turn.messages import attribute
+from media.turn.outcomes import Credentials
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import LocalError
@@ -73,10 +73,11 @@ def test_allocations_are_made_ahead_at_every_server() -> None:
     town = Town(3)
     assert town.states() == ["ready"] * 3
     found = town.pool.candidates()
-    assert [each.type for each in found] == ["relay"] * 3
+    assert [each.type for each in found] == ["relay"] * 6
     assert len({relay_of(each) for each in found}) == 3
     assert [type(each) for each in town.events] == [RelayReady] * 3
-    assert found[0].priority > found[1].priority > found[2].priority
+    assert [":" in each.host for each in found] == [False, True] * 3
+    assert found[0].priority > found[2].priority > found[4].priority > found[1].priority > found[3].priority
     assert found[0].host == SERVER_HOST
     assert (found[0].related_address, found[0].related_port) == NODE
 
@@ -192,7 +193,7 @@ def test_the_same_server_again_takes_the_new_credentials() -> None:
 def test_a_relay_that_is_removed_is_given_back() -> None:
     town = Town()
     (world,) = town.servers.values()
-    assert world.core.allocations.in_use == 1
+    assert world.core.allocations.in_use == 2
     town.pool.remove(town.numbers[0], town.now)
     town.settle()
     assert world.core.allocations.in_use == 0

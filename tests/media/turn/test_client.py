@@ -16,13 +16,9 @@ from media.turn.client import (
     REBIND_SECONDS,
     RENEW_SECONDS,
     REQUESTS_MAX,
-    Allocated,
-    Credentials,
-    Lost,
-    Received,
-    State,
     TurnClient,
 )
+from media.turn.outcomes import Allocated, Credentials, Lost, Received, State
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 
