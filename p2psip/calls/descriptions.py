@@ -159,13 +159,11 @@ def read_transport(description: SessionDescription, media: MediaDescription) -> 
 
 def _flight(media: MediaDescription) -> bytes:
     """The first flight of a node's DTLS; nothing for one that cannot be read or is too long, since it only saves time."""
-    text = media.get(WRAPS_DTLS) or ""
-    if len(text) > 4 * FLIGHT_BYTES_MAX // 3:
-        return b""
     try:
-        return base64.b64decode(text, validate=True)
+        flight = base64.b64decode(media.get(WRAPS_DTLS) or "", validate=True)
     except ValueError:
         return b""
+    return flight if len(flight) <= FLIGHT_BYTES_MAX else b""
 
 
 def _audio(description: SessionDescription, media: MediaDescription) -> Audio:

@@ -1,9 +1,13 @@
 """Session descriptions from one leg to the other, by hand and by Hypothesis."""
 
+import base64
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from media.dtls import FLIGHT_BYTES_MAX
 from media.secure import TransportDescription
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
@@ -94,6 +98,34 @@ def test_towards_a_node_and_back() -> None:
     audio, description, media = read_audio(body, OVERLAY_PROFILES, Layout())
     assert audio.formats == ("0",), "101 came without its rtpmap"
     assert read_transport(description, media) == TRANSPORT
+
+
+def test_the_first_flight_of_dtls_goes_along_with_a_transport_that_wraps_it() -> None:
+    transport = replace(TRANSPORT, wraps_dtls=True, dtls=bytes(range(256)))
+    body = write_description(Audio(("0",)), origin(), Layout(), overlay_line(transport))
+    assert b"a=p2psip-dtls:AAECAw" in body
+    _audio, description, media = read_audio(body, OVERLAY_PROFILES, Layout())
+    assert read_transport(description, media) == transport
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        (b"", 0),
+        (b"AAA", 0),
+        (b"AA==AA==", 0),
+        ("ÄÖ".encode(), 0),
+        (b"A A A", 0),
+        (base64.b64encode(bytes(FLIGHT_BYTES_MAX)), FLIGHT_BYTES_MAX),
+        (base64.b64encode(bytes(FLIGHT_BYTES_MAX + 1)), 0),
+    ],
+)
+def test_a_flight_that_cannot_be_read_or_is_too_long_is_none(text: bytes, size: int) -> None:
+    transport = replace(TRANSPORT, wraps_dtls=True, dtls=b"flight")
+    body = write_description(Audio(("0",)), origin(), Layout(), overlay_line(transport))
+    body = body.replace(base64.b64encode(b"flight"), text)
+    _audio, description, media = read_audio(body, OVERLAY_PROFILES, Layout())
+    assert len(read_transport(description, media).dtls) == size
 
 
 @pytest.mark.parametrize("missing", [b"ice-ufrag", b"ice-pwd", b"fingerprint", b"setup", b"rtcp-mux"])
