@@ -109,6 +109,11 @@ class Relaying:
         attached = self._attached.get(node_id)
         return None if attached is None else attached.address
 
+    @property
+    def streams(self) -> set[Address]:
+        """The connections over which nodes are attached."""
+        return {attached.address for attached in self._attached.values() if is_synthetic(attached.address[0])}
+
     def close(self) -> None:
         """We end: tell all who are attached, so that they notice at once."""
         for node_id, attached in self._attached.items():

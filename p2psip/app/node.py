@@ -28,6 +28,7 @@ from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.app.volunteer import SuperNode, cost_in_words
 from p2psip.base.certificates import verify_device
 from p2psip.base.chance import Chance
+from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.base.keys import NodeKey, SigningKey
 from p2psip.calls.ports import Account, CallSettings
@@ -115,6 +116,7 @@ class Node:
         if self.supernode is not None and self.supernode.turn is not None:
             self.media.on_stun = self.supernode.turn.receive_stun
             self.media.on_channel_data = self.supernode.turn.plane.from_client
+        links.in_use = self._streams_in_use
         self.connectivity = Connectivity(
             port=self.port,
             links=links,
@@ -185,6 +187,14 @@ class Node:
             clock=self.clock,
             chance=self.chance,
         )
+
+    def _streams_in_use(self) -> set[Address]:
+        """The accepted connections of clients: those that are attached, and those with a relay."""
+        relaying = self.overlay.peer.crossing.relaying
+        attached = set() if relaying is None else relaying.streams
+        if self.supernode is None or self.supernode.turn is None:
+            return attached
+        return attached.union(self.supernode.turn.tables.allocations)
 
     def _volunteer(self, links: StreamLinks, node_key: NodeKey, home: Path) -> SuperNode:
         return SuperNode(

@@ -10,7 +10,7 @@ import logging
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import trio
 
@@ -27,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 class StreamLinks:
-    """All connections of one port, dialled and accepted. `run` owns their tasks."""
+    """All connections of one port, dialled and accepted. `run` owns their tasks.
+
+    When there are as many as may be, the oldest that is not `in_use` (by somebody who has shown credentials) makes room.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class StreamLinks:
         self._closed_hooks: list[Callable[[Address], None]] = []
         self._self_signed: ssl.SSLContext | None = None
         self._dialling = dialling_context()
+        self.in_use: Callable[[], Collection[Address]] | None = None
         self.counters = StreamCounters()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -152,7 +156,8 @@ class StreamLinks:
             return await trio.aclose_forcefully(stream)
         source = source_of(peer[0])
         bounds = self._bounds
-        if self._accepted >= bounds.links_max or self._sources[source] >= bounds.links_per_source_max:
+        is_greedy = self._sources[source] >= bounds.links_per_source_max
+        if is_greedy or (self._accepted >= bounds.links_max and not self._makes_room()):
             self.counters.refused += 1
             _log.debug("a connection from %s is refused: too many at once", peer[0])
             return await trio.aclose_forcefully(stream)
@@ -172,6 +177,16 @@ class StreamLinks:
             if not self._sources[source]:
                 del self._sources[source]
             await trio.aclose_forcefully(stream)
+
+    def _makes_room(self) -> bool:
+        """End the oldest accepted link that nobody needs; False when there is none. It is gone before others are accepted."""
+        kept = self._links if self.in_use is None else frozenset(self.in_use())
+        for address, link in self._links.items():
+            if address not in kept and not link.is_dialled and not link.scope.cancel_called:
+                link.reason = "others need its place"
+                link.scope.cancel()
+                return True
+        return False
 
     async def _greet(
         self, stream: trio.SocketStream, peer: Peer, context: ssl.SSLContext, deadline: float

@@ -170,6 +170,26 @@ async def test_one_connection_over_each_limit_is_refused() -> None:
             await server.links.dial(*address, tls=False)
 
 
+async def test_who_has_shown_nothing_makes_room_for_others_and_who_is_in_use_stays() -> None:
+    async with ends(StreamBounds(links_max=2)) as (server, client, address):
+        used: set[Address] = set()
+        server.links.in_use = lambda: used
+        for _link in range(2):
+            client.port.send(FRAME, await client.links.dial(*address, tls=False))
+            await until(lambda: server.got)
+            server.got.clear()
+        first, second = server.links.addresses
+        used.add(first)
+        client.port.send(FRAME, await client.links.dial(*address, tls=False))
+        await until(lambda: server.got)
+        assert first in server.links.addresses
+        assert second not in server.links.addresses
+        used.update(server.links.addresses)
+        with pytest.raises(RemoteError):
+            await client.links.dial(*address, tls=True)
+        assert server.links.counters.refused == 1
+
+
 async def test_who_says_nothing_or_stops_in_a_handshake_is_closed() -> None:
     async with ends(StreamBounds(first_seconds_max=0.1)) as (server, _client, address):
         for beginning in (b"", b"\x16\x03\x01\x00\xff", BINDING[:10], b"\x40\x00"):
