@@ -1,5 +1,6 @@
 """The top of the program: every error of ours becomes one sentence and an exit code."""
 
+import errno
 import sys
 
 import trio
@@ -13,7 +14,7 @@ def main() -> None:
     try:
         app()
     except* (P2psipError, OSError, trio.BrokenResourceError) as group:
-        print(f"p2psip: {_printable(str(_first(group)))}", file=sys.stderr)
+        print(f"p2psip: {_printable(_words(_first(group)))}", file=sys.stderr)
         sys.exit(1)
     except* KeyboardInterrupt:
         sys.exit(130)
@@ -23,6 +24,15 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _words(error: BaseException) -> str:
+    """Without the number of an error of the operating system; with the way out where a port is taken."""
+    if not isinstance(error, OSError) or error.strerror is None or error.filename is not None:
+        return str(error)
+    if error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}: stop the program that has it, or choose another port"
+    return error.strerror
 
 
 def _printable(words: str) -> str:

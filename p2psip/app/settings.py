@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from p2psip.base.errors import P2psipError
 
 SETTINGS_FILE = "p2psip.toml"
+MEGABITS_MAX = 100_000.0
+GIGABYTES_MAX = 1_000_000.0
 
 
 class SettingsError(P2psipError):
@@ -24,8 +26,18 @@ def _ip_address(text: str) -> str:
         raise ValueError(f"{text!r} is not an IP address") from error
 
 
+def _announced_address(text: str) -> str:
+    address = ipaddress.ip_address(_ip_address(text))
+    if address.is_unspecified or address.is_multicast or address.is_loopback or address.is_link_local:
+        raise ValueError(f"{text!r} is no address that others can reach: name the public one")
+    return str(address)
+
+
 IpText = Annotated[str, AfterValidator(_ip_address)]
+AnnouncedIpText = Annotated[str, AfterValidator(_announced_address)]
 PortNumber = Annotated[int, Field(ge=0, le=65_535)]
+Megabits = Annotated[float, Field(gt=0, le=MEGABITS_MAX)]
+Gigabytes = Annotated[float, Field(gt=0, le=GIGABYTES_MAX)]
 
 
 class _Section(BaseModel):
@@ -76,16 +88,16 @@ class RelaySettings(_Section):
     """
 
     volunteer: bool = False
-    external_hosts: tuple[IpText, ...] = Field(default=(), max_length=2)
+    external_hosts: tuple[AnnouncedIpText, ...] = Field(default=(), max_length=2)
     tls_port: PortNumber = 443
     first_port: Annotated[int, Field(ge=1_024, le=65_535)] = 49_152
     last_port: Annotated[int, Field(ge=1_024, le=65_535)] = 65_535
     clients_max: Annotated[int, Field(ge=1, le=10_000)] = 500
     allocations_max: Annotated[int, Field(ge=1, le=10_000)] = 500
     allocations_per_user_max: Annotated[int, Field(ge=1, le=100)] = 8
-    megabits_max: Annotated[float, Field(gt=0)] = 20.0
-    megabits_per_user_max: Annotated[float, Field(gt=0)] = 1.0
-    gigabytes_per_month_max: Annotated[float, Field(gt=0)] = 200.0
+    megabits_max: Megabits = 20.0
+    megabits_per_user_max: Megabits = 1.0
+    gigabytes_per_month_max: Gigabytes = 200.0
     on_battery: bool = False
     allow_private_peers: bool = False
     certificate: Path | None = None
@@ -126,6 +138,14 @@ class Settings(_Section):
     relay: RelaySettings = RelaySettings()
     log: LogSettings = LogSettings()
 
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Settings":
+        if self.overlay.role == "client" and self.relay.volunteer:
+            raise ValueError(
+                'a node with [overlay] role = "client" cannot relay for others: remove it, or do not volunteer'
+            )
+        return self
+
 
 def home_folder(chosen: Path | None) -> Path:
     """The folder for state and settings: the chosen one, else the platform's usual place."""
@@ -148,7 +168,9 @@ def load_settings(home: Path, changes: dict[str, dict[str, Any]] | None = None) 
         first = error.errors()[0]
         names = [str(part) for part in first["loc"]]
         source = "on the command line" if ".".join(names[:2]) in chosen else f"in {path}"
-        raise SettingsError(f"{source}, {'.'.join(names)}: {_plain(first, names)}") from error
+        raise SettingsError(
+            f"{', '.join([source, *filter(None, ['.'.join(names)])])}: {_plain(first, names)}"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -171,7 +193,9 @@ def _plain(error: Any, names: list[str]) -> str:
         return f"there is no such setting; there {_known(names[:-1])}"
     if error["type"] == "model_type":
         return f"this must be a section, [{names[-1]}] on a line of its own"
-    return f"{str(error['msg']).removeprefix('Value error, ')} (it is {error['input']!r})"
+    words = str(error["msg"]).removeprefix("Value error, ")
+    is_whole_section = isinstance(error["input"], dict)  # which may hold a secret
+    return words if is_whole_section else f"{words} (it is {error['input']!r})"
 
 
 def _known(section: list[str]) -> str:

@@ -4,7 +4,9 @@ What is relayed for others is bounded by the `[relay]` settings. On a battery a 
 power fails later, it drains: it keeps whom it serves and takes nobody new.
 """
 
+import errno
 import logging
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from overlay.relay_record import ADDRESSES_MAX, Announcement, uptime_class_of
 from p2psip.app.settings import RelaySettings, SettingsError
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, is_synthetic
+from p2psip.base.core import Address, address_text, is_synthetic
 from p2psip.base.grants import Grant, TurnServer, make_grant
 from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort
@@ -83,8 +85,8 @@ class SuperNode:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; what cannot be listened on is said in the log and left out."""
+        await self._listen()
         async with trio.open_nursery() as nursery:
-            await self._listen()
             if self.turn is not None:
                 await nursery.start(self.turn.run)
                 self.turn.announce_streams(tcp_port=self._stream_ports["tcp"], tls_port=self._stream_ports["tls"])
@@ -112,25 +114,25 @@ class SuperNode:
     def status(self) -> dict[str, object]:
         """Facts for the command line."""
         relayed = {} if self.turn is None else self.turn.statistics()
-        return {"volunteers": True, "draining": self.is_draining, **self._stream_ports, **relayed}
+        host, port = self._settings.coturn_host, self._settings.coturn_port
+        coturn = None if host is None else address_text((host, port))
+        return {"volunteers": True, "draining": self.is_draining, "coturn": coturn, **self._stream_ports, **relayed}
 
     async def _listen(self) -> None:
         """TCP and TLS on the port's own number, and TLS where firewalls let it pass."""
-        context = None
-        if self._settings.certificate is not None:
-            try:
-                context = listening_context(self._settings.certificate, self._settings.key)
-            except OSError as error:
-                raise SettingsError(
-                    f"relay.certificate {self._settings.certificate} cannot be used: {error}"
-                ) from error
+        context = _operators_context(self._settings)
         for name, number in (("tcp", self._port.number), ("tls", self._settings.tls_port)):
+            refused: OSError | None = None
             for host, _port in self._port.local if number else ():
                 try:
                     await self._links.listen(host, number, context=context)
                     self._stream_ports[name] = number
                 except OSError as error:
-                    _log.warning("callers behind strict firewalls may not get here: %s", error)
+                    refused = refused or error
+            if refused is not None:
+                _log.warning(
+                    "%s; people behind strict firewalls may not get here: %s", _words(refused), _way_out(refused)
+                )
 
     async def _watch_power(self) -> None:
         while True:
@@ -162,6 +164,38 @@ class SuperNode:
         )
 
 
+def _operators_context(settings: RelaySettings) -> ssl.SSLContext | None:
+    """What `[relay] certificate` and `key` name; None without them, SettingsError when they cannot be used."""
+    if settings.certificate is None or settings.key is None:
+        return None
+    for name, path in (("certificate", settings.certificate), ("key", settings.key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise SettingsError(f"[relay] {name} {path} cannot be read: {error.strerror}") from error
+    try:
+        return listening_context(settings.certificate, settings.key)
+    except OSError as error:
+        raise SettingsError(
+            f"[relay] certificate {settings.certificate} and key {settings.key} cannot be used: they must be PEM files, "
+            "the key without a password, and belong to one another"
+        ) from error
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            "give p2psip the right to ports below 1024 (CAP_NET_BIND_SERVICE), or set [relay] tls_port to a higher one"
+        )
+    if error.errno == errno.EADDRINUSE:
+        return "stop the program that has the port, or set [relay] tls_port to another one"
+    return "set [relay] tls_port to a port that this machine lets p2psip use, or to 0"
+
+
 def turn_settings(settings: RelaySettings) -> TurnSettings:
     """The bounds of the TURN server from the person's settings."""
     return TurnSettings(
@@ -170,7 +204,7 @@ def turn_settings(settings: RelaySettings) -> TurnSettings:
         last_port=settings.last_port,
         allows_private=settings.allow_private_peers,
         own_ports=(settings.tls_port,) if settings.tls_port else (),
-        allocations_max=settings.allocations_max,
+        allocations_max=min(settings.allocations_max, settings.last_port - settings.first_port + 1),
         allocations_per_user_max=settings.allocations_per_user_max,
         bytes_per_second_max=settings.megabits_max * BYTES_PER_MEGABIT,
         bytes_per_second_per_user_max=settings.megabits_per_user_max * BYTES_PER_MEGABIT,

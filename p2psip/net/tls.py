@@ -29,10 +29,10 @@ def dialling_context() -> ssl.SSLContext:
 
 
 def listening_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
-    """With the chain and key of these PEM files; OSError (ssl.SSLError) when they are none."""
+    """With the chain and key of these PEM files; OSError (ssl.SSLError) when they are none, or the key wants a password."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key, password=lambda: "none")  # else OpenSSL asks at the terminal, and waits
     return context
 
 

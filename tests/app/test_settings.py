@@ -50,6 +50,10 @@ WRONG: list[tuple[str | bytes, tuple[str, ...]]] = [
     ('[relay]\ncertificate = "a.pem"\n', ("relay", "belong together")),
     ('[relay]\ncoturn_host = "192.0.2.1"\n', ("relay", "static-auth-secret")),
     ("[relay]\nmegabits_max = 0\n", ("relay.megabits_max", "greater than 0")),
+    ("[relay]\nmegabits_max = inf\n", ("relay.megabits_max", "100000")),
+    ("[relay]\ngigabytes_per_month_max = 1e9\n", ("relay.gigabytes_per_month_max", "1000000")),
+    ('[relay]\nexternal_hosts = ["0.0.0.0"]\n', ("relay.external_hosts.0", "no address that others can reach")),
+    ('[overlay]\nrole = "client"\n[relay]\nvolunteer = true\n', ("cannot relay for others",)),
     ('[overlay]\nrole = "king"\n', ("overlay.role", "'auto', 'peer' or 'client'")),
     ("[sip\n", ("not valid TOML", "line 1")),
     ("[sip]\nport = 1\nport = 2\n", ("not valid TOML", "line 3")),
@@ -68,6 +72,13 @@ def test_each_mistake_is_one_sentence_with_file_and_key(tmp_path: Path, text: st
     assert str(path) in said
     for word in words:
         assert word in said
+
+
+def test_no_secret_is_printed_with_a_mistake_beside_it(tmp_path: Path) -> None:
+    write(tmp_path, '[relay]\ncoturn_secret = "s3cret"\nfirst_port = 50000\nlast_port = 50000\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_mistake_on_the_command_line_does_not_blame_the_file(tmp_path: Path) -> None:

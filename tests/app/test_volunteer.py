@@ -1,10 +1,20 @@
 """What a super-node announces, what it says that it costs, and when it keeps back."""
 
+import datetime
+import errno
+import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from p2psip.app.settings import RelaySettings
+from p2psip.app.settings import RelaySettings, SettingsError
 from p2psip.app.volunteer import SuperNode, cost_in_words, is_on_battery, turn_settings
 from p2psip.base.chance import Chance
 from p2psip.net.clock import Clock
@@ -29,6 +39,23 @@ def make(port: NodePort, home: Path, settings: RelaySettings) -> SuperNode:
     return SuperNode(
         settings, port=port, links=links, clock=Clock(), chance=chance, node_key=bytes(32), overlay=OVERLAY, home=home
     )
+
+
+def self_signed(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A certificate of `key`."""
+    name, now = x509.Name([]), datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
+def refuse(number: int) -> Callable[..., Awaitable[Any]]:
+    """A `listen` that the operating system forbids."""
+
+    async def listen(host: str, port: int, **_context: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise OSError(number, f"cannot use TCP {host} port {port}: {os.strerror(number)}")
+
+    return listen
 
 
 def supply(folder: Path, name: str, **values: str) -> None:
@@ -104,3 +131,51 @@ def test_a_discharging_battery_counts_only_without_mains(tmp_path: Path) -> None
     assert is_on_battery(tmp_path)
     supply(tmp_path, "AC", type="Mains", online="1")
     assert not is_on_battery(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "words"),
+    [
+        ("missing.pem", "junk.pem", "certificate .*missing.pem cannot be read: No such file"),
+        ("junk.pem", "missing.pem", "key .*missing.pem cannot be read: No such file"),
+        (".", "junk.pem", "certificate .* cannot be read: Is a directory"),
+        ("junk.pem", "junk.pem", "must be PEM files"),
+        ("good.pem", "locked.pem", "the key without a password"),
+    ],
+)
+async def test_files_that_are_no_certificate_are_named(
+    port: NodePort, tmp_path: Path, certificate: str, key: str, words: str
+) -> None:
+    (tmp_path / "junk.pem").write_text("junk")
+    private = ec.generate_private_key(ec.SECP256R1())
+    locked = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    (tmp_path / "locked.pem").write_bytes(locked)
+    (tmp_path / "good.pem").write_bytes(self_signed(private))
+    settings = RelaySettings(certificate=tmp_path / certificate, key=tmp_path / key, tls_port=0)
+    with pytest.raises(SettingsError, match=words) as caught:
+        await make(port, tmp_path, settings).run()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EACCES, "CAP_NET_BIND_SERVICE"), (errno.EADDRINUSE, "stop the program")]
+)
+async def test_a_port_that_cannot_be_had_is_said_once_with_the_way_out(
+    port: NodePort,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    nursery: trio.Nursery,
+    number: int,
+    words: str,
+) -> None:
+    node = make(port, tmp_path, RelaySettings(allow_private_peers=True))
+    monkeypatch.setattr(node._links, "listen", refuse(number))
+    await nursery.start(node.run)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == 2  # the port's own number, and 443
+    assert all(words in line and "Errno" not in line for line in warned)
+
+
+def test_no_more_is_promised_than_there_are_ports() -> None:
+    assert turn_settings(RelaySettings(first_port=50_000, last_port=50_009)).allocations_max == 10
