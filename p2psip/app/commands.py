@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from p2psip.app.examination import doctor_facts
+from p2psip.app.examination import doctor_facts, relay_facts, supernode_facts
 from p2psip.base.core import address_text
 from p2psip.base.errors import RemoteError
 from p2psip.sip.uri import SipUri
@@ -39,9 +39,15 @@ class NodeCommands:
             "phones register at": address_text(node.sip_address),
             "published": calls.pop("published"),
         }
+        rendezvous = supernode_facts(node.overlay.rendezvous(), node.links, node.connectivity.gateway)
+        relaying = node.overlay.peer.crossing.relaying
+        volunteer = None if node.supernode is None else node.supernode.status()
         return {
             "node": about,
             "overlay": node.overlay.status(),
+            "rendezvous": [asdict(each) for each in rendezvous],
+            "relays": relay_facts(node.media.relays(), node.links),
+            "volunteer": volunteer and {"clients": 0 if relaying is None else len(relaying), **volunteer},
             "sip": node.sip.statistics(),
             "media": node.media.statistics(),
             "port": {"received": node.port.counters.received, "unroutable": node.port.counters.unroutable},

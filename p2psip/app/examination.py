@@ -112,6 +112,17 @@ def supernode_facts(flows: Sequence[Flow], links: StreamLinks, gateway: Gateway 
     return tuple(found)
 
 
+def relay_facts(relays: Sequence[dict[str, Any]], links: StreamLinks) -> list[dict[str, Any]]:
+    """Our relays (`MediaService.relays`), each with where it really is: a stream has an address of its own in this node."""
+    streams = {address_text(address): links.peer_of(address) for address in links.addresses}
+    found = []
+    for relay in relays:
+        peer = streams.get(relay["server"])
+        really = {} if peer is None else {"server": address_text(peer[:2]), "transport": peer[2]}
+        found.append({**relay, **really})
+    return found
+
+
 def _transport(links: StreamLinks, address: Address) -> str:
     peer = links.peer_of(address)
     return "tcp" if peer is None else peer[2]

@@ -5,6 +5,7 @@ keeps it. A relay of a super-node that was left stays as long as there are calls
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
@@ -31,9 +32,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Kept:
-    """A relay of ours: its number in the media service, and when to ask for new credentials or to try again (steady seconds)."""
+    """A relay of ours: its number in the media service, the flow and the server that it was asked for over (either may be a
+    stream), and when to ask for new credentials or to try again (steady seconds)."""
 
     number: int | None
+    flow: Address
     server: Address
     again: float
 
@@ -73,35 +76,56 @@ class RelayKeeper:
         if self._media.statistics()["overlay_legs"]:
             return
         for node_key in [node_key for node_key in self._kept if node_key not in flows]:
-            kept = self._kept.pop(node_key)
-            if kept.number is not None:
-                self._media.remove_relay(kept.number)
+            self._drop(node_key)
+
+    def _drop(self, node_key: bytes) -> None:
+        """Give a relay back, unless another super-node announces the same; a connection of its own ends with it."""
+        kept = self._kept.pop(node_key)
+        if kept.number is not None and all(each.number != kept.number for each in self._kept.values()):
+            self._media.remove_relay(kept.number)
+            if is_synthetic(kept.server[0]) and kept.server != kept.flow:
+                self._links.close(kept.server)
 
     async def _keep(self, flow: Flow) -> None:
         kept, now = self._kept.get(flow.node_key), self._clock.now()
-        moved = kept is not None and is_synthetic(flow.address[0]) and kept.server != flow.address
-        if kept is not None and not moved and now < kept.again:
+        if kept is not None and self._has_moved(kept, flow):
+            self._drop(flow.node_key)
+            kept = None
+        if kept is None:
+            kept = self._kept[flow.node_key] = _Kept(None, flow.address, flow.address, now)
+        if now < kept.again:
             return
-        if moved and kept is not None and kept.number is not None:
-            self._media.remove_relay(kept.number)
-        self._kept[flow.node_key] = _Kept(None, flow.address, now + RETRY_SECONDS)
+        kept.again = now + RETRY_SECONDS
         try:
             with trio.fail_after(GRANT_SECONDS_MAX + DIAL_SECONDS_MAX):
                 grant = await self._overlay.grant(flow.node_key)
-                server = await self._server(flow, grant)
+                server = await self._server(flow, grant, kept)
                 number = self._media.add_relay(
                     server, grant, name=short_name(flow.node_key), is_stream=is_synthetic(server[0])
                 )
         except (RemoteError, LocalError, trio.TooSlowError) as error:
             _log.info("no relay at super-node %s: %s", short_name(flow.node_key), error or "it did not answer in time")
             return
+        if number != kept.number and kept.number is not None:  # over the other address family now
+            self._drop(flow.node_key)
+        self._kept[flow.node_key] = kept = _Kept(number, flow.address, server, now)
         life = max(grant.expires - self._clock.unix(), 0.0)
-        self._kept[flow.node_key] = _Kept(number, server, now + max(life * RENEW_AT_SHARE, RETRY_SECONDS))
+        kept.again = now + max(life * RENEW_AT_SHARE, RETRY_SECONDS)
 
-    async def _server(self, flow: Flow, grant: Grant) -> Address:
+    def _has_moved(self, kept: _Kept, flow: Flow) -> bool:
+        """Whether the relay has to be asked for anew elsewhere: its connection has ended, or UDP no longer passes."""
+        if kept.number is None:
+            return kept.flow != flow.address
+        if not is_synthetic(kept.server[0]):
+            return is_synthetic(flow.address[0])
+        if self._links.peer_of(kept.server) is None:
+            return True
+        return kept.server == kept.flow and is_synthetic(flow.address[0]) and flow.address != kept.flow
+
+    async def _server(self, flow: Flow, grant: Grant, kept: _Kept) -> Address:
         """Where to ask: by UDP, if the flow runs over UDP; else on the flow's own connection, or one to the server named."""
         if is_synthetic(flow.address[0]):
-            return await self._stream(flow, grant)
+            return await self._stream(flow, grant, kept)
         datagrams = [each.address for each in servers_to_trust(grant, flow.address[0]) if each.transport == "udp"]
         families = self._overlay.look_at_routes()
         usable = [address for address in datagrams if (6 if ":" in address[0] else 4) in families]
@@ -109,17 +133,36 @@ class RelayKeeper:
             raise RemoteError("the super-node names no relay server that can be reached by UDP")
         return min(usable, key=lambda address: (":" in address[0]) != (":" in flow.address[0]))
 
-    async def _stream(self, flow: Flow, grant: Grant) -> Address:
+    async def _stream(self, flow: Flow, grant: Grant, kept: _Kept) -> Address:
+        if kept.number is not None:
+            return kept.server
         peer = self._links.peer_of(flow.address)
         named = [each for each in servers_to_trust(grant, peer[0] if peer else None) if each.transport != "udp"]
-        if peer is not None and any(server.address[0] == peer[0] for server in named):
+        if peer is not None and any(server.address == peer[:2] for server in named):
             return flow.address
-        for server in named:
-            return await self._dial(server)
-        raise RemoteError("the super-node names no relay server that takes TCP or TLS")
+        return await self._dial(named)
 
-    async def _dial(self, server: TurnServer) -> Address:
-        return await self._links.dial(*server.address, tls=server.transport == "tls")
+    async def _dial(self, servers: Sequence[TurnServer]) -> Address:
+        """Connect to the first that lets us in: a firewall swallows what it does not like, so all are tried side by side."""
+        found: list[Address] = []
+        async with trio.open_nursery() as nursery:
+
+            async def attempt(server: TurnServer) -> None:
+                try:
+                    stream = await self._links.dial(*server.address, tls=server.transport == "tls")
+                except (RemoteError, LocalError):
+                    return
+                if found:
+                    self._links.close(stream)
+                else:
+                    found.append(stream)
+                    nursery.cancel_scope.cancel()
+
+            for server in servers:
+                nursery.start_soon(attempt, server)
+        if not found:
+            raise RemoteError("the super-node names no relay server that can be reached by TCP or TLS")
+        return found[0]
 
 
 def servers_to_trust(grant: Grant, supernode: str | None) -> list[TurnServer]:

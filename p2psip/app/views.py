@@ -63,12 +63,52 @@ def show_status(printer: Printer, status: Mapping[str, Any]) -> None:
         printer.facts("Node", status["node"])
         lists = {name: " ".join(map(str, fact)) for name, fact in status["overlay"].items() if isinstance(fact, list)}
         printer.facts("Overlay", {**status["overlay"], **lists})
+        _show_connections(printer, status)
         phones = [(p["address"], p["contact"], p["flow"], f"{p['expires_seconds']:.0f} s") for p in status["phones"]]
         printer.rows("Registered phones", ("person", "contact", "over", "expires in"), phones)
         calls = [(c["caller"], c["callee"], c["state"], f"{c['seconds']:.0f} s") for c in status["calls"]]
         printer.rows("Calls", ("from", "to", "state", "for"), calls)
 
     printer.answer(status, for_a_person)
+
+
+def _show_connections(printer: Printer, status: Mapping[str, Any]) -> None:
+    """Whom a client is called through, its relays, and what a volunteer does for others; what there is."""
+    flows = [(f["name"], f["address"], f["transport"], _ms(f["milliseconds"])) for f in status["rendezvous"]]
+    if flows:
+        printer.rows("Called through these super-nodes", ("super-node", "address", "over", "round trip"), flows)
+    relays = [
+        (r["name"], r["server"], r["transport"], _ms(r["rtt_ms"]), r["relayed"] or r["reason"] or r["state"])
+        for r in status["relays"]
+    ]
+    if relays:
+        titles = ("super-node", "relay", "over", "round trip", "our address there")
+        printer.rows("Relays ready for calls", titles, relays)
+    if status["volunteer"]:
+        printer.facts("What it does for others", _for_others(status["volunteer"]))
+
+
+def _for_others(volunteer: Mapping[str, Any]) -> dict[str, Any]:
+    """A super-node's figures in words."""
+    streams = [f"{name} {volunteer[name]}" for name in ("tcp", "tls") if volunteer[name]]
+    facts = {
+        "clients attached": volunteer["clients"],
+        "takes more": "no, it drains" if volunteer["draining"] else "yes",
+        "streams": ", ".join(streams) or "none",
+    }
+    if volunteer.get("coturn"):
+        return {**facts, "relays through the coturn at": volunteer["coturn"]}
+    megabytes = volunteer["bytes"] / 1e6
+    return {
+        **facts,
+        "relays in use": volunteer["allocations"],
+        "relayed since the start": f"{volunteer['packets']} packets, {megabytes:.1f} MB",
+        "relayed this month": f"{volunteer['month_bytes'] / 1e9:.2f} GB",
+    }
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"
 
 
 def show_lookup(printer: Printer, found: Mapping[str, Any]) -> None:

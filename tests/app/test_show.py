@@ -1,6 +1,7 @@
 """Printing: JSON on one line or words for a person; text from elsewhere is never taken for markup or terminal commands."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,15 @@ from p2psip.app.show import Printer
 from p2psip.app.views import show_call, show_lookup, show_status
 
 NASTY = "[/bold] [fe80::1] \x1b[2J\x07 end"
+QUIET: dict[str, Any] = {
+    "node": {},
+    "overlay": {},
+    "rendezvous": [],
+    "relays": [],
+    "volunteer": None,
+    "phones": [],
+    "calls": [],
+}
 
 
 def test_json_is_one_line_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,5 +62,27 @@ def test_a_lookup_of_a_strange_name(capsys: pytest.CaptureFixture[str]) -> None:
 def test_status_of_a_phone_with_a_contact_in_brackets(capsys: pytest.CaptureFixture[str]) -> None:
     contact = "<sip:alice@[abcd::1]:5060>"
     phones = [{"address": "alice", "contact": contact, "flow": "udp", "expires_seconds": 5.0}]
-    show_status(Printer(as_json=False), {"node": {}, "overlay": {}, "phones": phones, "calls": []})
+    show_status(Printer(as_json=False), {**QUIET, "phones": phones})
     assert contact in capsys.readouterr().out
+
+
+def test_status_of_a_client_names_super_nodes_and_relays(capsys: pytest.CaptureFixture[str]) -> None:
+    flow = {"name": "ab12", "address": "192.0.2.7:443", "transport": "tls", "milliseconds": 41.6}
+    relay = {"name": "ab12", "server": "192.0.2.8:3478", "transport": "udp", "rtt_ms": None, "state": "lost"}
+    relays = [{**relay, "relayed": None, "reason": "full"}, {**relay, "relayed": "192.0.2.8:5", "reason": ""}]
+    show_status(Printer(as_json=False), {**QUIET, "rendezvous": [flow], "relays": relays})
+    out = " ".join(capsys.readouterr().out.split())
+    for words in ("ab12", "192.0.2.7:443", "tls", "42 ms", "192.0.2.8:3478", "full", "192.0.2.8:5"):
+        assert words in out
+
+
+@pytest.mark.parametrize("coturn", [None, "192.0.2.9:3478"])
+def test_status_of_a_volunteer_says_what_it_does_for_others(
+    capsys: pytest.CaptureFixture[str], coturn: str | None
+) -> None:
+    figures = {"allocations": 3, "packets": 1200, "bytes": 4_200_000, "month_bytes": 1_230_000_000}
+    told = {"clients": 5, "draining": True, "tcp": 4000, "tls": 0, "coturn": coturn} | ({} if coturn else figures)
+    show_status(Printer(as_json=False), {**QUIET, "volunteer": told})
+    out = " ".join(capsys.readouterr().out.split())
+    for words in ("clients attached 5", "no, it drains", "tcp 4000", *([coturn] if coturn else ("4.2 MB", "1.23 GB"))):
+        assert words in out

@@ -25,7 +25,7 @@ USUAL_CALLS = 3
 async def rendezvous_of(built: Town, house: House) -> list[NodeProcess]:
     """The super-nodes that a client is attached to; any of them when its status does not say."""
     status = await house.ask("status")
-    return built.super_nodes_in(status["overlay"].get("rendezvous")) or list(built.super_nodes.values())
+    return built.super_nodes_in(status["rendezvous"]) or list(built.super_nodes.values())
 
 
 async def listen_and_check(watch: CallWatch, since: float) -> None:

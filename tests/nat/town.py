@@ -154,38 +154,47 @@ async def _wait_settled(house: House) -> None:
     with trio.move_on_after(READY_SECONDS_MAX):
         while True:
             status = await house.ask("status")
-            if status["phones"] and status["node"]["published"] and _has_rendezvous(status["overlay"]):
+            if status["phones"] and status["node"]["published"] and _has_rendezvous(status):
                 return
             await trio.sleep(0.2)
     raise AssertionError(f"{house.name} ({house.site.kind.value}) is not settled: {status['node']} {status['overlay']}")
 
 
-def _has_rendezvous(overlay: dict[str, Any]) -> bool:
-    is_client = str(overlay.get("role", "")).startswith("client")
-    return not is_client or bool(overlay.get("rendezvous", True))
+def _has_rendezvous(status: dict[str, Any]) -> bool:
+    is_client = str(status["overlay"].get("role", "")).startswith("client")
+    return not is_client or bool(status["rendezvous"])
 
 
-def town_plans(homes: Sequence[Plan], super_nodes: int = len(SUPER_NODES)) -> list[Plan]:
+def town_plans(homes: Sequence[Plan], super_nodes: int = len(SUPER_NODES), hosts: Sequence[str] = ()) -> list[Plan]:
     """The public hosts of a town, and the sites of its homes."""
-    public = [BOOTSTRAP, *SUPER_NODES[:super_nodes]]
+    public = [BOOTSTRAP, *SUPER_NODES[:super_nodes], *hosts]
     return [*(Plan(name, Kind.PUBLIC) for name in public), *homes]
 
 
 @asynccontextmanager
 async def town(
-    folder: Path, homes: Sequence[Plan], *, super_nodes: int = len(SUPER_NODES), one_way_seconds: float = 0.0
+    folder: Path,
+    homes: Sequence[Plan],
+    *,
+    super_nodes: int = len(SUPER_NODES),
+    one_way_seconds: float = 0.0,
+    hosts: Sequence[str] = (),
+    volunteer: Callable[[Lab, str], str] = lambda _lab, _name: VOLUNTEER,
 ) -> AsyncIterator[Town]:
-    """A laboratory with a bootstrap server, super-nodes, and a node and a phone at each host of each home."""
-    with Lab(town_plans(homes, super_nodes), one_way_seconds=one_way_seconds) as lab:
+    """A laboratory with a bootstrap server, super-nodes, and a node and a phone at each host of each home.
+
+    `hosts` are further public hosts, without a node; `volunteer` gives the settings of a super-node.
+    """
+    with Lab(town_plans(homes, super_nodes, hosts), one_way_seconds=one_way_seconds) as lab:
         network = SpreadNetwork(folder, lab)
         town = Town(lab, network)
         try:
             await network.start_bootstrap()
-            await _at_once([_volunteer_starter(town, name) for name in SUPER_NODES[:super_nodes]])
-            hosts = [
+            await _at_once([_volunteer_starter(town, name, volunteer(lab, name)) for name in SUPER_NODES[:super_nodes]])
+            places = [
                 (site, host) for site in map(lab.__getitem__, [plan.name for plan in homes]) for host in _hosts(site)
             ]
-            await _at_once([_house_starter(town, site, host) for site, host in hosts])
+            await _at_once([_house_starter(town, site, host) for site, host in places])
             async with AsyncExitStack() as stack:
                 for house in town.houses.values():
                     house.phones.append(await stack.enter_async_context(_phone(folder, house)))
@@ -199,9 +208,9 @@ def _hosts(site: Site) -> range:
     return range(len(site.hosts))
 
 
-def _volunteer_starter(town: Town, name: str) -> Callable[[], Any]:
+def _volunteer_starter(town: Town, name: str, settings: str) -> Callable[[], Any]:
     async def start() -> None:
-        town.super_nodes[name] = await town.network.settle(name, town.lab[name], settings=VOLUNTEER)
+        town.super_nodes[name] = await town.network.settle(name, town.lab[name], settings=settings)
 
     return start
 
