@@ -70,3 +70,20 @@ def network_of(host: str) -> str | None:
     if address.is_private or address.is_loopback or address.is_link_local:
         return None
     return str(ipaddress.ip_network((address, 64 if address.version == 6 else 24), strict=False))
+
+
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
+def is_disguised(host: str) -> bool:
+    """Whether an IPv6 address leads to one of IPv4, or is site-local: what it reaches, its text does not tell."""
+    address = ipaddress.ip_address(host)
+    return any(address in network for network in _DISGUISES)
+
+
+_DISGUISES = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96"),  # compatible, mapped and translated addresses
+        *("64:ff9b::/96", "64:ff9b:1::/48"),  # NAT64 (RFC 6052, RFC 8215)
+        *("2001::/32", "2002::/16", "fec0::/10"),  # Teredo, 6to4, site-local
+    )
+)

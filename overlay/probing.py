@@ -20,7 +20,7 @@ from typing import Any
 
 from overlay.buckets import RoutingTable
 from overlay.budget import Budget
-from overlay.contact import Contact, network_of, pack_host, unpack_host
+from overlay.contact import Contact, is_disguised, network_of, pack_host, unpack_host
 from overlay.holder import Asking
 from overlay.members import Members
 from overlay.reachability import PROBERS_MAX
@@ -167,6 +167,8 @@ def may_probe(target: str, asker: str) -> bool:
     """Whether a probe may go to a host on behalf of somebody at another: never into our own networks from outside."""
     address = ipaddress.ip_address(target)
     if is_synthetic(target) or address.is_multicast or address.is_unspecified or target == "255.255.255.255":
+        return False
+    if is_disguised(target) and not address.is_loopback:
         return False
     if address.is_loopback:
         return ipaddress.ip_address(asker).is_loopback

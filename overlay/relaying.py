@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from overlay.budget import Budget
+from overlay.contact import is_disguised
 from overlay.frame import FRAME_OVERHEAD_BYTES
 from overlay.via import Relay, is_via, make_lost, make_relayed, parse_relay
 from p2psip.base.core import Address, is_synthetic
@@ -201,14 +202,6 @@ def may_relay_to(host: str, *, allows_private: bool) -> bool:
     address = ipaddress.ip_address(host)
     if is_synthetic(str(address)) or address.is_multicast or address.is_unspecified:
         return False
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None or address.sixtofour is not None or address.teredo is not None:
-            return False  # an IPv4 address in disguise
-        if address in _NAT64:
-            return False
-    elif address == ipaddress.IPv4Address("255.255.255.255"):
+    if (is_disguised(host) and not address.is_loopback) or address == ipaddress.IPv4Address("255.255.255.255"):
         return False
     return allows_private or (address.is_global and not address.is_link_local)
-
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

@@ -19,6 +19,7 @@ from p2psip.base.keys import KEY_BYTES
 PEERS_MAX = 500
 DAMAGED_SUFFIX = ".damaged"
 
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)  # the latter for damaged texts
 _log = logging.getLogger(__name__)
 
 _SCHEMA = """
@@ -35,7 +36,7 @@ class RememberedPeers:
     def __init__(self, path: Path | None) -> None:
         try:
             self._database = _open_or_replace(path)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *_ERRORS) as error:
             raise RemoteError(f"the file of remembered peers {path} cannot be used: {error}", status=500) from error
 
     def next_start(self, unix: float) -> float:
@@ -44,7 +45,7 @@ class RememberedPeers:
             row = self._database.execute("SELECT started FROM runs").fetchone()
             started = max(int(unix), row[0] + 1 if row and type(row[0]) is int else 0)
             self._database.execute("INSERT OR REPLACE INTO runs VALUES (1, ?)", (started,))
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise RemoteError(f"the start of this run could not be remembered: {error}", status=500) from error
         return float(started)
 
@@ -53,7 +54,7 @@ class RememberedPeers:
         query = "SELECT node_key, host, port FROM peers ORDER BY seen DESC, node_key"
         try:
             rows = self._database.execute(query).fetchall()
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise RemoteError(f"the remembered peers could not be read: {error}", status=500) from error
         return [(node_key, (host, port)) for node_key, host, port in rows if _is_peer(node_key, host, port)]
 
@@ -68,7 +69,7 @@ class RememberedPeers:
                 (PEERS_MAX,),
             )
             self._database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise RemoteError(f"the peers could not be remembered: {error}", status=507) from error
@@ -107,6 +108,9 @@ def _open(path: Path | None) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(verdict)
         for columns, table in (("node_key, host, port, seen", "peers"), ("only, started", "runs")):
             _check_columns(database, columns, table)
+    except UnicodeDecodeError as error:
+        database.close()
+        raise sqlite3.DatabaseError("its schema is no text") from error
     except BaseException:
         database.close()
         raise

@@ -167,6 +167,8 @@ def test_no_probe_goes_to_a_port_that_is_none(port: int) -> None:
 @pytest.mark.parametrize(
     ("target", "asker", "allowed"),
     [
+        ("2002:7f00:1::1", "2a00::1", False),
+        ("64:ff9b::a00:1", "2a00::1", False),
         ("20.2.2.2", "20.1.1.1", True),
         ("20.2.2.2", "192.168.1.1", True),
         ("192.168.1.2", "192.168.1.1", True),

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from overlay.remembered import DAMAGED_SUFFIX, PEERS_MAX, RememberedPeers
@@ -131,6 +131,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 60_000), st.integers(1, 255), st.integers(0, 400))
+@example(4_016, 128, 1)  # a schema that is no UTF-8
 def test_any_changed_bytes_give_peers_or_a_clear_error(path: Path, place: int, change: int, length: int) -> None:
     path.unlink(missing_ok=True)
     write(path)
