@@ -202,7 +202,9 @@ class OverlayService:
     # Super-nodes
 
     def supernodes(self) -> tuple[SuperNode, ...]:
-        """The super-nodes that are known, best first."""
+        """The super-nodes that are known, best first; who asks makes us look for more now and then."""
+        self.peer.crossing.supernodes.look(self._clock.now())
+        self._driver.pump()
         return self.peer.crossing.supernodes.ranked()
 
     def rendezvous(self) -> tuple[Flow, ...]:
@@ -380,8 +382,6 @@ class OverlayService:
     async def _announce_forever(self) -> None:
         await self._peer_joined.wait()
         await self._publishing.announce_forever(lambda: self.peer.crossing.announcement)
-
-    # Remembering
 
     async def _remember_forever(self) -> None:
         """Who is met is written down at once, for we may be killed at any moment; the rest now and then."""

@@ -102,10 +102,11 @@ class Connectivity:
 
     async def find_gateway(self, introducers: Sequence[tuple[bytes, Address]]) -> bool:
         """Reach a super-node by TCP or TLS, the first that answers; False when no introducer is one."""
+        families = self._overlay.look_at_routes()
         self._introducers = [
             Door(node_key, host, number, tls=tls)
             for node_key, (host, port) in introducers
-            if not is_synthetic(host)
+            if not is_synthetic(host) and (6 if ":" in host else 4) in families
             for number, tls in ((port, False), (TLS_PORT, True))
         ][:DOORS_MAX]
         if not self._gateways:
