@@ -137,7 +137,7 @@ class IceAgent(Checking):
 
     def _use_early(self, pair: Pair) -> None:
         best = self.selected
-        if best is None or pair.priority(self.controlling) > best.priority(self.controlling):
+        if best is None or pair.rank(self.controlling) > best.rank(self.controlling):
             self.selected = pair
             self._outputs.append(Selected(pair.destination, nominated=False))
 

@@ -193,6 +193,10 @@ class Pair:
         kind = self.remote.type
         return kind == "relay" or (kind == "prflx" and self.remote.priority <= RELAYED_PRIORITY_MAX)
 
+    def rank(self, controlling: bool) -> tuple[int, int]:
+        """The greater, the better: fewer relays first, for with relays of two families a way through two may have priority."""
+        return -self.relays, self.priority(controlling)
+
     def priority(self, controlling: bool) -> int:
         """RFC 8445 §6.1.2.3."""
         ours, theirs = self.local.priority, self.remote.priority

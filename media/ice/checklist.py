@@ -92,9 +92,9 @@ class Checklist:
         return max(waiting, key=lambda each: (-begun[each.kind], each.priority(controlling)), default=None)
 
     def best_valid(self, controlling: bool) -> Pair | None:
-        """The pair of highest priority that has succeeded."""
+        """The pair that has succeeded over the fewest relays, of highest priority among equals."""
         valid = [pair for pair in self.pairs if pair.state is PairState.SUCCEEDED]
-        return max(valid, key=lambda each: each.priority(controlling), default=None)
+        return max(valid, key=lambda each: each.rank(controlling), default=None)
 
     def nominee(self, otherwise: Pair | None = None) -> Pair | None:
         """The pair to nominate: always the same, so that both sides agree, unless it no longer answers."""

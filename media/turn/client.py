@@ -39,7 +39,8 @@ _IPV6 = b"\2\0\0\0"
 _FAMILY_WISHES = {
     (4,): b"",
     (6,): attribute(messages.REQUESTED_ADDRESS_FAMILY, _IPV6),
-    (4, 6): attribute(messages.ADDITIONAL_ADDRESS_FAMILY, _IPV6),
+    (4, 6): attribute(messages.ADDITIONAL_ADDRESS_FAMILY, _IPV6)
+    + attribute(messages.DRAFT_ADDITIONAL_ADDRESS_FAMILY, _IPV6),
 }
 _ASK_FOR_LESS = (400, 420, 440, 486, 508)
 """Errors after which a server may still give an address of one family, where it was asked for both."""

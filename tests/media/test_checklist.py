@@ -3,7 +3,7 @@
 import pytest
 
 from media import stun
-from media.ice.candidates import CREDENTIAL_CHARACTERS_MAX, PairState, local_candidate
+from media.ice.candidates import CREDENTIAL_CHARACTERS_MAX, PairState, local_candidate, relay_candidate
 from media.ice.checklist import ATTEMPTS_MAX, CHECKS_MAX, PAIRS_MAX, Check, Checklist, Checks
 from media.ice.events import State, Transmit
 from p2psip.base.core import Address
@@ -31,6 +31,22 @@ def test_what_is_nominated_once_is_nominated_again_though_better_has_come() -> N
     better.state = PairState.SUCCEEDED
     assert checklist.best_valid(True) is better
     assert checklist.nominee() is worse
+
+
+def test_one_relay_is_better_than_two_of_higher_priority() -> None:
+    host = local_candidate("host", ("2001:db8::1", 5_000), ("2001:db8::1", 5_000))
+    ours = relay_candidate(1, ("192.0.2.1", 5_001), ("2001:db8::1", 5_000))
+    theirs = relay_candidate(9, ("192.0.2.9", 5_002), ("192.0.2.8", 5_000))
+    also_theirs = relay_candidate(9, ("2001:db8::9", 5_003), ("192.0.2.8", 5_000), 40_000)
+    checklist = Checklist()
+    checklist.pair_up([host, ours], [theirs, also_theirs])
+    for pair in checklist.pairs:
+        pair.state = PairState.SUCCEEDED
+    assert max(checklist.pairs, key=lambda each: each.priority(True)).relays == 2
+    best = checklist.best_valid(True)
+    assert best is not None
+    assert best.remote is also_theirs
+    assert best.relays == 1
 
 
 def test_a_nominee_that_no_longer_answers_is_given_up_for_the_next() -> None:
