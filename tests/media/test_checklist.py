@@ -3,7 +3,9 @@
 import pytest
 
 from media import stun
+from media.ice.agent import IceAgent
 from media.ice.candidates import CREDENTIAL_CHARACTERS_MAX, PairState, local_candidate, relay_candidate
+from media.ice.checking import FIRST_CHECKS, PACE_SECONDS
 from media.ice.checklist import ATTEMPTS_MAX, CHECKS_MAX, PAIRS_MAX, Check, Checklist, Checks
 from media.ice.events import State, Transmit
 from p2psip.base.core import Address
@@ -120,3 +122,32 @@ def test_the_longest_credentials_fit_a_check() -> None:
     check = core.poll_output()
     assert isinstance(check, Transmit)
     assert stun.is_stun(check.data)
+
+
+def test_kinds_of_pairs_take_turns() -> None:
+    here = [local_candidate("host", ("192.0.2.1", 4000), ("192.0.2.1", 4000))]
+    far = [local_candidate("host", ("198.51.100.1", 5000 + n), ("198.51.100.1", 5000 + n)) for n in range(3)]
+    relay = local_candidate("relay", ("203.0.113.1", 6000), ("198.51.100.1", 5000))
+    checklist = Checklist()
+    checklist.pair_up(here, [*far, relay])
+    order: list[str] = []
+    while (pair := checklist.next_waiting(True)) is not None:
+        pair.state = PairState.IN_PROGRESS
+        order.append(pair.remote.type)
+    assert order == ["host", "relay", "host", "host"]
+
+
+def test_the_first_checks_leave_together_and_one_more_a_pace_later() -> None:
+    one = agent(("192.0.2.1", 4000))
+    far = [("198.51.100.1", 5000 + number) for number in range(FIRST_CHECKS + 1)]
+    one.set_remote("ufrag", "password", [local_candidate("host", each, each).to_sdp() for each in far], 0.0)
+    assert len(_taken(one)) == FIRST_CHECKS
+    one.handle_timeout(PACE_SECONDS)
+    assert len(_taken(one)) == 1
+
+
+def _taken(one: IceAgent) -> list[object]:
+    found: list[object] = []
+    while (output := one.poll_output()) is not None:
+        found.append(output)
+    return found
