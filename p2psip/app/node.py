@@ -22,6 +22,7 @@ from p2psip.app.connectivity import Connectivity
 from p2psip.app.control import ControlServer
 from p2psip.app.directory import OverlayDirectory
 from p2psip.app.joining import save_introducers
+from p2psip.app.kept_phones import KEPT_FILE, KeptPhones
 from p2psip.app.settings import Settings
 from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
@@ -130,6 +131,7 @@ class Node:
         self.accounts = StoredAccounts(state)
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
         self.calls = self._serve_calls()
+        self._kept_phones = KeptPhones(home / KEPT_FILE, clock)
         self.control = ControlServer(home, NodeCommands(self).table())
         self.sip_address: tuple[str, int] = (settings.sip.host, settings.sip.port)
         self.overlay.on_configuration(self._save_configuration)
@@ -168,6 +170,12 @@ class Node:
         if not known and introducers and await self.connectivity.find_gateway(introducers):
             known = await self.overlay.join(introducers)
         return known
+
+    async def keep_phones(self) -> None:
+        """Ring phones that registered before a restart, and write down who registers, until cancelled."""
+        known = self._kept_phones.load(self.accounts, self.sip_address[1])
+        self.calls.restore([each for each in known if each.address in self.membership.addresses])
+        await self._kept_phones.run(self.calls.bindings)
 
     def _serve_calls(self) -> CallServer:
         settings = CallSettings(
@@ -290,12 +298,15 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
             await node.join()
+            nursery.start_soon(node.keep_phones)
             settle_memory()
             printer.answer(node.ready(), lambda: _welcome(printer, node, state))
             await wait_for_signal()
             _log.info("ending calls and registrations")
-            await node.calls.stop()
             node.overlay.retire()
+            await node.calls.stop()
+            if node.supernode is not None:
+                await node.supernode.leave()
             nursery.cancel_scope.cancel()
     finally:
         state.close()

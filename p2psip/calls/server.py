@@ -4,6 +4,7 @@
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import trio
@@ -13,7 +14,7 @@ from p2psip.base.errors import RemoteError
 from p2psip.calls.addresses import Addresses
 from p2psip.calls.answers import ALLOWED_METHODS, Failure, refuse
 from p2psip.calls.authentication import Authenticator, Refusal
-from p2psip.calls.bindings import BindingTable
+from p2psip.calls.bindings import BINDINGS_PER_ADDRESS_MAX, Binding, BindingTable
 from p2psip.calls.call import Call
 from p2psip.calls.call_log import CallLog
 from p2psip.calls.equipment import Equipment, Party
@@ -106,6 +107,15 @@ class CallServer:
                 while self._calls:
                     self._idle = trio.Event()
                     await self._idle.wait()
+
+    def restore(self, bindings: Sequence[Binding]) -> None:
+        """Take back phones that registered before a restart; one that has registered anew meanwhile goes first."""
+        for binding in bindings:
+            present = self.bindings.of(binding.address, self._clock.now())
+            is_known = any(each.is_same_phone(binding.contact, binding.instance) for each in present)
+            if not is_known and len(present) < BINDINGS_PER_ADDRESS_MAX:
+                self.bindings.replace(binding.address, [*present, binding])
+        self._publication.note_change()
 
     def status(self) -> dict[str, Any]:
         """Phones and calls for the command line: `phones`, `calls` (running), `recent` (all records kept, in brief)."""

@@ -11,6 +11,8 @@ pytestmark = pytest.mark.interop
 
 END_SECONDS_MAX = 40.0
 TALK_SECONDS = 1.0
+KEPT_SECONDS = 3.0
+AGAIN_SECONDS_MAX = 5.0
 
 
 @pytest.mark.parametrize("moment", ["ringing", "talking"])
@@ -52,6 +54,21 @@ async def test_a_node_that_restarts_without_the_bootstrap_server_is_called_again
         await town.wait_registered(bob_node)
         await alice.command("dial", "sip:bob@home.example")
         await bob.wait_for("CALL_ESTABLISHED")
+
+
+async def test_a_phone_need_not_register_anew_with_a_node_that_restarts(town: Town) -> None:
+    async with (
+        baresip(town.folder / "a", town.alice_phone, town.speech("alice", ALICE_HERTZ)) as alice,
+        baresip(town.folder / "b", town.bob_phone, town.speech("bob", BOB_HERTZ)) as bob,
+    ):
+        await town.wait_registered(town.alice)
+        await town.wait_registered(town.bob)
+        await trio.sleep(KEPT_SECONDS)
+        await town.bob.kill()
+        node = await town.network.up(town.bob.home, "--sip-port", str(town.bob.sip[1]))
+        await town.wait_registered(node)
+        await alice.command("dial", "sip:bob@home.example")
+        await bob.wait_for("CALL_ESTABLISHED", AGAIN_SECONDS_MAX)
 
 
 async def is_found(town: Town, name: str) -> bool:
