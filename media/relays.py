@@ -54,6 +54,7 @@ class _Relay:
     generation: int = 0
     failures: int = 0
     reason: str = ""
+    is_left: bool = False
 
     @property
     def relay(self) -> int:
@@ -80,6 +81,7 @@ class RelayPool:
         """Ask `server` for an allocation; LocalError when there are RELAYS_MAX. The same server again: new credentials."""
         known = self._by_server.get(server)
         if known is not None:
+            known.is_left = False
             self.renew(known.number, credentials, now)
             return known.number
         if len(self._relays) >= RELAYS_MAX:
@@ -103,6 +105,22 @@ class RelayPool:
             relay.client.close(now)
             self._drain(relay, now)
             self._outputs.append(RelayGone(number, relay.relay, "the relay is no longer wanted"))
+
+    def leave(self, number: int) -> bool:
+        """Offer a relay whose server is about to go to no call, and let no check of a peer's succeed there, so that calls move
+        off it; what it carries meanwhile is welcome. False when there is no other to move to, or it was left before.
+        """
+        relay = self._relays.get(number)
+        others = (each for each in self._relays.values() if each is not relay and not each.is_left)
+        if relay is None or relay.is_left or all(each.client.state is not State.READY for each in others):
+            return False
+        relay.is_left = True
+        return True
+
+    def is_left(self, way: Way) -> bool:
+        """Whether a way passes a relay that was left."""
+        relay = self._by_way.get(way[2]) if len(way) == 3 else None
+        return relay is not None and relay.is_left
 
     def renew(self, number: int, credentials: Credentials, now: float) -> None:
         """Other credentials for a relay."""
@@ -178,8 +196,8 @@ class RelayPool:
         return self._drain(relay, now)
 
     def candidates(self) -> list[Candidate]:
-        """A candidate for each address of each allocation that is ready."""
-        ready = (each for each in self._relays.values() if each.client.state is State.READY)
+        """A candidate for each address of each allocation that is ready, and was not left."""
+        ready = (each for each in self._relays.values() if each.client.state is State.READY and not each.is_left)
         return [candidate for each in ready for candidate in self._candidates(each)]
 
     def is_settled(self) -> bool:

@@ -123,6 +123,13 @@ class MediaService:
         self._pool.remove(number, self.clock.now())
         self._pump_relays()
 
+    def leave_relay(self, number: int) -> None:
+        """The server of a relay is about to go: calls move to others while it still carries what is under way."""
+        if self._pool.leave(number):
+            for leg in self._open:
+                leg.transport.suspect(self.clock.now())
+                self.plan(leg)
+
     def relays(self) -> list[dict[str, Any]]:
         """Facts about our relays, for people and diagnosis."""
         return self._pool.facts()
@@ -283,7 +290,8 @@ class MediaService:
         if 128 <= first <= 191:
             self._receive_srtp(data, way)
         elif first < 4 and stun.is_stun(data):
-            self._take_stun(data, way)
+            if not self._pool.is_left(way):
+                self._take_stun(data, way)
         elif 20 <= first < 64:
             self._receive_dtls(data, way)
 

@@ -115,6 +115,11 @@ class Crossing:
         self._volunteering = volunteering
         self._settle()
 
+    def leave(self) -> None:
+        """This node ends soon: who is attached learns it now, and is served while moving."""
+        if self.relaying is not None:
+            self.relaying.leave()
+
     def take_role(self, is_client: bool, now: float) -> None:
         """We are a client now, which needs rendezvous, or a peer, which may be one."""
         self._is_client = is_client

@@ -68,7 +68,7 @@ class Relaying:
         allows_private: bool = False,
         charge: Callable[[int], bool] = bool,
     ) -> None:
-        self.draining = False
+        self.draining = self.is_leaving = False
         self.counters = RelayCounters()
         self.clients_max = clients_max
         self._allows_private = allows_private
@@ -96,8 +96,8 @@ class Relaying:
         """Take a member in or keep it: [capacity left, whether we drain]; RemoteError(503) for a new one if full or draining."""
         self._expire(now)
         node_id = node_id_of(node_key)
-        if node_id not in self._attached:
-            if self.draining:
+        if node_id not in self._attached or self.is_leaving:
+            if self.draining or self.is_leaving:
                 raise RemoteError("this super-node is about to leave", status=503)
             if len(self._attached) >= self.clients_max:
                 raise RemoteError("this super-node keeps as many flows as it can", status=503)
@@ -120,6 +120,13 @@ class Relaying:
         for node_id, attached in self._attached.items():
             self._send(attached.node_key, attached.address, make_lost(node_id))
         self._attached.clear()
+
+    def leave(self) -> None:
+        """We end soon: tell all who are attached, take nobody, and pass on what comes while they move."""
+        if not self.is_leaving:
+            self.is_leaving = True
+            for node_id, attached in self._attached.items():
+                self._send(attached.node_key, attached.address, make_lost(node_id))
 
     def take(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
         """Serve a RELAY; what a stranger sends waits for their certificate. RemoteError if malformed."""

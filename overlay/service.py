@@ -230,8 +230,8 @@ class OverlayService:
         return self.peer.seen.candidates
 
     def retire(self) -> None:
-        """Be no super-node any more: who is attached learns it at once."""
-        self.peer.crossing.volunteer(None)
+        """This node ends soon: who is attached learns it at once, and is served while moving to others."""
+        self.peer.crossing.leave()
         self._driver.pump()
 
     async def grant(self, node_key: bytes) -> Grant:

@@ -73,10 +73,16 @@ class RelayKeeper:
                 kept.again = self._clock.now() + RETRY_SECONDS
 
     def _let_go(self, flows: dict[bytes, Flow]) -> None:
-        if self._media.statistics()["overlay_legs"]:
-            return
+        """Of super-nodes that we are no longer attached to; while there are calls, these only move elsewhere."""
+        has_calls = self._media.statistics()["overlay_legs"] > 0
+        used = {kept.number for node_key, kept in self._kept.items() if node_key in flows}
         for node_key in [node_key for node_key in self._kept if node_key not in flows]:
-            self._drop(node_key)
+            kept = self._kept[node_key]
+            if not has_calls:
+                self._drop(node_key)
+            elif kept.number is not None and kept.number not in used:
+                self._media.leave_relay(kept.number)
+                kept.again = 0.0  # attached again, it is wanted again
 
     def _drop(self, node_key: bytes) -> None:
         """Give a relay back, unless another super-node announces the same; a connection of its own ends with it."""

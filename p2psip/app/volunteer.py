@@ -28,6 +28,8 @@ from p2psip.net.tls import listening_context
 
 SECRET_BYTES = 32
 GRANT_SECONDS = 3_600
+LEAVE_SECONDS_MAX = 4.0
+QUIET_SECONDS = 0.5
 MONTH_FILE = "relayed.json"
 POWER_SUPPLIES = Path("/sys/class/power_supply")
 POWER_LOOK_SECONDS = 30.0
@@ -105,6 +107,15 @@ class SuperNode:
         self._is_draining = True
         if self.turn is not None:
             self.turn.drain()
+
+    async def leave(self) -> None:
+        """We end: take nobody new, and relay until those who were told to move have done so, LEAVE_SECONDS_MAX at most."""
+        self.drain()
+        with trio.move_on_after(0 if self.turn is None else LEAVE_SECONDS_MAX):
+            passed = -1
+            while self.turn is not None and passed != (now := self.turn.statistics()["packets"]):
+                passed = now
+                await trio.sleep(QUIET_SECONDS)
 
     @property
     def is_draining(self) -> bool:

@@ -55,13 +55,15 @@ class FakeMedia:
     """Remembers relays."""
 
     def __init__(self) -> None:
+        self.legs = 0
+        self.left: list[int] = []
         self.relays: dict[int, Address] = {}
         self.added = 0
 
     def on_relay(self, _hook: object) -> None: ...
 
     def statistics(self) -> dict[str, int]:
-        return {"overlay_legs": 0}
+        return {"overlay_legs": self.legs}
 
     def add_relay(self, server: Address, _grant: Grant, *, name: str, is_stream: bool) -> int:
         assert name
@@ -71,6 +73,9 @@ class FakeMedia:
         number = known[0] if known else self.added
         self.relays[number] = server
         return number
+
+    def leave_relay(self, number: int) -> None:
+        self.left.append(number)
 
     def remove_relay(self, number: int) -> None:
         del self.relays[number]
@@ -158,5 +163,18 @@ async def test_a_coturn_that_two_announce_stays_until_both_are_left(keeping: Kee
     await look_again(keeper)
     assert len(media.relays) == 1
     overlay.flows = []
+    await look_again(keeper)
+    assert not media.relays
+
+
+async def test_calls_move_off_the_relay_of_a_super_node_that_lets_us_go_and_it_is_given_back_after_them(
+    keeping: Keeping,
+) -> None:
+    overlay, media, _, keeper = await keeping(TurnServer("tls", (HOST, 443)))
+    (number,) = media.relays
+    media.legs, overlay.flows = 1, []
+    await look_again(keeper)
+    assert (list(media.relays), media.left) == ([number], [number])
+    media.legs = 0
     await look_again(keeper)
     assert not media.relays

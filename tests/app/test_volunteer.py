@@ -9,13 +9,21 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from p2psip.app.settings import RelaySettings, SettingsError
-from p2psip.app.volunteer import SuperNode, cost_in_words, is_on_battery, turn_settings
+from p2psip.app.volunteer import (
+    LEAVE_SECONDS_MAX,
+    QUIET_SECONDS,
+    SuperNode,
+    cost_in_words,
+    is_on_battery,
+    turn_settings,
+)
 from p2psip.base.chance import Chance
 from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort
@@ -83,6 +91,35 @@ async def test_who_drains_says_so(port: NodePort, tmp_path: Path) -> None:
     node.drain()
     assert node.volunteering().announcement().draining
     assert node.is_draining
+
+
+async def test_who_may_relay_hardly_more_this_month_drains(port: NodePort, tmp_path: Path) -> None:
+    node = make(port, tmp_path, RelaySettings(allow_private_peers=True, gigabytes_per_month_max=0.001))
+    assert node.turn is not None
+    assert not node.volunteering().announcement().draining
+    assert node.turn.charge(990_000)
+    told = node.volunteering().announcement()
+    assert (told.draining, told.capacity) == (True, 0)
+
+
+@pytest.mark.parametrize("busy_seconds", [0.0, 2.0, 1_000.0])
+async def test_who_ends_relays_until_those_told_have_moved_and_no_longer(
+    port: NodePort,
+    tmp_path: Path,
+    busy_seconds: float,
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = make(port, tmp_path, RelaySettings(allow_private_peers=True))
+    assert node.turn is not None
+    began = trio.current_time()
+    monkeypatch.setattr(
+        node.turn, "statistics", lambda: {"packets": int(50 * min(trio.current_time() - began, busy_seconds))}
+    )
+    await node.leave()
+    assert node.is_draining
+    limit = min(busy_seconds + 2 * QUIET_SECONDS, LEAVE_SECONDS_MAX)
+    assert min(busy_seconds, LEAVE_SECONDS_MAX) <= trio.current_time() - began <= limit + 0.01
 
 
 async def test_a_coturn_is_granted_with_its_own_secret(port: NodePort, tmp_path: Path) -> None:

@@ -209,3 +209,20 @@ def test_one_relay_over_the_bound() -> None:
     with pytest.raises(LocalError):
         town.pool.add(("198.51.101.1", 1), credentials(), name="s", is_stream=False, now=town.now)
     assert len(town.pool) == RELAYS_MAX
+
+
+def test_a_relay_that_is_left_is_offered_no_more_and_still_brings_what_comes() -> None:
+    town = Town(2)
+    first, second = town.numbers
+    ways = {number: (*PEER, number) for number in town.numbers}
+    assert town.pool.leave(first)
+    assert not town.pool.leave(first)  # once
+    assert not town.pool.leave(second)  # there is none to move to
+    assert {relay_of(candidate) for candidate in town.pool.candidates()} == {second}
+    assert [town.pool.is_left(ways[number]) for number in town.numbers] == [True, False]
+    assert not town.pool.is_left(PEER)
+    town.pool.permit("call", [PEER[0]], town.now)
+    town.settle()
+    assert town.pool.wrap(b"media", ways[first]) is not None
+    town.pool.add(next(iter(town.servers)), credentials(), name="s0", is_stream=False, now=town.now)
+    assert {relay_of(candidate) for candidate in town.pool.candidates()} == {first, second}

@@ -114,6 +114,19 @@ def test_who_drains_takes_nobody_new_and_tells_those_attached() -> None:
     assert desk.sent == [(key(1), at(1), make_lost(node_id_of(key(1))))]
 
 
+def test_who_leaves_tells_those_attached_and_passes_on_what_comes_while_they_move() -> None:
+    desk = Desk()
+    desk.relaying.attach(key(1), at(1), 0.0)
+    for _twice in range(2):
+        desk.relaying.leave()
+    assert desk.sent == [(key(1), at(1), make_lost(node_id_of(key(1))))]
+    desk.sent = []
+    with pytest.raises(RemoteError) as refusal:
+        desk.relaying.attach(key(1), at(1), 1.0)
+    assert refusal.value.status == 503
+    assert desk.relay(2, 1) == [(key(1), at(1), make_relayed(b"frame"))]
+
+
 def test_a_stranger_waits_until_it_is_known_and_only_so_much_is_kept() -> None:
     desk = Desk()
     desk.relaying.attach(key(1), at(1), 0.0)
