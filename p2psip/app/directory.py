@@ -7,7 +7,7 @@ from overlay.registration import Rendezvous
 from overlay.service import OverlayService
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.core import Address
-from p2psip.base.errors import LocalError
+from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import node_id_of
 from p2psip.calls.ports import Whereabouts
 from p2psip.sip.service import SipService
@@ -43,8 +43,11 @@ class OverlayDirectory:
         return Whereabouts(tuple(node_ids), found.hops, found.milliseconds)
 
     async def name_exists(self, address: str) -> bool:
-        """Whether a registration or a name record was found."""
-        return (await self._overlay.find(address)).name_exists
+        """Whether a registration or a name record was found; RemoteError(503) when there was nobody to ask."""
+        exists = (await self._overlay.find(address)).name_exists
+        if not exists and not self._overlay.peers() and not self._overlay.rendezvous():
+            raise RemoteError("no other node of the overlay answers: `p2psip doctor` says why", status=503)
+        return exists
 
     async def publish(self) -> None:
         """Register this node for all addresses of its person."""

@@ -23,7 +23,7 @@ from p2psip.app.control import ControlServer
 from p2psip.app.directory import OverlayDirectory
 from p2psip.app.joining import save_introducers
 from p2psip.app.kept_phones import KEPT_FILE, KeptPhones
-from p2psip.app.settings import Settings
+from p2psip.app.settings import OverlaySettings, Settings
 from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.app.volunteer import SuperNode, cost_in_words
@@ -89,7 +89,7 @@ class Node:
         self.clock = clock
         self.chance = chance
         self._signing = SigningKey.from_private(membership.signing_key)
-        self.port = NodePort.bind(settings.overlay.hosts, settings.overlay.port)
+        self.port = _bind_as_before(settings.overlay, state)
         node_key = NodeKey.from_private(membership.node_key)
         links = self.links = StreamLinks(self.port, clock=clock)
         self.supernode = self._volunteer(links, node_key, home) if settings.relay.volunteer else None
@@ -282,6 +282,24 @@ class Node:
             self._state.save_membership(self.membership)
         except StateError as error:  # a full disk must not end calls; the overlay gives all of it again
             _log.error("%s", error)
+
+
+def _bind_as_before(settings: OverlaySettings, state: State) -> NodePort:
+    """The port that the settings name, else the last one again: others remember it, and a router may forward it."""
+    if settings.port:
+        return NodePort.bind(settings.hosts, settings.port)
+    last = state.port()
+    if last:
+        try:
+            return NodePort.bind(settings.hosts, last)
+        except OSError as error:
+            _log.info("the port of the last run is not free, another one is taken: %s", error.strerror)
+    port = NodePort.bind(settings.hosts, 0)
+    try:
+        state.save_port(port.number)
+    except StateError as error:  # a full disk; the next start takes any port again
+        _log.error("%s", error)
+    return port
 
 
 async def run_node(home: Path, settings: Settings, printer: Printer) -> None:

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS membership (
 CREATE TABLE IF NOT EXISTS introducers (
     node_key BLOB NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, PRIMARY KEY (node_key, host, port)
 );
+CREATE TABLE IF NOT EXISTS port (only INTEGER PRIMARY KEY CHECK (only = 1), number INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS phones (
     name TEXT PRIMARY KEY, address TEXT NOT NULL, algorithm TEXT NOT NULL, ha1 TEXT NOT NULL, added INTEGER NOT NULL
 );
@@ -119,6 +120,15 @@ class State:
     def save_introducer(self, node_key: bytes, address: tuple[str, int]) -> None:
         """Remember one peer to begin with."""
         self._write("INSERT OR IGNORE INTO introducers VALUES (?, ?, ?)", (node_key, *address))
+
+    def port(self) -> int:
+        """The number that the node's port had last; 0 before its first start."""
+        rows = self._read("SELECT number FROM port")
+        return int(rows[0][0]) if rows else 0
+
+    def save_port(self, number: int) -> None:
+        """Remember it."""
+        self._write("INSERT OR REPLACE INTO port VALUES (1, ?)", (number,))
 
     def phones(self) -> list[Phone]:
         """All phone accounts by name."""

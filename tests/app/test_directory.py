@@ -3,8 +3,10 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from p2psip.app.directory import NODES_MAX, OverlayDirectory
-from p2psip.base.errors import LocalError
+from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import node_id_of
 
 OWN = b"\x01" * 20
@@ -21,12 +23,20 @@ class FakeOverlay:
         self.sent: list[tuple[bytes, Any, bytes]] = []
         self.published: list[tuple[str, tuple[str, ...]]] = []
         self.receive: Any = None
+        self.name_exists = True
+        self.known: list[Any] = []
+
+    def peers(self) -> list[Any]:
+        return self.known
+
+    def rendezvous(self) -> tuple[Any, ...]:
+        return ()
 
     def on_message(self, hook: Any) -> None:
         self.receive = hook
 
     async def find(self, _address: str) -> Any:
-        return SimpleNamespace(registrations=self.registrations, name_exists=True, hops=2, milliseconds=3.0)
+        return SimpleNamespace(registrations=self.registrations, name_exists=self.name_exists, hops=2, milliseconds=3.0)
 
     async def publish(self, addresses: tuple[str, ...]) -> None:
         self.published.append(("publish", addresses))
@@ -73,6 +83,16 @@ async def test_our_own_device_and_one_without_a_way_to_it_are_left_out() -> None
     assert (found.node_ids, found.hops, found.milliseconds) == ((PEER_ID.hex(),), 2, 3.0)
     sip.send(PEER_ID.hex(), b"INVITE")
     assert overlay.sent == [(PEER_KEY, (there,), b"INVITE")]
+
+
+async def test_who_can_ask_nobody_does_not_say_that_there_is_nobody_of_that_name() -> None:
+    overlay, _sip, directory = world()
+    overlay.name_exists = False
+    with pytest.raises(RemoteError, match="no other node") as caught:
+        await directory.name_exists("bob@home.example")
+    assert caught.value.status == 503
+    overlay.known = [PEER_KEY]
+    assert not await directory.name_exists("bob@home.example")
 
 
 async def test_a_device_whose_certificate_names_somebody_else_is_left_out() -> None:
