@@ -15,7 +15,7 @@ import trio
 
 from media.service import MediaService
 from overlay.paths import Gateway
-from overlay.reachability import Mapping, Verdict
+from overlay.reachability import Mapping, Role, Verdict
 from overlay.service import OverlayService
 from p2psip.app.relays import RelayKeeper, short_name
 from p2psip.app.volunteer import SuperNode
@@ -77,7 +77,8 @@ class Connectivity:
         self._introducers: list[Door] = []
         self._is_without_udp = False
         overlay.on_verdict(self._take_verdict)
-        overlay.on_rendezvous(self._relays.note_change)
+        self._was_attached = False
+        overlay.on_rendezvous(self._flows_changed)
         links.on_closed(self._stream_closed)
         self._watch.on_change(self._network_changed)
 
@@ -173,6 +174,15 @@ class Connectivity:
     def _use_gateways(self) -> None:
         self._overlay.use_gateways([Gateway(node_key, stream) for node_key, stream in self._gateways.items()])
         self._relays.note_change()
+
+    def _flows_changed(self) -> None:
+        self._relays.note_change()
+        is_attached = bool(self._overlay.rendezvous())
+        if self._was_attached and not is_attached and self._overlay.verdict.role is Role.CLIENT:
+            _log.warning("no super-node answers any more: nobody can call this node until one does")
+        elif is_attached and not self._was_attached:
+            _log.info("attached to super-nodes: others can call this node through them")
+        self._was_attached = is_attached
 
     def _take_verdict(self, verdict: Verdict) -> None:
         if verdict.address is not None and self._supernode is not None:

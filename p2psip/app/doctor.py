@@ -326,6 +326,15 @@ def _volunteering(facts: DoctorFacts) -> Finding:
     if facts.is_client:
         sentence = f"This node volunteers{how}, but cannot be reached openly, so that nobody can use it."
         return Finding(topic, "warning", sentence, _forward(facts))
+    if facts.seen_as is not None and _is_inner(facts.seen_as[0]) and all(_is_inner(host) for host, _ in facts.local):
+        sentence = (
+            f"This node volunteers{how}, but others see it at the private address {facts.seen_as[0]} only: {cost}."
+        )
+        advice = (
+            "Only nodes of this network can use it, and only with `allow_private_peers = true` in [relay]; "
+            "for others, name the public address in `external_hosts`."
+        )
+        return Finding(topic, "note", sentence, advice)
     if work.draining:
         return Finding(topic, "note", f"This node volunteers{how}, but takes nobody new at present: {cost}.")
     return Finding(topic, "good", f"This node relays for others{how}: {cost}.")

@@ -243,6 +243,13 @@ def test_super_nodes_in_use() -> None:
     assert "No super-node is needed (4 known)" in said(OPEN, "super-nodes").sentence
 
 
+def test_who_volunteers_on_a_private_network_is_told_that_others_cannot_come() -> None:
+    inside = replace(OPEN, seen_as=("192.168.1.5", 4500), local=(("192.168.1.5", 4500),), volunteering=VOLUNTEER)
+    found = said(inside, "volunteering")
+    assert "192.168.1.5 only" in found.sentence
+    assert "external_hosts" in found.advice
+
+
 def test_volunteering_and_what_it_costs() -> None:
     working = said(replace(OPEN, volunteering=VOLUNTEER), "volunteering")
     for part in ("12 node(s)", "3 of 500", "1.5 of 200 GB", "20 Mbit/s"):
