@@ -8,21 +8,18 @@ timer runs until `start` names a destination. A client has its keys as soon as i
 has signed its part by then, and only one strength of cipher is offered (the false start of RFC 7918).
 """
 
-import datetime
 import enum
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from p2psip.base.core import Address, Transmit
 from p2psip.base.errors import RemoteError
+from p2psip.base.self_signed import self_signed
 
 DATAGRAM_BYTES = 1_200
 FLIGHT_BYTES_MAX = 4_096
@@ -43,19 +40,7 @@ class DtlsIdentity:
     """A self-signed certificate for DTLS, made once by a node; only its fingerprint counts (RFC 8122)."""
 
     def __init__(self, unix: float) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "p2psip")])
-        start = datetime.datetime.fromtimestamp(unix, tz=datetime.UTC) - datetime.timedelta(days=1)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start)
-            .not_valid_after(start + datetime.timedelta(days=CERTIFICATE_DAYS))
-            .sign(key, hashes.SHA256())
-        )
+        certificate, key = self_signed("p2psip", unix, CERTIFICATE_DAYS)
         self.fingerprint = f"sha-256 {_colons(certificate.fingerprint(hashes.SHA256()))}"
         self.context = SSL.Context(SSL.DTLS_METHOD)
         self.context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _accept_any)

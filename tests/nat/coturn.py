@@ -1,6 +1,5 @@
 """Real coturn servers at public hosts of a laboratory, in the place of our own relays."""
 
-import datetime
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -10,19 +9,16 @@ from functools import partial
 from pathlib import Path
 
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from p2psip.app.local_network import OVERLAY
+from p2psip.base.self_signed import as_pem, self_signed
+from p2psip.net.clock import Clock
 from tests.interop.programs import program
 from tests.nat.lab import Lab, Site
 
 SECRET = "what the operator told nobody"
 PORT, TLS_PORT = 3_478, 443
 LISTENING_SECONDS_MAX = 30.0
-MARGIN = datetime.timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -58,11 +54,12 @@ def volunteer_settings(lab: Lab, host: str) -> str:
 async def coturn(folder: Path, site: Site) -> AsyncIterator[Coturn]:
     """A coturn by UDP and TCP, and by TLS where firewalls let it pass, until the block ends."""
     folder.mkdir()
-    certificate, key = _self_signed(folder, site.ipv4)
+    pem = folder / "certificate-and-key.pem"
+    pem.write_bytes(as_pem(*self_signed("localhost", Clock().unix(), 1)))
     log = folder / "log"
     command = [*site.prefix, program("turnserver"), "-n", "--listening-ip", site.ipv4, "--relay-ip", site.ipv4]
     command += ["--listening-port", str(PORT), "--tls-listening-port", str(TLS_PORT), "--realm", OVERLAY]
-    command += ["--use-auth-secret", "--static-auth-secret", SECRET, "--cert", str(certificate), "--pkey", str(key)]
+    command += ["--use-auth-secret", "--static-auth-secret", SECRET, "--cert", str(pem), "--pkey", str(pem)]
     command += ["--no-cli", "--no-dtls", "--verbose", "--simple-log", "--log-file", str(log)]
     command += ["--pidfile", str(folder / "pid"), "--userdb", str(folder / "users")]
     process = await trio.lowlevel.open_process(
@@ -92,25 +89,3 @@ def _listens(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _self_signed(folder: Path, host: str) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - MARGIN)
-        .not_valid_after(now + MARGIN)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "certificate.pem", folder / "key.pem"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return files
