@@ -23,9 +23,10 @@ USUAL_CALLS = 3
 
 
 async def rendezvous_of(built: Town, house: House) -> list[NodeProcess]:
-    """The super-nodes that a client is attached to; any of them when its status does not say."""
-    status = await house.ask("status")
-    return built.super_nodes_in(status["rendezvous"]) or list(built.super_nodes.values())
+    """The super-nodes that a client is attached to, as its status names them."""
+    named = built.super_nodes_in((await house.ask("status"))["rendezvous"])
+    assert named
+    return named
 
 
 async def listen_and_check(watch: CallWatch, since: float) -> None:
