@@ -92,7 +92,7 @@ class SpreadNetwork(LocalNetwork):
     async def settle(self, name: str, site: Site, host: int = 0, settings: str = "") -> NodeProcess:
         """Join as `name` at a host of a site, and start the node there."""
         home = self._place(name, site, host)
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
         (home / "p2psip.toml").write_text(settings)
         await inside(site, host, lambda: trio.run(self._join, home, name))
         return await self.start(name, home, ["up"])
