@@ -53,7 +53,7 @@ class Membership:
             self._checked.move_to_end(der)
         if unix > certificate.not_after:
             del self._checked[der]
-            raise RemoteError("a certificate outside its validity period", status=403)
+            raise RemoteError("a certificate outside its validity period: it has run out", status=403)
         if certificate.serial in self._configuration.revoked_serials:
             raise RemoteError("a certificate that was revoked", status=403)
         if certificate.node_id in self._configuration.banned_node_ids:

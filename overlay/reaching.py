@@ -29,6 +29,7 @@ CHECKS_MAX = 64
 CHECKS_PER_SECOND_MAX = 5
 FORGET_SECONDS = 15.0
 AGAIN_SECONDS = 2.0
+NOT_REGISTERED = "no registration of this node was found in the overlay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Reaching:
     def _found(self, node_key: bytes, source: str, check: _Check, done: LookupDone) -> None:
         mine = [each for each in read_registrations(done.records) if each.node_key == node_key]
         if not mine:
-            check.ended, check.words = True, "no registration of this node was found in the overlay"
+            check.ended, check.words = True, NOT_REGISTERED
             return
         ways = self._ways([way for way in mine[0].ways if _may_try(way, source)], self._time())
         if not ways:

@@ -27,7 +27,7 @@ RECORD_KEY_BYTES = 20
 RELAY_PLACES = 8
 RELAY_PLACES_EACH = 3
 RELAY_OWNERS_CACHED_MAX = 1_024
-CLOCK_SKEW_SECONDS = 60
+CLOCK_SKEW_SECONDS = 300  # as for certificates; half of what a registration lives, so that late clocks get by, too
 SEQUENCE_MAX = 2**63 - 1
 RECORD_BYTES_MAX = 8_192
 VERIFIED_MAX = 4_096
@@ -159,9 +159,11 @@ class RecordVerifier:
         """The author's certificate if the record is true and valid at `unix`; RemoteError with the reason otherwise."""
         kind = _check_form(record)
         if record.expiry <= unix:
-            raise RemoteError("a record that has expired", status=410)
+            raise RemoteError("a record that has expired, or whose author's clock is late", status=410)
         if record.expiry > unix + kind.lifetime_seconds_max + CLOCK_SKEW_SECONDS:
-            raise RemoteError(f"a {kind.name} that would live longer than {kind.lifetime_seconds_max} s")
+            raise RemoteError(
+                f"a {kind.name} that would live longer than {kind.lifetime_seconds_max} s, or whose author's clock is fast"
+            )
         author = self._membership.check(record.certificate, unix)
         if not kind.may_write(author, record.key):
             raise RemoteError(kind.refusal, status=403)

@@ -372,7 +372,7 @@ class OverlayService:
         done = await self._wait(self.peer.store_record(record, self._clock.now()))
         assert isinstance(done, StoreDone)
         if done.refusal is not None:
-            _log.info("a holder refused a record: %s", done.refusal)
+            _log.log(logging.INFO if done.holders else logging.WARNING, "a holder refused a record: %s", done.refusal)
         return done.holders
 
     async def _publish_forever(self) -> None:

@@ -64,6 +64,7 @@ class CallCheckFacts:
     callable: bool | None
     words: str = ""
     milliseconds: float | None = None
+    is_unregistered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class DoctorFacts:
     """All that the doctor looks at. `role`, `mapping` and `filtering` are the names of the overlay's enumerations in lower case.
 
     `seen_as` is the address that others see, `local` are this machine's own ones, `udp` is None while nobody has answered.
-    `router` is the router's own outer address, `router_said` a sentence on what came of asking it for a port.
+    `clock` is the time by this machine's clock (UTC). `router` is the router's own outer address, `router_said` a sentence on
+    what came of asking it for a port.
     """
 
     overlay: str
@@ -88,6 +90,7 @@ class DoctorFacts:
     published: bool
     udp: bool | None
     call_check: CallCheckFacts
+    clock: str = ""
     port_mapping_wanted: bool = True
     mapped: tuple[MappedPort, ...] = ()
     router: str | None = None
@@ -171,6 +174,11 @@ def _calls(facts: DoctorFacts) -> Finding:
 
 
 def _way_out(facts: DoctorFacts) -> str:
+    if facts.call_check.is_unregistered:
+        by_clock = f", which says that it is {facts.clock} UTC" if facts.clock else ""
+        return (
+            f"Check this machine's clock{by_clock}: when it is wrong by minutes, others refuse what this node stores."
+        )
     if facts.is_client:
         return "Calls come through super-nodes here: see what is said of them below."
     return _forward(facts) if facts.mapping != "none" else _open_firewall(facts)

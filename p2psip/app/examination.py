@@ -1,12 +1,13 @@
 """What the doctor looks at in a running node, gathered into plain facts, and read again on the command line's side."""
 
+import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
 from pydantic import TypeAdapter, ValidationError
 
-from overlay.reaching import CallCheck
+from overlay.reaching import NOT_REGISTERED, CallCheck
 from overlay.rendezvous import Flow
 from overlay.sockets import own_addresses
 from p2psip.app.control import ControlError
@@ -52,6 +53,7 @@ async def doctor_facts(node: "Node") -> DoctorFacts:
         published=calls["published"],
         udp=udp_works(flows, verdict.address, node.connectivity.gateway),
         call_check=check,
+        clock=time_in_words(node.clock.unix()),
         port_mapping_wanted=node.settings.network.port_mapping,
         mapped=mapped_ports(mapper),
         router=None if mapper is None else mapper.outer_host,
@@ -60,6 +62,11 @@ async def doctor_facts(node: "Node") -> DoctorFacts:
         supernodes_known=len(overlay.supernodes()),
         volunteering=volunteering_facts(node.supernode, node.settings.relay, 0 if relaying is None else len(relaying)),
     )
+
+
+def time_in_words(unix: float) -> str:
+    """Date and time of day (UTC), to the minute."""
+    return datetime.datetime.fromtimestamp(unix, datetime.UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def read_facts(value: Any) -> DoctorFacts:
@@ -88,7 +95,8 @@ def call_check_facts(check: CallCheck | None) -> CallCheckFacts:
         return CallCheckFacts(None, "the test did not end in time")
     if check.tester is None:
         return CallCheckFacts(None, check.words)
-    return CallCheckFacts(check.is_callable, f"{check.words}; tested by node {check.tester.hex()[:8]}")
+    words = f"{check.words}; tested by node {check.tester.hex()[:8]}"
+    return CallCheckFacts(check.is_callable, words, is_unregistered=check.words == NOT_REGISTERED)
 
 
 def udp_works(flows: Sequence[Flow], seen_as: Address | None, gateway: Gateway | None) -> bool | None:

@@ -1,5 +1,6 @@
 """The composition of a node: one port, the services on it, the calls above them, the door for the command line."""
 
+import datetime
 import gc
 import ipaddress
 import logging
@@ -312,7 +313,9 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
     clock, chance = Clock(), Chance.system()
     state = State(home)
     try:
-        node = Node(home, settings, state, state.require_membership(), clock, chance)
+        membership = state.require_membership()
+        check_certificate(membership, clock.unix())
+        node = Node(home, settings, state, membership, clock, chance)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
             await node.join()
@@ -328,6 +331,18 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
             nursery.cancel_scope.cancel()
     finally:
         state.close()
+
+
+def check_certificate(membership: Membership, unix: float) -> None:
+    """StateError with the way out when our own certificate is of no use now."""
+    try:
+        verify_device(membership.certificate_der, membership.ca_der, unix)
+    except RemoteError as error:
+        today = datetime.datetime.fromtimestamp(unix, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+        raise StateError(
+            f"this node has {error}, as it is {today} UTC by this machine's clock: set the clock right if it is wrong, "
+            "else join anew with a fresh invite in another --home"
+        ) from error
 
 
 def address_for_phones(host: str) -> str:

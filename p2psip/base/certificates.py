@@ -152,8 +152,10 @@ def verify_device(der: bytes, ca_der: bytes, unix: float) -> DeviceCertificate:
         raise RemoteError("a certificate that cannot be read, or of another overlay", status=403) from error
     if basic.ca or not isinstance(key, Ed25519PublicKey) or not addresses:
         raise RemoteError("a certificate that is not a device's", status=403)
-    if not not_before - CLOCK_SKEW_SECONDS <= unix <= not_after:
-        raise RemoteError("a certificate outside its validity period", status=403)
+    if unix < not_before - CLOCK_SKEW_SECONDS:
+        raise RemoteError("a certificate outside its validity period: it is not valid yet", status=403)
+    if unix > not_after:
+        raise RemoteError("a certificate outside its validity period: it has run out", status=403)
     return DeviceCertificate(
         der=der,
         serial=certificate.serial_number,

@@ -250,6 +250,14 @@ def test_who_volunteers_on_a_private_network_is_told_that_others_cannot_come() -
     assert "external_hosts" in found.advice
 
 
+def test_who_is_registered_nowhere_is_asked_about_the_clock() -> None:
+    check = CallCheckFacts(False, "no registration was found", is_unregistered=True)
+    assert (
+        "it is 2026-11-21 11:26 UTC"
+        in said(replace(CLIENT, call_check=check, clock="2026-11-21 11:26"), "calls").advice
+    )
+
+
 def test_volunteering_and_what_it_costs() -> None:
     working = said(replace(OPEN, volunteering=VOLUNTEER), "volunteering")
     for part in ("12 node(s)", "3 of 500", "1.5 of 200 GB", "20 Mbit/s"):

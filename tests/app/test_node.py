@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from p2psip.app.node import _bind_as_before, address_for_phones
+from p2psip.app.node import _bind_as_before, address_for_phones, check_certificate
 from p2psip.app.settings import OverlaySettings
-from p2psip.app.state import State
+from p2psip.app.state import Membership, State, StateError
+from p2psip.base.certificates import CLOCK_SKEW_SECONDS, create_authority, issue_device
+from p2psip.base.chance import Chance
+from p2psip.base.keys import NodeKey, SigningKey
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.7", "::1"])
@@ -37,3 +40,27 @@ def test_a_node_has_the_same_port_after_a_restart_as_long_as_it_is_free(tmp_path
     for port in (again, named):
         port.close()
     state.close()
+
+
+def test_a_certificate_of_no_use_is_one_sentence_about_the_clock_and_the_way_out() -> None:
+    unix, chance = 1_800_000_000, Chance.seeded(1)
+    authority, signing, node = SigningKey.generate(chance), SigningKey.generate(chance), NodeKey.generate(chance)
+    ca = create_authority("home.example", authority, unix)
+    person = ("alice@home.example",)
+    der = issue_device(
+        ca,
+        authority,
+        signing_public=signing.public,
+        node_id=node.node_id,
+        addresses=person,
+        serial=1,
+        not_before=unix,
+        not_after=unix + 1_000,
+    )
+    membership = Membership("home.example", person, node.private, signing.private, ca, der, b"", "")
+    check_certificate(membership, unix)
+    check_certificate(membership, unix - CLOCK_SKEW_SECONDS)
+    with pytest.raises(StateError, match="not valid yet, as it is 2027-01-15 07:00 UTC by this machine's clock: set"):
+        check_certificate(membership, unix - 3_600)
+    with pytest.raises(StateError, match=r"has run out, .* join anew"):
+        check_certificate(membership, unix + 1_001)
