@@ -23,6 +23,7 @@ FLOWS_MAX = 2 * FLOWS_WANTED
 ATTACH_SECONDS = 15.0
 MISSES_MAX = 2
 AVOID_SECONDS = 60.0
+ALONE_SECONDS = 10.0
 AVOIDED_MAX = 64
 RETRY_SECONDS = 2.0
 AGAIN_SECONDS = 0.05
@@ -156,10 +157,11 @@ class RendezvousKeeper:
 
     def _attach_further(self, missing: int, now: float) -> None:
         self._avoided = {key: until for key, until in self._avoided.items() if until > now}
+        patience = AVOID_SECONDS - ALONE_SECONDS if not self._flows else 0.0  # who has nobody comes back sooner
         for node_key, address in self._candidates(list(self._flows)):
             if missing <= 0:
                 break
-            if node_key not in self._flows and node_key not in self._avoided:
+            if node_key not in self._flows and self._avoided.get(node_key, now) - patience <= now:
                 self._start(node_key, address, now)
                 missing -= 1
         if missing > 0:

@@ -5,6 +5,7 @@ from typing import Any
 
 from overlay.contact import Contact
 from overlay.rendezvous import (
+    ALONE_SECONDS,
     ATTACH_SECONDS,
     AVOID_SECONDS,
     AVOIDED_MAX,
@@ -140,6 +141,20 @@ def test_who_refuses_is_avoided_for_a_while() -> None:
     assert desk.hungry > 0
     desk.run(AVOID_SECONDS)
     assert desk.held == (key(1), key(3), key(4))
+
+
+def test_who_has_lost_all_comes_back_soon_after_they_have_returned() -> None:
+    desk = Desk(3)
+    desk.keep(FLOWS_WANTED)
+    desk.status = dict.fromkeys(map(key, range(1, 4)))
+    desk.run(300.0)
+    assert desk.held == ()
+    desk.asked.clear()
+    desk.run(60.0)
+    assert len(desk.asked) <= 3 * 2 * 60 / ALONE_SECONDS + 3  # MISSES_MAX each time, and no more often than that
+    desk.status = {}
+    desk.run(ALONE_SECONDS + 2 * GIVE_UP_SECONDS + 3.0)
+    assert len(desk.held) == 3
 
 
 def test_a_token_that_is_missing_is_fetched_at_once_but_only_once() -> None:
