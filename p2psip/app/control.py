@@ -16,6 +16,7 @@ LINE_BYTES_MAX = 1 << 20
 CLIENTS_MAX = 16
 REQUEST_SECONDS_MAX = 5.0
 ANSWER_SECONDS_MAX = 5.0
+ASK_SECONDS_MAX = 45.0  # longer than the doctor's test from outside
 PATH_BYTES_MAX = 107  # sockaddr_un of Linux, less its closing zero
 
 Command = Callable[[dict[str, Any]], Awaitable[Any]]
@@ -105,8 +106,12 @@ async def ask(home: Path, command: str, **arguments: Any) -> Any:
         raise NoNodeError(f"no node is running in {home}: start one with `p2psip up`") from error
     async with stream:
         try:
-            await stream.send_all(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
-            answer = json.loads(await _read_line(stream))
+            with trio.fail_after(ASK_SECONDS_MAX):
+                await stream.send_all(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
+                answer = json.loads(await _read_line(stream))
+        except trio.TooSlowError as error:
+            words = f"the node in {home} runs, but has not answered for {ASK_SECONDS_MAX:.0f} s"
+            raise ControlError(f"{words}: it may be suspended; continue it, or stop it and start it again") from error
         except (trio.BrokenResourceError, ValueError) as error:
             raise ControlError("the node closed the connection before it answered") from error
     if "error" in answer:

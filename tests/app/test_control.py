@@ -128,6 +128,16 @@ async def test_the_socket_goes_with_the_node(tmp_path: Path) -> None:
     assert not (tmp_path / SOCKET_NAME).exists()
 
 
+async def test_a_node_that_hangs_is_not_waited_for_forever(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    with trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM) as hanging:
+        await hanging.bind(str(tmp_path / "control"))
+        hanging.listen(1)
+        with pytest.raises(ControlError, match="has not answered for 45 s: it may be suspended"):
+            await ask(tmp_path, "status")
+
+
 async def test_no_node_is_said_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(NoNodeError, match="p2psip up"):
         await ask(tmp_path, "status")
