@@ -27,7 +27,7 @@ from p2psip.net.streams import StreamLinks
 from p2psip.net.tls import listening_context
 
 SECRET_BYTES = 32
-GRANT_SECONDS = 3_600
+GRANT_SECONDS = 1_800
 LEAVE_SECONDS_MAX = 4.0
 QUIET_SECONDS = 0.5
 MONTH_FILE = "relayed.json"

@@ -131,7 +131,7 @@ async def test_a_coturn_is_granted_with_its_own_secret(port: NodePort, tmp_path:
         node_id = bytes(20)
 
     grant = node.volunteering().grants(Certificate(), 1_000.0)  # type: ignore[arg-type]
-    assert grant.username == f"4600:{'00' * 20}"
+    assert grant.username == f"2800:{'00' * 20}"
     assert [(each.transport, each.address) for each in grant.servers] == [
         ("udp", ("203.0.113.9", 3_478)),
         ("tcp", ("203.0.113.9", 3_478)),
