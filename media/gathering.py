@@ -1,5 +1,6 @@
 """Where this node can be reached for media (RFC 8445 §5.1.1), and what a way passes, for people."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,9 @@ import ifaddr
 from media.ice.candidates import Candidate, Pair, Way, local_candidate, relay_of
 from media.relays import RelayPool
 from p2psip.base.core import Address, address_text
+
+REFLEXIVE_PER_HOST_MAX = 2
+"""A mapped port and one that was seen; a NAT with address-dependent mapping shows a useless one to each peer besides."""
 
 _LOOPBACK = ("127.0.0.1", "::1")
 
@@ -23,9 +27,11 @@ def gather(bound: Sequence[Address], reflexive: Sequence[Address]) -> list[Candi
         if is_alone or text not in _LOOPBACK:
             found.append(local_candidate("host", (text, number), (text, number), 65_535 - preference))
     known = {(each.host, each.port) for each in found}
+    outer = Counter[str]()
     for address in reflexive:
         base = next((each for each in found if (":" in each.host) == (":" in address[0])), None)
-        if base is not None and address not in known:
+        if base is not None and address not in known and outer[address[0]] < REFLEXIVE_PER_HOST_MAX:
+            outer[address[0]] += 1
             found.append(local_candidate("srflx", address, (base.host, base.port)))
     return found
 

@@ -13,6 +13,7 @@ SPARES_MAX = 2
 REFUSALS_MAX = 3
 ATTEMPTS_MAX = 8
 CHECKS_MAX = 256
+_IDLE = (PairState.WAITING, PairState.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,19 @@ class Checklist:
                     self._take(local, remote)
 
     def learn(self, locals_: Sequence[Candidate], way: Way, priority: int) -> Pair | None:
-        """The pair of a way that the peer's check came; None when nothing can be paired with it or the list is full."""
+        """The pair of a way that the peer's check came; None when nothing can be paired with it.
+
+        Such a way works, at least towards us, so in a full list a pair that has shown nothing makes room for it.
+        """
         pair = self._by_way.get(way)
         if pair is None:
             remote = peer_reflexive((way[0], way[1]), priority, len(self.pairs))
             relay = way[2] if len(way) == 3 else None
             usable = (each for each in locals_ if relay_of(each) == relay and is_same_family(each, remote))
             local = next(usable, None)
-            pair = None if local is None else self._take(local, remote)
+            if local is not None:
+                self._make_room()
+                pair = self._take(local, remote)
         return pair
 
     def find(self, way: Way) -> Pair | None:
@@ -169,6 +175,15 @@ class Checklist:
             "no way to the other side was found: every connectivity check failed, and neither side has a relay "
             "(what stands between them lets nothing in, as two symmetric NATs do)"
         )
+
+    def _make_room(self) -> None:
+        if len(self.pairs) < PAIRS_MAX:
+            return
+        idle = [pair for pair in self.pairs if pair.state in _IDLE and not pair.nominated]
+        if idle:
+            worst = min(idle, key=lambda each: (each.state is PairState.WAITING, each.priority(True)))
+            self.pairs.remove(worst)
+            del self._by_way[worst.destination]
 
     def _take(self, local: Candidate, remote: Candidate) -> Pair | None:
         pair = Pair(local, remote)

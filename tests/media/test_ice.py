@@ -223,9 +223,10 @@ def test_one_pair_and_one_candidate_over_the_bound() -> None:
     lines = [local_candidate("host", ("192.0.2.2", 5000 + n), B).to_sdp() for n in range(PAIRS_MAX + 1)]
     core.set_remote("peer", "their-password", lines, 0.0)
     assert len(core.checklist.pairs) == PAIRS_MAX
-    core.receive(request(core), ELSEWHERE, 0.0)  # answered, though there is no room to check back
+    core.receive(request(core), ELSEWHERE, 0.0)  # it works towards us: a pair that has shown nothing makes room
     assert len(core.checklist.pairs) == PAIRS_MAX
-    assert ELSEWHERE in [to for _, to in sent(core)]
+    assert core.checklist.find(ELSEWHERE) is not None
+    assert [to for _, to in sent(core)].count(ELSEWHERE) == 2  # the answer, and the check back
 
 
 def test_checks_that_wait_for_an_answer_stay_within_their_bound() -> None:
