@@ -4,7 +4,7 @@ import pytest
 
 from media.ice.agent import DEADLINE_SECONDS, IceAgent
 from media.ice.candidates import local_candidate, parse_candidate
-from media.ice.events import Failed, State
+from media.ice.events import Failed, Selected, State
 from p2psip.base.core import Address
 from tests.media.world import Host, World, agent, introduce, nominated
 
