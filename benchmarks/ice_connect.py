@@ -105,8 +105,8 @@ def _transports(chance: Chance, identity: DtlsIdentity) -> Pair:
     )
 
     def introduce(now: float) -> None:
+        other.set_remote(one.description, now)  # the answer holds what follows from the offer
         one.set_remote(other.description, now)
-        other.set_remote(one.description, now)
 
     return (*ports, one, other, introduce)
 
