@@ -147,7 +147,9 @@ def up(
     sip_port: Annotated[int | None, typer.Option(help="UDP and TCP port for phones; 0 for any.")] = None,
     volunteer: Annotated[
         bool | None,
-        typer.Option("--volunteer/--no-volunteer", help="Relay calls of others, within the caps of [relay]."),
+        typer.Option(
+            "--volunteer/--no-volunteer", help="Relay calls of others, within the caps of `relay` in p2psip.toml."
+        ),
     ] = None,
 ) -> None:
     """Start this machine's node, and print what to type into a phone."""
