@@ -26,14 +26,10 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from overlay.budget import Budget
 from overlay.forgetting import forget_one
 from overlay.replay import ReplayWindow
+from overlay.sealing import STATIC_SEALING, Cipher, Sealing
 from p2psip.base.chance import Chance
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import KEY_BYTES, NodeKey
@@ -57,12 +53,10 @@ class _Peer:
 
     __slots__ = ("decrypt", "encrypt", "head_in", "head_out", "number", "window")
 
-    def __init__(self, ours: NodeKey, theirs: bytes, number: int) -> None:
-        shared = ours.exchange(theirs)
-        self.encrypt = ChaCha20Poly1305(_direction_key(shared, ours.public, theirs)).encrypt
-        self.decrypt = ChaCha20Poly1305(_direction_key(shared, theirs, ours.public)).decrypt
-        self.head_out = _head(ours.public, theirs)
-        self.head_in = _head(theirs, ours.public)
+    def __init__(self, cipher: Cipher, ours: bytes, theirs: bytes, number: int) -> None:
+        self.encrypt, self.decrypt = cipher.encrypt, cipher.decrypt
+        self.head_out = _head(ours, theirs)
+        self.head_in = _head(theirs, ours)
         self.number = number
         self.window = ReplayWindow()
 
@@ -70,8 +64,9 @@ class _Peer:
 class FrameBox:
     """Seals frames of one node and opens those sent to it. `started` is the start of this run in unix seconds."""
 
-    def __init__(self, node_key: NodeKey, chance: Chance, started: float) -> None:
+    def __init__(self, node_key: NodeKey, chance: Chance, started: float, sealing: Sealing | None = None) -> None:
         self._key = node_key
+        self._sealing: Sealing = sealing or STATIC_SEALING
         self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
         run = (int(started) & 0xFFFFFFFF) << 24 | chance.integer(24)
         self._first_number = run << _COUNTER_BITS
@@ -87,14 +82,14 @@ class FrameBox:
         """A frame for the node with this key. LocalError if too large; RemoteError if that key is no X25519 key."""
         peer = self._peers.get(peer_public)
         if peer is None:
-            peer = self._remember(peer_public, _Peer(self._key, peer_public, self._first_number))
+            peer = self._remember(peer_public, self._new_peer(peer_public))
         else:
             self._peers.move_to_end(peer_public)
         if len(payload) > PAYLOAD_BYTES_MAX or peer.number > self._last_number:
             raise LocalError(f"a payload of {len(payload)} bytes, or the frames of this run are used up")
         nonce = peer.number.to_bytes(12, "big")
         peer.number += 1
-        return peer.head_out + nonce + peer.encrypt(nonce, payload, None)
+        return peer.head_out + nonce + peer.encrypt(nonce, payload)
 
     def open(self, datagram: bytes, now: float) -> tuple[bytes, bytes]:
         """(sender's node key, payload) of a frame that is authentic, for us and new; else RemoteError."""
@@ -108,10 +103,7 @@ class FrameBox:
         nonce = datagram[_NUMBER_AT:_SEALED_AT]
         number = int.from_bytes(nonce, "big")
         peer.window.check(number)
-        try:
-            payload = peer.decrypt(nonce, datagram[_SEALED_AT:], None)
-        except (InvalidTag, ValueError) as error:
-            raise RemoteError("a frame that is not authentic", status=403) from error
+        payload = peer.decrypt(nonce, datagram[_SEALED_AT:])
         peer.window.add(number)
         if known:
             self._peers.move_to_end(sender)
@@ -126,7 +118,10 @@ class FrameBox:
             raise RemoteError("a frame that is malformed or for another node")
         if not self._strangers.spend(now):
             raise RemoteError(f"more than {NEW_PEERS_PER_SECOND_MAX} new peers in a second", status=503)
-        return _Peer(self._key, sender, self._first_number)
+        return self._new_peer(sender)
+
+    def _new_peer(self, theirs: bytes) -> _Peer:
+        return _Peer(self._sealing.cipher(self._key, theirs), self._key.public, theirs, self._first_number)
 
     def _remember(self, public: bytes, peer: _Peer) -> _Peer:
         self._peers[public] = peer
@@ -140,8 +135,3 @@ class FrameBox:
 def _head(sender: bytes, receiver: bytes) -> bytes:
     mark = hashlib.sha256(b"p2psip frame mark 0" + receiver + sender).digest()[:_MARK_BYTES]
     return bytes((FIRST_BYTE,)) + mark + sender
-
-
-def _direction_key(shared: bytes, sender: bytes, receiver: bytes) -> bytes:
-    info = b"p2psip frame key 0" + sender + receiver
-    return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=info).derive(shared)

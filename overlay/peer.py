@@ -29,6 +29,7 @@ from overlay.records import Record
 from overlay.region import NetworkSize
 from overlay.registration import Rendezvous
 from overlay.rpc import CONFIGURATION, OK, PING, UNAUTHORIZED, Answer, Callback, Late, PendingRequests
+from overlay.sealing import Sealing
 from overlay.searches import Searches
 from overlay.store import RecordStore
 from overlay.upkeep import Upkeep
@@ -41,8 +42,6 @@ from p2psip.base.timers import earliest
 
 CHECKED_AT_ONCE_MAX = 4_096
 ASK_WHO_BYTES = 500
-
-_RELAYED = bytes((rpc.RELAYED,))
 
 
 class Peer:
@@ -58,6 +57,7 @@ class Peer:
         now: float,
         unix_offset: float,
         role: Role | None = None,
+        sealing: Sealing | None = None,
     ) -> None:
         self.node_key = node_key
         self.number = int.from_bytes(node_key.node_id, "big")
@@ -65,7 +65,7 @@ class Peer:
         self.table = RoutingTable(self.number)
         self.malformed = 0
         self.seen = AddressVotes()
-        self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset)
+        self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset, sealing)
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
         self._requests = PendingRequests(chance.child("requests"), self._send_request)
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit)
@@ -194,7 +194,7 @@ class Peer:
                 sender, payload = self._box.open(data, now)
                 self._heard.note(sender, source, now)
                 self.crossing.routes.heard(sender, source, now)
-                if payload[:1] != _RELAYED:
+                if not payload or payload[0] != rpc.RELAYED:
                     self._take(sender, payload, source, now)
                     return
                 data, source = self.crossing.take_relayed(sender, payload, source)
