@@ -11,7 +11,7 @@ from bootstrap.messages import Introducer
 from bootstrap.service import BootstrapServer, create_overlay, open_overlay
 from overlay.reachability import Role
 from overlay.service import OverlayService
-from overlay.supernodes import SuperNode
+from p2psip.app.introducing import introduced
 from p2psip.app.node import OVERLAY_FILE, wait_for_signal
 from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
@@ -26,8 +26,6 @@ AUTHORITY_FILE = "authority.sqlite"
 ADDRESS_FILE = "bootstrap-address"
 NODE_NAME = "bootstrap"
 INVITE_SECONDS = 72 * 3600.0
-INTRODUCED_MAX = 8
-INTRODUCED_SUPERNODES_MAX = 5
 SUPERNODES_SECONDS = 5.0
 CONFIGURATION_SECONDS = 2.0
 
@@ -56,7 +54,7 @@ async def _host_alone(home: Path, overlay: str, hosts: Sequence[str], port: int,
         state_file=home / OVERLAY_FILE,
         role=Role.PEER,
     )
-    introducers = partial(_introducers, peer, udp)
+    introducers = partial(_introducers, peer, udp, chance)
     server = BootstrapServer(authority, hosts, udp.number, clock=clock, chance=chance, introducers=introducers)
     addresses = [(host, server.port) for host in hosts]
     _remember_addresses(home, addresses)
@@ -118,23 +116,9 @@ def _admit_own_node(authority: Authority, state: State, overlay: str, clock: Clo
     return membership
 
 
-def _introducers(peer: OverlayService, udp: NodePort) -> list[Introducer]:
+def _introducers(peer: OverlayService, udp: NodePort, chance: Chance) -> list[Introducer]:
     own = Introducer(peer.peer.node_key.public, tuple(udp.local))
-    return introduced(own, peer.supernodes(), peer.peers())
-
-
-def introduced(
-    own: Introducer, supernodes: Sequence[SuperNode], peers: Sequence[tuple[bytes, Address]]
-) -> list[Introducer]:
-    """Whom a newcomer is told, INTRODUCED_MAX of them: us, then super-nodes with all their addresses, then other peers.
-
-    Who has no UDP or no IPv4 comes in through super-nodes only; some places are kept for others, which take the load off them.
-    """
-    serving = [Introducer(each.node_key, each.addresses) for each in supernodes if not each.draining]
-    told = {each.node_key for each in serving}
-    others = [Introducer(node_key, (address,)) for node_key, address in peers if node_key not in told]
-    places = max(INTRODUCED_SUPERNODES_MAX, INTRODUCED_MAX - 1 - len(others))
-    return [own, *serving[:places], *others][:INTRODUCED_MAX]
+    return introduced(own, peer.supernodes(), peer.peers(), chance)
 
 
 async def _look_for_supernodes(peer: OverlayService) -> None:
