@@ -1,0 +1,1 @@
+"""Tests of the hostile nodes of simulations."""
