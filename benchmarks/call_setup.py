@@ -19,6 +19,7 @@ from benchmarks.network import OVERLAY, Authority, introducer, overlay_of
 from media.tones import tone
 from overlay.service import OverlayService
 from p2psip.app.handset import open_handset
+from p2psip.app.machine import Machine
 from p2psip.app.node import Node
 from p2psip.app.settings import Settings
 from p2psip.app.state import State
@@ -88,7 +89,7 @@ async def _one_call(alice: Softphone, bob: Softphone) -> float:
 @asynccontextmanager
 async def _node(folder: Path, name: str, authority: Authority, known: OverlayService) -> AsyncIterator[Node]:
     state = State(folder)
-    node = Node(folder, Settings.model_validate(SETTINGS), state, authority.enrol(name), Clock(), authority.chance)
+    node = Node(Machine(folder), Settings.model_validate(SETTINGS), state, authority.enrol(name), Clock(), authority.chance)
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
         await node.overlay.join([introducer(known)])

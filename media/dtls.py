@@ -51,6 +51,10 @@ class DtlsIdentity:
         )
         self.context.set_tlsext_use_srtp(PROFILES)
 
+    def connect(self) -> SSL.Connection:
+        """A fresh association of this side. A simulation hands in an identity whose associations read no clock."""
+        return SSL.Connection(self.context)
+
 
 class State(enum.Enum):
     """NEW -> HANDSHAKE -> ESTABLISHED | FAILED."""
@@ -189,7 +193,7 @@ class DtlsTransport:
 
     def _open(self, *, client: bool) -> None:
         self._client = client
-        self._connection = SSL.Connection(self._identity.context)
+        self._connection = self._identity.connect()
         self._connection.set_ciphertext_mtu(DATAGRAM_BYTES)
         if client:
             self._connection.set_connect_state()

@@ -2,9 +2,13 @@
 
 import errno
 import socket
+from collections.abc import Callable
 
+from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.net.port import open_udp
+
+Bind = Callable[[Address], socket.socket]
 
 _TAKEN = (errno.EADDRINUSE, errno.EACCES)
 
@@ -12,7 +16,8 @@ _TAKEN = (errno.EADDRINUSE, errno.EACCES)
 class RtpPorts:
     """The pairs between two port numbers, handed out in turn, so that a late packet of one call finds no other call."""
 
-    def __init__(self, first: int, last: int, *, start: int = 0) -> None:
+    def __init__(self, first: int, last: int, *, start: int = 0, bind: Bind | None = None) -> None:
+        self._bind = bind or open_udp
         self._first = first + (first & 1)
         self._last = last
         self._pairs = max((last - self._first + 1) // 2, 0)
@@ -30,7 +35,7 @@ class RtpPorts:
             if (host, number) in self._used:
                 continue
             try:
-                found = _open_pair(host, number)
+                found = self._open_pair(host, number)
             except OSError as error:
                 if error.errno in _TAKEN:
                     continue
@@ -49,11 +54,10 @@ class RtpPorts:
         rtp.close()
         rtcp.close()
 
-
-def _open_pair(host: str, number: int) -> tuple[socket.socket, socket.socket]:
-    rtp = open_udp((host, number))
-    try:
-        return rtp, open_udp((host, number + 1))
-    except OSError:
-        rtp.close()
-        raise
+    def _open_pair(self, host: str, number: int) -> tuple[socket.socket, socket.socket]:
+        rtp = self._bind((host, number))
+        try:
+            return rtp, self._bind((host, number + 1))
+        except OSError:
+            rtp.close()
+            raise

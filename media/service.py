@@ -16,7 +16,7 @@ from media.legs import NETWORK_CHANGED
 from media.overlay_leg import OverlayLeg
 from media.phone_leg import PhoneLeg
 from media.relays import RelayGone, RelayPool, RelayReady
-from media.rtp_ports import RtpPorts
+from media.rtp_ports import Bind, RtpPorts
 from media.secure import MediaReceived, PathLost, Ready, RestartWanted, SecureTransport, TransportDescription
 from media.sockets import SocketPlane
 from media.streams import StreamTable
@@ -43,15 +43,24 @@ class MediaService:
     """All legs of a node. STUN, DTLS and SRTP arrive on the node's one port."""
 
     def __init__(
-        self, *, port: NodePort, clock: Clock, chance: Chance, phone_host: str, rtp_ports: tuple[int, int]
+        self,
+        *,
+        port: NodePort,
+        clock: Clock,
+        chance: Chance,
+        phone_host: str,
+        rtp_ports: tuple[int, int],
+        bind: Bind | None = None,
+        plane: SocketPlane | None = None,
+        identity: DtlsIdentity | None = None,
     ) -> None:
         self.port = port
         self.clock = clock
         self._chance = chance
         self._phone_host = phone_host
-        self._rtp_ports = RtpPorts(*rtp_ports, start=chance.integer(12))
-        self._identity = DtlsIdentity(clock.unix())
-        self._plane = SocketPlane()
+        self._rtp_ports = RtpPorts(*rtp_ports, start=chance.integer(12), bind=bind)
+        self._identity = DtlsIdentity(clock.unix()) if identity is None else identity
+        self._plane = SocketPlane() if plane is None else plane
         self._directory = AgentDirectory()
         self._legs: dict[str, OverlayLeg] = {}  # by user name fragment
         self._streams: StreamTable[OverlayLeg] = StreamTable()

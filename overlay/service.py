@@ -321,7 +321,7 @@ class OverlayService:
                 self._peer_joined.set()
                 self._peer_met.set()
             case ProbeElsewhere(data, destination):
-                sockets.send_from_elsewhere(data, destination, self._port.local)
+                self._port.send_from_elsewhere(data, destination)
             case VerdictChanged(verdict):
                 self._verdict_hook(verdict)
                 self._publishing.moved()

@@ -1,4 +1,4 @@
-"""Sockets that tests of reachability need beside the port: one to probe from elsewhere, and those that tell our own hosts."""
+"""Sockets that tell which hosts are our own, and which address families we have a route for: nothing is ever sent on them."""
 
 import contextlib
 import socket
@@ -13,18 +13,6 @@ LINK_LOCAL = ("169.254.", "fe80:")
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _OUTSIDE = {"0.0.0.0": ("192.0.2.1", 9), "::": ("2001:db8::1", 9)}
-
-
-def send_from_elsewhere(data: bytes, destination: Address, bound: Sequence[Address]) -> None:
-    """Send one datagram from a throw-away socket: from the host of the port that is bound, but another port (RFC 5780 §7.2)."""
-    family = _family(destination[0])
-    host = next((host for host, _port in bound if _family(host) == family), None)
-    if host is None or is_synthetic(destination[0]):
-        return
-    with contextlib.suppress(OSError, OverflowError), socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
-        sock.bind((host, 0))
-        sock.sendto(data, destination)
 
 
 def own_addresses(bound: Sequence[Address], destinations: Iterable[Address]) -> tuple[Address, ...]:

@@ -53,6 +53,7 @@ class TurnService:
         *,
         peer_of: PeerOf | None = None,
         month_file: Path | None = None,
+        plane: type[RelayPlane] = RelayPlane,
     ) -> None:
         self._port, self._clock = port, clock
         self._secret, self._realm, self._peer_of = secret, realm, peer_of
@@ -69,7 +70,7 @@ class TurnService:
         )
         rate = settings.bytes_per_second_max
         self.tables = Tables(Allowance(rate, BURST_SECONDS, clock.now()), Meter(end=settings.bytes_per_month_max))
-        self.plane = RelayPlane(
+        self.plane = plane(
             tables=self.tables,
             send=port.send,
             clock=clock,

@@ -66,12 +66,13 @@ class Connectivity:
         port_mapping: bool,
         clock: Clock,
         chance: Chance,
+        watch: NetworkWatch | None = None,
     ) -> None:
         self._port, self._links, self._overlay, self._media = port, links, overlay, media
         self._supernode = supernode
         self._relays = RelayKeeper(overlay, media, links, clock)
         self.mapper = PortMapper(port.number, clock, chance) if port_mapping else None
-        self._watch = NetworkWatch(clock)
+        self._watch = NetworkWatch(clock) if watch is None else watch
         self._behind_nat = trio.Event()
         self._gateways: dict[bytes, Address] = {}
         self._introducers: list[Door] = []

@@ -12,19 +12,17 @@ from typing import Any
 
 import trio
 
-from bootstrap.client import fetch_introducers, renew
 from bootstrap.invite import Invite
 from bootstrap.messages import Enrolment
-from media.service import MediaService
 from overlay.reachability import Role
 from overlay.service import OverlayService
 from p2psip.app.commands import NodeCommands
 from p2psip.app.connectivity import Connectivity
-from p2psip.app.control import ControlServer
 from p2psip.app.directory import OverlayDirectory
 from p2psip.app.joining import save_introducers
 from p2psip.app.kept_phones import KEPT_FILE, KeptPhones
-from p2psip.app.settings import OverlaySettings, Settings
+from p2psip.app.machine import Machine
+from p2psip.app.settings import Settings
 from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.app.volunteer import SuperNode, cost_in_words
@@ -36,10 +34,8 @@ from p2psip.base.keys import NodeKey, SigningKey
 from p2psip.calls.ports import Account, CallSettings
 from p2psip.calls.server import CallServer
 from p2psip.net.clock import Clock
-from p2psip.net.port import NodePort
 from p2psip.net.streams import StreamLinks
 from p2psip.sip.digest import digest_secret
-from p2psip.sip.service import SipService
 
 OVERLAY_FILE = "overlay.sqlite"
 LENT_MAX = 16
@@ -82,18 +78,19 @@ class Node:
     """All services of one node."""
 
     def __init__(
-        self, home: Path, settings: Settings, state: State, membership: Membership, clock: Clock, chance: Chance
+        self, machine: Machine, settings: Settings, state: State, membership: Membership, clock: Clock, chance: Chance
     ) -> None:
+        self._machine = machine
         self.settings = settings
         self.membership = membership
         self._state = state
         self.clock = clock
         self.chance = chance
         self._signing = SigningKey.from_private(membership.signing_key)
-        self.port = _bind_as_before(settings.overlay, state)
+        self.port = machine.port(settings.overlay, state)
         node_key = NodeKey.from_private(membership.node_key)
-        links = self.links = StreamLinks(self.port, clock=clock)
-        self.supernode = self._volunteer(links, node_key, home) if settings.relay.volunteer else None
+        links = self.links = machine.links(self.port, clock)
+        self.supernode = self._volunteer(links, node_key) if settings.relay.volunteer else None
         self.overlay = OverlayService(
             node_key=node_key,
             signing_key=self._signing,
@@ -103,18 +100,12 @@ class Node:
             port=self.port,
             clock=clock,
             chance=chance,
-            state_file=home / OVERLAY_FILE,
+            state_file=machine.file(OVERLAY_FILE),
             role=ROLES[settings.overlay.role],
             volunteer=None if self.supernode is None else self.supernode.volunteering(),
         )
-        self.sip = SipService(clock.now, chance)
-        self.media = MediaService(
-            port=self.port,
-            clock=clock,
-            chance=chance,
-            phone_host=settings.sip.host,
-            rtp_ports=(settings.media.first_port, settings.media.last_port),
-        )
+        self.sip = machine.sip(clock, chance)
+        self.media = machine.media(self.port, clock, chance, settings)
         if self.supernode is not None and self.supernode.turn is not None:
             self.media.on_stun = self.supernode.turn.receive_stun
             self.media.on_channel_data = self.supernode.turn.plane.from_client
@@ -128,12 +119,12 @@ class Node:
             port_mapping=settings.network.port_mapping,
             clock=clock,
             chance=chance,
+            watch=machine.watch(clock),
         )
         self.accounts = StoredAccounts(state)
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
         self.calls = self._serve_calls()
-        self._kept_phones = KeptPhones(home / KEPT_FILE, clock)
-        self.control = ControlServer(home, NodeCommands(self).table())
+        self.control = machine.control(NodeCommands(self).table())
         self.sip_address: tuple[str, int] = (settings.sip.host, settings.sip.port)
         self.overlay.on_configuration(self._save_configuration)
 
@@ -174,9 +165,13 @@ class Node:
 
     async def keep_phones(self) -> None:
         """Ring phones that registered before a restart, and write down who registers, until cancelled."""
-        known = self._kept_phones.load(self.accounts, self.sip_address[1])
+        path = self._machine.file(KEPT_FILE)
+        if path is None:
+            return
+        kept = KeptPhones(path, self.clock)
+        known = kept.load(self.accounts, self.sip_address[1])
         self.calls.restore([each for each in known if each.address in self.membership.addresses])
-        await self._kept_phones.run(self.calls.bindings)
+        await kept.run(self.calls.bindings)
 
     def _serve_calls(self) -> CallServer:
         settings = CallSettings(
@@ -205,7 +200,7 @@ class Node:
             return attached
         return attached.union(self.supernode.turn.tables.allocations)
 
-    def _volunteer(self, links: StreamLinks, node_key: NodeKey, home: Path) -> SuperNode:
+    def _volunteer(self, links: StreamLinks, node_key: NodeKey) -> SuperNode:
         return SuperNode(
             self.settings.relay,
             port=self.port,
@@ -214,7 +209,8 @@ class Node:
             chance=self.chance,
             node_key=node_key.public,
             overlay=self.membership.overlay,
-            home=home,
+            home=self._machine.home,
+            plane=self._machine.turn_plane,
         )
 
     async def _listen_for_phones(self) -> tuple[str, int]:
@@ -240,7 +236,7 @@ class Node:
                 continue
             if not await self.join():
                 try:
-                    save_introducers(self._state, await self._ask_bootstrap(fetch_introducers))
+                    save_introducers(self._state, await self._ask_bootstrap(self._machine.ask_introducers))
                 except RemoteError as error:
                     _log.warning("no peer answers, and no bootstrap server either: %s", error)
 
@@ -252,7 +248,7 @@ class Node:
                 await trio.sleep(RENEWAL_CHECK_SECONDS)
                 continue
             try:
-                enrolment = await self._ask_bootstrap(renew)
+                enrolment = await self._ask_bootstrap(self._machine.ask_renewal)
             except RemoteError as error:
                 _log.warning("the certificate could not be renewed yet: %s", error)
                 await trio.sleep(RENEWAL_RETRY_SECONDS)
@@ -285,24 +281,6 @@ class Node:
             _log.error("%s", error)
 
 
-def _bind_as_before(settings: OverlaySettings, state: State) -> NodePort:
-    """The port that the settings name, else the last one again: others remember it, and a router may forward it."""
-    if settings.port:
-        return NodePort.bind(settings.hosts, settings.port)
-    last = state.port()
-    if last:
-        try:
-            return NodePort.bind(settings.hosts, last)
-        except OSError as error:
-            _log.info("the port of the last run is not free, another one is taken: %s", error.strerror)
-    port = NodePort.bind(settings.hosts, 0)
-    try:
-        state.save_port(port.number)
-    except StateError as error:  # a full disk; the next start takes any port again
-        _log.error("%s", error)
-    return port
-
-
 async def run_node(home: Path, settings: Settings, printer: Printer) -> None:
     """`p2psip up`: serve until SIGINT or SIGTERM, then end calls and registrations properly."""
     with only_process(home):
@@ -315,7 +293,7 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
     try:
         membership = state.require_membership()
         check_certificate(membership, clock.unix())
-        node = Node(home, settings, state, membership, clock, chance)
+        node = Node(Machine(home), settings, state, membership, clock, chance)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
             await node.join()

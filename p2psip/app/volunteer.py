@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from media.turn.plane import RelayPlane
 from media.turn.service import TurnService
 from media.turn.settings import TurnSettings
 from overlay.crossing import Volunteering
@@ -52,7 +53,8 @@ class SuperNode:
         chance: Chance,
         node_key: bytes,
         overlay: str,
-        home: Path,
+        home: Path | None,
+        plane: type[RelayPlane] = RelayPlane,
     ) -> None:
         self._settings = settings
         self._port, self._links, self._clock = port, links, clock
@@ -71,7 +73,8 @@ class SuperNode:
                 chance.bytes(SECRET_BYTES),
                 overlay,
                 peer_of=links.peer_of,
-                month_file=home / MONTH_FILE,
+                month_file=None if home is None else home / MONTH_FILE,
+                plane=plane,
             )
             links.on_closed(self.turn.stream_closed)
 

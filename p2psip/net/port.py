@@ -4,6 +4,7 @@ One socket per address family, all with the same number. A task per socket drain
 busy; receivers are plain functions in a table of 256 entries, so that a packet never costs an `await`.
 """
 
+import contextlib
 import errno
 import ipaddress
 import itertools
@@ -103,6 +104,17 @@ class NodePort:
                 sock.sendto(data, destination)
         except (OSError, OverflowError):
             self.counters.send_dropped += 1
+
+    def send_from_elsewhere(self, data: bytes, destination: Address) -> None:
+        """Send one datagram from a throw-away socket: from the host of this port, but another port (RFC 5780 §7.2)."""
+        host = next((host for host, _port in self.local if (":" in host) == (":" in destination[0])), None)
+        if host is None or is_synthetic(destination[0]):
+            return
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with contextlib.suppress(OSError, OverflowError), socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.bind((host, 0))
+            sock.sendto(data, destination)
 
     def add_stream(self, send: Callable[[bytes], None]) -> Address:
         """A new address that stands for a stream: what is sent to it goes to `send`, until `remove_stream`."""

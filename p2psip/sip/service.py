@@ -33,14 +33,26 @@ DIALOG_QUEUED_MAX = 64
 _log = logging.getLogger(__name__)
 
 OverlaySend = Callable[[str, bytes], bool]
+_Receive = Callable[[bytes, Flow], None]
+MakeUdp = Callable[[trio.Nursery, _Receive], UdpTransport]
+MakeTcp = Callable[[trio.Nursery, _Receive, Callable[[Flow], None]], TcpTransport]
 _DialogChannel = tuple[trio.MemorySendChannel[ServerExchange], trio.MemoryReceiveChannel[ServerExchange]]
 
 
 class SipService:
     """SIP over UDP, TCP and the overlay. New requests arrive on `incoming`; those of an open dialog on its own channel."""
 
-    def __init__(self, now: Callable[[], float], chance: Chance, *, user_agent: str = "p2psip") -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        chance: Chance,
+        *,
+        user_agent: str = "p2psip",
+        udp: MakeUdp = UdpTransport,
+        tcp: MakeTcp = TcpTransport,
+    ) -> None:
         self._now = now
+        self._make_udp, self._make_tcp = udp, tcp
         self._layer = TransactionLayer(chance, server_name=user_agent)
         self._chance = chance
         self.user_agent = user_agent
@@ -62,8 +74,8 @@ class SipService:
         """Serve until cancelled; call `listen_udp` and `listen_tcp` once it has started."""
         try:
             async with trio.open_nursery() as nursery:
-                self._udp = UdpTransport(nursery, self._receive)
-                self._tcp = TcpTransport(nursery, self._receive, self._flow_closed)
+                self._udp = self._make_udp(nursery, self._receive)
+                self._tcp = self._make_tcp(nursery, self._receive, self._flow_closed)
                 nursery.start_soon(self._serve_timers)
                 task_status.started()
         finally:

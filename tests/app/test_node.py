@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from p2psip.app.node import _bind_as_before, address_for_phones, check_certificate
+from p2psip.app.machine import bind_as_before
+from p2psip.app.node import address_for_phones, check_certificate
 from p2psip.app.settings import OverlaySettings
 from p2psip.app.state import Membership, State, StateError
 from p2psip.base.certificates import CLOCK_SKEW_SECONDS, create_authority, issue_device
@@ -27,15 +28,15 @@ def test_a_phone_is_never_told_to_register_everywhere(host: str) -> None:
 
 def test_a_node_has_the_same_port_after_a_restart_as_long_as_it_is_free(tmp_path: Path) -> None:
     state, settings = State(tmp_path), OverlaySettings(hosts=("127.0.0.1",))
-    first = _bind_as_before(settings, state)
-    other = _bind_as_before(settings, state)  # while the first has it
+    first = bind_as_before(settings, state)
+    other = bind_as_before(settings, state)  # while the first has it
     numbers = first.number, other.number
     assert numbers[0] != numbers[1]
     for port in (first, other):
         port.close()
-    again = _bind_as_before(settings, state)
+    again = bind_as_before(settings, state)
     assert again.number == numbers[1]
-    named = _bind_as_before(OverlaySettings(hosts=("127.0.0.1",), port=numbers[0]), state)
+    named = bind_as_before(OverlaySettings(hosts=("127.0.0.1",), port=numbers[0]), state)
     assert (named.number, state.port()) == (numbers[0], numbers[1])
     for port in (again, named):
         port.close()

@@ -1,6 +1,7 @@
 """The one port: first-byte routing, both address families, and failures that stay where they happen."""
 
 import logging
+import socket
 
 import pytest
 import trio
@@ -68,3 +69,29 @@ def test_a_port_in_use_is_named_in_the_error() -> None:
     with pytest.raises(OSError, match=f"port {port.number}"):
         NodePort.bind(["127.0.0.1"], port.number)
     port.close()
+
+
+@pytest.mark.parametrize(("bound", "host"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::1")])
+def test_a_probe_from_elsewhere_comes_from_another_port(bound: str, host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((host, 0))
+        receiver.settimeout(2)
+        target: Address = receiver.getsockname()[:2]
+        _port_at((bound, 5999)).send_from_elsewhere(b"probe", target)
+        data, source = receiver.recvfrom(100)
+    assert (data, source[0]) == (b"probe", host)
+    assert source[1] != 5999
+
+
+def test_what_cannot_be_sent_from_elsewhere_is_dropped() -> None:
+    for destination in [("100::1", 1), ("::1", 5), ("127.0.0.1", 0), ("127.0.0.1", 70_000)]:
+        _port_at(("127.0.0.1", 5999)).send_from_elsewhere(b"probe", destination)
+    _port_at(("192.0.2.1", 5999)).send_from_elsewhere(b"probe", ("127.0.0.1", 5))
+
+
+def _port_at(address: Address) -> NodePort:
+    """A port that was bound to `address`, without its sockets."""
+    port = NodePort([])
+    port.local = (address,)
+    return port

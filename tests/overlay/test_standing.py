@@ -1,14 +1,11 @@
 """What the service says of its reachability, on real loopback sockets: roles at once, words for people, hooks, tests on demand."""
 
-import socket
-
 import pytest
 from trio.testing import MockClock
 
 from overlay.reachability import Filtering, Mapping, Role, Verdict
-from overlay.sockets import DESTINATIONS_MAX, own_addresses, send_from_elsewhere
+from overlay.sockets import DESTINATIONS_MAX, own_addresses
 from overlay.standing import verdict_in_words
-from p2psip.base.core import Address
 from tests.overlay.test_service import introduction, street
 
 
@@ -65,25 +62,6 @@ def test_every_verdict_has_words(role: Role, mapping: Mapping, filtering: Filter
     assert set(words) == {"role", "mapping", "filtering", "outer_address", "proved"}
     assert words["outer_address"] == "[2001:db8::1]:5"
     assert str(words["role"]).startswith(role.value)
-
-
-@pytest.mark.parametrize(("bound", "host"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::1")])
-def test_a_probe_from_elsewhere_comes_from_another_port(bound: str, host: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as receiver:
-        receiver.bind((host, 0))
-        receiver.settimeout(2)
-        target: Address = receiver.getsockname()[:2]
-        send_from_elsewhere(b"probe", target, [(bound, 5999)])
-        data, source = receiver.recvfrom(100)
-    assert (data, source[0]) == (b"probe", host)
-    assert source[1] != 5999
-
-
-def test_what_cannot_be_sent_from_elsewhere_is_dropped() -> None:
-    for destination in [("100::1", 1), ("::1", 5), ("127.0.0.1", 0), ("127.0.0.1", 70_000)]:
-        send_from_elsewhere(b"probe", destination, [("127.0.0.1", 5999)])
-    send_from_elsewhere(b"probe", ("127.0.0.1", 5), [("192.0.2.1", 5999)])
 
 
 def test_the_own_addresses_of_a_wildcard_are_those_that_the_kernel_would_send_from() -> None:
