@@ -1,38 +1,53 @@
 """A node as others name it: its node key and an address that it was seen at."""
 
 import ipaddress
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
-from p2psip.base.keys import KEY_BYTES, node_id_of
+from p2psip.base.keys import KEY_BYTES, identity_of
 
-HOSTS_CACHED_MAX = 8_192
-_PORT_END = KEY_BYTES + 2
-_PACKED_BYTES = (_PORT_END + 4, _PORT_END + 16)
+HOSTS_CACHED_MAX = 32_768
+_PACKED_BYTES = (KEY_BYTES + 2 + 4, KEY_BYTES + 2 + 16)
 
 
-@dataclass(slots=True, eq=False)
 class Contact:
-    """One peer. `number` is its Node-ID as a whole number; `failures` counts requests in a row that it left unanswered."""
+    """One peer. `number` is its Node-ID as a whole number; `failures` counts requests in a row that it left unanswered.
 
-    node_key: bytes
-    address: Address
-    node_id: bytes = field(init=False)
-    number: int = field(init=False)
-    rtt: float | None = None
-    failures: int = 0
-    last_seen: float = 0.0
+    There are hundreds for each node, and thousands of nodes in one simulation: key, Node-ID and number are shared objects.
+    """
 
-    def __post_init__(self) -> None:
-        self.node_id = node_id_of(self.node_key)
-        self.number = int.from_bytes(self.node_id, "big")
+    __slots__ = ("address", "failures", "last_seen", "node_id", "node_key", "number", "rtt")
+
+    def __init__(self, node_key: bytes, address: Address, last_seen: float = 0.0) -> None:
+        identity = identity_of(node_key)
+        self.node_key = identity.node_key
+        self.node_id = identity.node_id
+        self.number = identity.number
+        self.address = address
+        self.rtt: float | None = None
+        self.failures = 0
+        self.last_seen = last_seen
+
+    def __repr__(self) -> str:
+        return f"Contact({self.node_id.hex()[:8]} at {self.address[0]} port {self.address[1]})"
 
     def pack(self) -> bytes:
         """Node key, port (2 bytes), IP address (4 or 16 bytes)."""
-        return self.node_key + self.address[1].to_bytes(2, "big") + pack_host(self.address[0])
+        return pack_contact(self.node_key, self.address)
+
+
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
+def pack_contact(node_key: bytes, address: Address) -> bytes:
+    """Node key, port (2 bytes), IP address (4 or 16 bytes)."""
+    return node_key + pack_address(address)
+
+
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
+def pack_address(address: Address) -> bytes:
+    """Port (2 bytes), IP address (4 or 16 bytes)."""
+    return address[1].to_bytes(2, "big") + pack_host(address[0])
 
 
 @lru_cache(maxsize=HOSTS_CACHED_MAX)
@@ -57,10 +72,15 @@ def unpack_contact(value: Any) -> Contact:
     """The contact in a message; RemoteError if it is malformed."""
     if type(value) is not bytes or len(value) not in _PACKED_BYTES:
         raise RemoteError("a malformed contact")
-    port = int.from_bytes(value[KEY_BYTES:_PORT_END], "big")
+    return Contact(value[:KEY_BYTES], _unpack_address(value[KEY_BYTES:]))
+
+
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
+def _unpack_address(packed: bytes) -> Address:
+    port = int.from_bytes(packed[:2], "big")
     if port == 0:
         raise RemoteError("a contact with port 0")
-    return Contact(value[:KEY_BYTES], (_host_text(value[_PORT_END:]), port))
+    return _host_text(packed[2:]), port
 
 
 @lru_cache(maxsize=HOSTS_CACHED_MAX)

@@ -1,11 +1,9 @@
 """The certificates that nodes have shown us: who is known to belong to the overlay."""
 
-from collections import OrderedDict
-
 from overlay.membership import Membership
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.errors import RemoteError
-from p2psip.base.keys import node_id_of
+from p2psip.base.keys import identity_of
 
 MEMBERS_MAX = 4_096
 
@@ -15,7 +13,7 @@ class Members:
 
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
-        self._shown: OrderedDict[bytes, bytes] = OrderedDict()
+        self._shown: dict[bytes, DeviceCertificate] = {}
 
     def __len__(self) -> int:
         return len(self._shown)
@@ -29,21 +27,23 @@ class Members:
             certificate = self._membership.check(der, unix)
         except RemoteError:
             return None
-        if certificate.node_id != node_id_of(node_key):
+        identity = identity_of(node_key)
+        if certificate.node_id != identity.node_id:
             return None
-        self._shown[node_key] = der
-        self._shown.move_to_end(node_key)
+        self._shown.pop(node_key, None)
+        self._shown[identity.node_key] = certificate
         if len(self._shown) > MEMBERS_MAX:
-            self._shown.popitem(last=False)
+            del self._shown[next(iter(self._shown))]
         return certificate
 
     def certificate_of(self, node_key: bytes, unix: float) -> DeviceCertificate | None:
         """The certificate of a node that belongs to the overlay now; None when it showed none, or is no member any more."""
-        der = self._shown.get(node_key)
-        if der is None:
+        certificate = self._shown.get(node_key)
+        if certificate is None:
             return None
         try:
-            return self._membership.check(der, unix)
+            self._membership.check_again(certificate, unix)
         except RemoteError:
             del self._shown[node_key]
             return None
+        return certificate

@@ -16,13 +16,28 @@ from p2psip.base.errors import LocalError, RemoteError
 KEY_BYTES = 32
 NODE_ID_BYTES = 20
 SIGNATURE_BYTES = 64
-NODE_IDS_CACHED_MAX = 16_384
+IDENTITIES_CACHED_MAX = 65_536
 
 
-@lru_cache(maxsize=NODE_IDS_CACHED_MAX)
+class Identity:
+    """A public node key, its Node-ID, and that as a whole number."""
+
+    __slots__ = ("node_id", "node_key", "number")
+
+    def __init__(self, node_key: bytes) -> None:
+        self.node_key = node_key
+        self.node_id = hashlib.sha256(node_key).digest()[:NODE_ID_BYTES]
+        self.number = int.from_bytes(self.node_id, "big")
+
+
+identity_of = lru_cache(maxsize=IDENTITIES_CACHED_MAX)(Identity)
+"""The identity of a node key. A pure function of it, so that all tables of all nodes in a process share one object per node:
+what a datagram brought would else be kept in a hundred copies."""
+
+
 def node_id_of(node_key: bytes) -> bytes:
     """The Node-ID (20 bytes) of a public node key (32 bytes)."""
-    return hashlib.sha256(node_key).digest()[:NODE_ID_BYTES]
+    return identity_of(node_key).node_id
 
 
 class NodeKey:
@@ -33,8 +48,9 @@ class NodeKey:
             raise LocalError(f"a node key has {KEY_BYTES} bytes, not {len(private)}")
         self.private = private
         self._key = X25519PrivateKey.from_private_bytes(private)
-        self.public: bytes = self._key.public_key().public_bytes_raw()
-        self.node_id: bytes = node_id_of(self.public)
+        identity = identity_of(self._key.public_key().public_bytes_raw())
+        self.public: bytes = identity.node_key
+        self.node_id: bytes = identity.node_id
 
     @classmethod
     def generate(cls, chance: Chance) -> "NodeKey":

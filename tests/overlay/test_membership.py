@@ -11,6 +11,11 @@ TOWN = Town()
 ALICE = TOWN.device("alice")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered() -> None:
+    module.verified_certificates.cache_clear()
+
+
 def test_a_member_passes_and_is_remembered() -> None:
     membership = TOWN.membership()
     first = membership.check(ALICE.certificate.der, UNIX)
@@ -63,6 +68,17 @@ def test_remembered_certificates_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(4):
         membership.check(TOWN.device().certificate.der, UNIX)
     assert len(membership) == 3
+
+
+def test_what_one_node_has_verified_no_other_node_of_the_process_verifies_again() -> None:
+    first = TOWN.membership().check(ALICE.certificate.der, UNIX)
+    assert TOWN.membership().check(ALICE.certificate.der, UNIX) is first
+
+
+def test_a_remembered_certificate_is_not_valid_yet_by_a_clock_that_is_late() -> None:
+    TOWN.membership().check(ALICE.certificate.der, UNIX)
+    with pytest.raises(RemoteError, match="not valid yet"):
+        TOWN.membership().check(ALICE.certificate.der, ALICE.certificate.not_before - 301)
 
 
 def test_new_certificates_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
