@@ -3,7 +3,7 @@
 import hashlib
 import random
 import secrets
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -46,6 +46,11 @@ class Chance:
     def integer(self, bits: int) -> int:
         """A whole number in [0, 2**bits)."""
         return self._random.getrandbits(bits)
+
+    @property
+    def real(self) -> Callable[[], float]:
+        """A function that draws a real number in [0, 1): bind it once where many are drawn."""
+        return self._random.random
 
     def uniform(self, low: float, high: float) -> float:
         """A real number in [low, high]."""
