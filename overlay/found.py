@@ -51,6 +51,8 @@ class Found:
 class FoundCache:
     """What was found in the last FOUND_SECONDS_MAX seconds, by address; FOUND_CACHED_MAX at most."""
 
+    __slots__ = ("_found",)
+
     def __init__(self) -> None:
         self._found: dict[str, tuple[float, Found]] = {}
 
@@ -62,9 +64,10 @@ class FoundCache:
         return Found(found.registrations, found.name_exists, 0, 0, 0.0, cached=True)
 
     def put(self, address: str, found: Found, now: float) -> None:
-        """This was found now."""
+        """This was found now; what is too old by now is forgotten."""
+        self._found.pop(address, None)
         self._found[address] = now, found
-        while len(self._found) > FOUND_CACHED_MAX:
+        while len(self._found) > FOUND_CACHED_MAX or now - next(iter(self._found.values()))[0] >= FOUND_SECONDS_MAX:
             del self._found[next(iter(self._found))]
 
     def forget(self, address: str) -> None:

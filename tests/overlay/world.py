@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from overlay.events import LookupDone, Output, ProbeElsewhere, ReachTested, RequestDone, StoreDone, VerdictChanged
+from overlay.events import LookupDone, ProbeElsewhere, ReachTested, RequestDone, StoreDone, VerdictChanged
 from overlay.membership import Membership
+from overlay.participant import Event, Participant
 from overlay.peer import Peer
 from overlay.reachability import Role, Verdict
 from overlay.records import Record, registration_key
@@ -34,13 +35,19 @@ class Node:
     box: Box | None = None
     other_address: Address | None = None
     planned: float | None = None
-    events: list[Output] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    participant: Participant | None = None
 
     @property
     def key(self) -> bytes:
         """The node key."""
         return self.device.node_key.public
+
+    @property
+    def core(self) -> Peer | Participant:
+        """What is driven: the peer, or the participant around it."""
+        return self.participant or self.peer
 
 
 class World:
@@ -88,17 +95,9 @@ class World:
         inner = (f"192.168.{number >> 8 & 255}.{number & 255}", 5000)
         box = behind.box if behind is not None else self._box(nat, outer[0], lifetime)
         address = address or (inner if box is not None and box.translates else outer)
-        peer = Peer(
-            node_key=device.node_key,
-            certificate=device.certificate.der,
-            membership=Membership(self.town.ca_der, self.town.configuration()),
-            chance=self._chance.child(f"node {number}"),
-            now=self.now,
-            unix_offset=self.unix_offset,
-            role=role,
-        )
-        peer.reach.note_local([address], self.now)
-        node = Node(peer, device, address, box=box)
+        node = self._make(device, address, self._chance.child(f"node {number}"), role)
+        node.peer.reach.note_local([address], self.now)
+        node.box = box
         self.nodes.append(node)
         self._by_address[address] = node
         self.pump(node)
@@ -185,7 +184,7 @@ class World:
 
     def pump(self, node: Node) -> None:
         """Take the outputs of a node after a command: datagrams on their way, events into `node.events`."""
-        while (output := node.peer.poll_output()) is not None:
+        while (output := node.core.poll_output()) is not None:
             if isinstance(output, Transmit):
                 self.send(node, output.destination, output.data)
             elif isinstance(output, ProbeElsewhere):
@@ -194,7 +193,7 @@ class World:
                 node.verdicts.append(output.verdict)
             elif not isinstance(output, ReachTested):
                 node.events.append(output)
-        deadline = node.peer.poll_timeout()
+        deadline = node.core.poll_timeout()
         if deadline is not None and (node.planned is None or deadline < node.planned):
             node.planned = deadline
             self._push(deadline, node.address, None, node.address)
@@ -211,6 +210,18 @@ class World:
         if self.loss and self._chance.uniform(0, 1) < self.loss:
             return
         self._push(self.now + self._chance.uniform(*LATENCY_SECONDS), destination, data, source)
+
+    def _make(self, device: Device, address: Address, chance: Chance, role: Role | None) -> Node:
+        peer = Peer(
+            node_key=device.node_key,
+            certificate=device.certificate.der,
+            membership=Membership(self.town.ca_der, self.town.configuration()),
+            chance=chance,
+            now=self.now,
+            unix_offset=self.unix_offset,
+            role=role,
+        )
+        return Node(peer, device, address)
 
     def _box(self, nat: Nat, host: str, lifetime: float) -> Box | None:
         if nat is Nat.NONE:
@@ -250,10 +261,10 @@ class World:
         if node is None:
             return
         if data is not None:
-            node.peer.receive(data, source, self.now)
+            node.core.receive(data, source, self.now)
         elif node.planned == when:
             node.planned = None
-            node.peer.handle_timeout(self.now)
+            node.core.handle_timeout(self.now)
         self.pump(node)
 
     def _finish(self, node: Node, number: int) -> LookupDone | StoreDone | RequestDone:
