@@ -32,7 +32,7 @@ from overlay.session import REPEATABLE_BYTES_MAX, Correspondent, Handshake, Sess
 from p2psip.base.chance import Chance
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import KEY_BYTES, NodeKey
-from p2psip.base.timers import Timers, earliest
+from p2psip.base.timers import Timers
 
 CONVERSATION_BYTES_MAX = 65_536
 CORRESPONDENTS_MAX = 1_024
@@ -54,6 +54,8 @@ _IDS = struct.Struct(">BII")
 _NUMBERED = struct.Struct(">BIQ")
 _NUMBER = struct.Struct(">Q")
 _ANSWER_BYTES = SECOND_OVERHEAD_BYTES + 1
+_FRAGMENTS = b""
+"""The name of the deadline of incomplete messages among those of peers."""
 _TAKEN, _REPEAT = b"\x01", b"\x00"
 
 
@@ -89,7 +91,7 @@ class Conversations:
         self._hello_budget = Budget(HELLOS_PER_SECOND_MAX)
         self._reassembler = Reassembler()
         self._message_id = chance.integer(32)
-        self._timers: Timers[bytes] = Timers()
+        self.timers: Timers[bytes] = Timers()
         self._outputs: deque[ConversationTransmit | MessageReceived] = deque()
 
     def __len__(self) -> int:
@@ -112,6 +114,7 @@ class Conversations:
     def receive_payload(self, peer: bytes, payload: bytes, now: float) -> None:
         """Take the payload of a frame from this peer; RemoteError if it breaks a rule."""
         flight = self._reassembler.add(peer, payload, now)
+        self._watch_fragments()
         if not flight:
             return
         try:
@@ -130,13 +133,23 @@ class Conversations:
 
     def handle_timeout(self, now: float) -> None:
         """Forget what is over."""
-        self._reassembler.expire(now)
-        for peer in self._timers.expired(now):
-            self._tidy(peer, now)
+        for peer in self.timers.expired(now):
+            if peer != _FRAGMENTS:
+                self._tidy(peer, now)
+                continue
+            self._reassembler.expire(now)
+            self._watch_fragments()
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        return earliest(self._timers.next(), self._reassembler.next_expiry())
+        return self.timers.next()
+
+    def _watch_fragments(self) -> None:
+        deadline = self._reassembler.next_expiry()
+        if deadline is not None:
+            self.timers.set(_FRAGMENTS, deadline)
+        else:
+            self.timers.stop(_FRAGMENTS)
 
     def poll_output(self) -> ConversationTransmit | MessageReceived | None:
         """The next payload or message, or None."""
@@ -253,10 +266,10 @@ class Conversations:
             self._correspondents.move_to_end(peer)
             return state
         state = self._correspondents[peer] = Correspondent(Budget(HELLOS_PER_PEER_PER_SECOND_MAX))
-        self._timers.set(peer, now + HANDSHAKE_SECONDS_MAX)
+        self.timers.set(peer, now + HANDSHAKE_SECONDS_MAX)
         if len(self._correspondents) > CORRESPONDENTS_MAX:
             forgotten = self._correspondents.popitem(last=False)[0]
-            self._timers.stop(forgotten)
+            self.timers.stop(forgotten)
         return state
 
     def _sending_session(self, state: Correspondent, now: float) -> Session | None:
@@ -278,7 +291,7 @@ class Conversations:
         ends = [_end(session) for session in state.sessions.values()]
         ends += [handshake.started + HANDSHAKE_SECONDS_MAX for handshake in state.handshakes.values()]
         if ends:
-            self._timers.set(peer, min(ends))
+            self.timers.set(peer, min(ends))
         else:
             del self._correspondents[peer]
 

@@ -31,7 +31,6 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.grants import Grant, pack_grant
-from p2psip.base.timers import earliest
 
 NESTED_MAX = 2
 
@@ -297,17 +296,6 @@ class Crossing:
             self._around.meet(asking.node_key, asking.source, asking.now)
             raise RemoteError("the asker's certificate is not known here yet", status=401)
         return self.relaying, self._volunteering, certificate
-
-    # Time
-
-    def handle_timeout(self, now: float) -> None:
-        """Serve what is due."""
-        self.routes.handle_timeout(now)
-        self.rendezvous.handle_timeout(now)
-
-    def poll_timeout(self) -> float | None:
-        """The next deadline."""
-        return earliest(self.routes.poll_timeout(), self.rendezvous.poll_timeout())
 
     # Inside
 

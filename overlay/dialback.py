@@ -52,7 +52,7 @@ class DialBack:
         self._ask, self._emit, self._clock = around.ask, around.emit, around.time
         self._chance = chance
         self._certificate: Callable[[], bytes] = bytes
-        self._timers: Timers[str] = Timers()
+        self.timers: Timers[str] = Timers()
         self._tokens: deque[bytes] = deque(maxlen=TOKENS_MAX)
         self._tried: list[bytes] = []
         self._test = 0
@@ -111,8 +111,8 @@ class DialBack:
         if payload[1:] not in self._tokens:
             raise RemoteError("a probe that was not asked for")
         self._reach.note_probe(source, now)
-        if "wait" in self._timers and not self._reach.is_waiting:
-            self._timers.stop("wait")
+        if "wait" in self.timers and not self._reach.is_waiting:
+            self.timers.stop("wait")
             self._end_try(now)
         self._tell(now)
 
@@ -131,7 +131,7 @@ class DialBack:
 
     def handle_timeout(self, now: float) -> None:
         """Serve what is due."""
-        for name in self._timers.expired(now):
+        for name in self.timers.expired(now):
             if name == "wait":
                 self._end_try(now)
             else:
@@ -140,7 +140,7 @@ class DialBack:
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        return self._timers.next()
+        return self.timers.next()
 
     # One test
 
@@ -148,8 +148,8 @@ class DialBack:
         self._test += 1
         self._is_running = True
         self._tried.clear()
-        self._timers.stop("wait")
-        self._timers.stop("test")
+        self.timers.stop("wait")
+        self.timers.stop("test")
         self._try(tester, now)
 
     def _try(self, tester: Contact | None, now: float) -> None:
@@ -191,7 +191,7 @@ class DialBack:
                 hosts, is_elsewhere = [], False
         self._reach.note_promised(hosts, is_elsewhere, now)
         if self._reach.is_waiting:
-            self._timers.set("wait", now + PROBE_WAIT_SECONDS)
+            self.timers.set("wait", now + PROBE_WAIT_SECONDS)
         else:
             self._end_try(now)
 
@@ -213,7 +213,7 @@ class DialBack:
             self._delay = RETEST_SECONDS
         else:
             self._delay = RETEST_SOON_SECONDS
-        self._timers.set("test", now + self._chance.uniform(0.8, 1.2) * seconds)
+        self.timers.set("test", now + self._chance.uniform(0.8, 1.2) * seconds)
         self._tell(now)
         self._emit(ReachTested())
 

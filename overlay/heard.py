@@ -22,10 +22,11 @@ class HeardAddresses:
 
     def note(self, node_key: bytes, address: Address, now: float) -> None:
         """A frame of this node came from there, or we were told that it lives there."""
-        self._heard[node_key] = address, now
-        self._heard.move_to_end(node_key)
-        if len(self._heard) > ADDRESSES_MAX:
-            forget_one(self._heard, self.is_member)
+        heard = self._heard
+        heard[node_key] = address, now
+        heard.move_to_end(node_key)
+        if len(heard) > ADDRESSES_MAX:
+            forget_one(heard, self.is_member)
 
     def get(self, node_key: bytes) -> Address | None:
         """Where it was heard from last."""

@@ -6,17 +6,18 @@ something and give a number back; an event with that number tells the end. The s
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from overlay import rpc
+from overlay.acquaintance import Acquaintance
 from overlay.buckets import FAILURES_MAX, RoutingTable
 from overlay.contact import Contact
 from overlay.conversation import Conversations
 from overlay.correspondence import Correspondence
 from overlay.crossing import NESTED_MAX, Crossing, Surroundings
 from overlay.dialback import DialBack
-from overlay.events import ConfigurationChanged, Output, PeerJoined, ReachTested, RequestDone, VerdictChanged
+from overlay.events import Output, PeerJoined, ReachTested, RequestDone, VerdictChanged
 from overlay.frame import FrameBox
 from overlay.handover import hand_over
 from overlay.heard import HeardAddresses
@@ -28,7 +29,7 @@ from overlay.reachability import Reachability, Role
 from overlay.records import Record
 from overlay.region import NetworkSize
 from overlay.registration import Rendezvous
-from overlay.rpc import CONFIGURATION, OK, PING, UNAUTHORIZED, Answer, Callback, Late, PendingRequests
+from overlay.rpc import UNAUTHORIZED, Answer, Callback, Late, PendingRequests
 from overlay.sealing import Sealing
 from overlay.searches import Searches
 from overlay.store import RecordStore
@@ -38,10 +39,7 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import NodeKey, node_id_of
-from p2psip.base.timers import earliest
-
-CHECKED_AT_ONCE_MAX = 4_096
-ASK_WHO_BYTES = 500
+from p2psip.base.timers import NEVER, Timers
 
 
 class Peer:
@@ -72,10 +70,17 @@ class Peer:
         self._searches.now, self._searches.unix_offset = now, unix_offset
         self._members = Members(membership)
         self._heard = HeardAddresses()
+        self._acquaintance = Acquaintance(
+            self._heard,
+            ask=self._ask,
+            may_cause=lambda: self._may_cause,
+            update=self.update_configuration,
+            emit=self._emit,
+        )
         around = Surroundings(
             ask=self._ask,
             find=self._searches.find,
-            ask_who=self._ask_who,
+            ask_who=self._acquaintance.ask_who,
             meet=self.greet,
             transmit=self._transmit,
             emit=self._emit,
@@ -92,16 +97,27 @@ class Peer:
             self._members,
             seal=self.crossing.paths.seal,
             certificate=lambda: self._holder.certificate,
-            ask_who=self._ask_who,
+            ask_who=self._acquaintance.ask_who,
             emit=self._emit,
         )
         self.reach = Reachability(now, role)
         self.dialback = DialBack(self.reach, self.table, self._box, around, chance.child("dialback"))
         self._holder.methods |= self.dialback.serve(self._members, self._holder, self._send) | self.crossing.methods
-        self._checking: set[tuple[bytes, Address]] = set()
         self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, chance.child("peer"), now)
+        self._clockwork = self._wind_up()
         self._outputs: deque[Output] = deque()
         self._may_cause = 0  # bytes that the datagram at hand may still cause, if a stranger sent it
+
+    def _wind_up(self) -> tuple[tuple[Timers[Any], Callable[[float], None]], ...]:
+        """All tables of deadlines of this node, and who serves each."""
+        return (
+            (self._requests.timers, self._give_up),
+            (self._correspondence.conversations.timers, self._correspondence.handle_timeout),
+            (self.crossing.routes.timers, self.crossing.routes.handle_timeout),
+            (self.crossing.rendezvous.timers, self.crossing.rendezvous.handle_timeout),
+            (self.dialback.timers, self.dialback.handle_timeout),
+            (self._upkeep.timers, self._upkeep.handle_timeout),
+        )
 
     @property
     def unix_offset(self) -> float:
@@ -125,7 +141,7 @@ class Peer:
 
     def greet(self, node_key: bytes, address: Address, now: float) -> None:
         """Ask a node for its certificate, and take it into the routing table if it answers and belongs."""
-        self._check_membership(Contact(node_key, address), now)
+        self._acquaintance.greet(Contact(node_key, address), now)
 
     def look_up(self, key: bytes, now: float, *, records: bool = True) -> int:
         """Begin a lookup; `LookupDone` tells its end. LocalError when LOOKUPS_MAX are under way."""
@@ -222,20 +238,23 @@ class Peer:
     def handle_timeout(self, now: float) -> None:
         """Serve what is due."""
         self._searches.now = now
+        for timers, serve in self._clockwork:
+            if timers.at <= now:
+                serve(now)
+
+    def poll_timeout(self) -> float | None:
+        """The next deadline."""
+        at = NEVER
+        for timers, _serve in self._clockwork:
+            if timers.at < at:
+                at = timers.at
+        return None if at == NEVER else at
+
+    def _give_up(self, now: float) -> None:
         for contact, callback in self._requests.handle_timeout(now):
             if contact.failures >= FAILURES_MAX:
                 self.table.remove(contact)
             callback(contact, None)
-        self._correspondence.handle_timeout(now)
-        self.crossing.handle_timeout(now)
-        self.dialback.handle_timeout(now)
-        self._upkeep.handle_timeout(now)
-
-    def poll_timeout(self) -> float | None:
-        """The next deadline."""
-        own = earliest(self._requests.poll_timeout(), self._upkeep.poll_timeout())
-        calls = earliest(self.crossing.poll_timeout(), self._correspondence.poll_timeout())
-        return earliest(earliest(own, calls), self.dialback.poll_timeout())
 
     def poll_output(self) -> Output | None:
         """The next output, or None."""
@@ -327,7 +346,7 @@ class Peer:
         if is_member and served.is_proved:
             self._take_in(contact, now)
         elif is_member or served.is_proved:
-            self._check_membership(contact, now)
+            self._acquaintance.greet(contact, now)
 
     def _learn_shown(self, contact: Contact, served: Served, now: float) -> None:
         if served.request.certificate and contact.node_key not in self._members:
@@ -371,30 +390,6 @@ class Peer:
     def _is_member(self, contact: Contact, now: float) -> bool:
         return self._members.certificate_of(contact.node_key, now + self.unix_offset) is not None
 
-    def _ask_who(self, node_key: bytes, now: float) -> None:
-        """Ask a stranger, within what its datagram may cause: its address may be a bystander's. It asks again by sending again."""
-        address = self._heard.get(node_key)
-        if address is not None and self._may_cause >= ASK_WHO_BYTES:
-            self._check_membership(Contact(node_key, address), now, once=True)
-
-    def _check_membership(self, contact: Contact, now: float, *, once: bool = False) -> None:
-        """Ping a node that we do not know yet; `_take_answer` takes it in. One ping at a time for each of its addresses."""
-        asked = contact.node_key, contact.address
-        if asked in self._checking or len(self._checking) >= CHECKED_AT_ONCE_MAX:
-            return
-        self._checking.add(asked)
-
-        def done(_contact: Contact, _answer: Answer | None) -> None:
-            self._checking.discard(asked)
-
-        self._ask(contact, PING, [], done, now, once=once)
-
     def _compare_configuration(self, contact: Contact, sequence: int, now: float) -> None:
         if sequence > self.membership.configuration.sequence and self._is_member(contact, now):
-            self._ask(contact, CONFIGURATION, [], self._take_configuration, now)
-
-    def _take_configuration(self, _contact: Contact, answer: Answer | None) -> None:
-        if answer is None or answer.status != OK or not isinstance(answer.result, bytes):
-            return
-        if self.update_configuration(answer.result):
-            self._outputs.append(ConfigurationChanged(answer.result))
+            self._acquaintance.ask_configuration(contact, now)

@@ -15,7 +15,7 @@ from our own local network when we are seen elsewhere. This file decides; `overl
 """
 
 import enum
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -87,7 +87,9 @@ class Reachability:
         self._forced = forced
         self.is_confined = False
         self._local: tuple[Address, ...] = ()
-        self._votes: OrderedDict[bytes, _Vote] = OrderedDict()
+        self._votes: dict[bytes, _Vote] = {}
+        self._seen: set[Address] = set()  # what all votes say
+        self._last_host = ""  # that cast a vote
         self._suspect_since: float | None = None
         self._good_until = now
         self._proved = self._refuted = False
@@ -154,15 +156,15 @@ class Reachability:
             return False  # the usual case costs nothing
         if is_synthetic(voter_host) or is_synthetic(seen[0]):
             return False
+        if self._says_nothing_new(voter_host, seen, now):
+            self._put(key, _Vote(voter_host, seen, now))
+            return False
         before, was_ipv6 = self._verdict, self._is_ipv6()
         if self._suspect_since is not None and now - self._suspect_since > FRESH_SECONDS:
             self._suspect_since = None  # nobody else has seen it
         if old is not None and self._suspect_since is None and self._has_moved(old.seen, seen):
             self._suspect_since, self._good_until = now, old.at
-        self._votes[key] = _Vote(voter_host, seen, now)
-        self._votes.move_to_end(key)
-        if len(self._votes) > VOTES_MAX:
-            self._votes.popitem(last=False)
+        self._put(key, _Vote(voter_host, seen, now))
         changed = self._suspect_since is not None and self._is_confirmed(self._suspect_since)
         self._judge(now)
         crossed = (before.mapping is Mapping.NONE) != (self._verdict.mapping is Mapping.NONE)
@@ -175,6 +177,35 @@ class Reachability:
             self._note_untouched(source, now)
         return changed
 
+    def _put(self, key: bytes, vote: _Vote) -> None:
+        votes = self._votes
+        old = votes.pop(key, None)
+        if old is None and len(votes) >= VOTES_MAX:
+            old = votes.pop(next(iter(votes)))
+        votes[key] = vote
+        self._last_host = vote.host
+        if old is None or old.seen != vote.seen:
+            self._seen = {each.seen for each in votes.values()}
+
+    def _says_nothing_new(self, host: str, seen: Address, now: float) -> bool:
+        """Whether all agree with this vote, and a second host has said so lately if the verdict needs two: so nothing changes.
+
+        The verdict was found from such votes: one fresh vote is enough for an address of our own, two hosts for a NAT.
+        """
+        if (
+            self._early
+            or self._suspect_since is not None
+            or len(self._seen) != 1
+            or seen not in self._seen
+            or self._verdict.address != seen
+        ):
+            return False
+        if self._verdict.mapping is Mapping.NONE:
+            return True
+        if self._verdict.mapping is not Mapping.ENDPOINT_INDEPENDENT or host == self._last_host:
+            return False
+        return now - next(reversed(self._votes.values())).at < VOTE_SECONDS
+
     def _has_moved(self, old: Address, seen: Address) -> bool:
         """Whether one voter's two views mean another network; an address-dependent NAT changes ports all the time."""
         return old[0] != seen[0] or (old != seen and self._verdict.mapping is not Mapping.DEPENDENT)
@@ -182,6 +213,7 @@ class Reachability:
     def note_changed(self, now: float) -> None:
         """The network has changed: nothing that was found out before holds."""
         self._votes.clear()
+        self._seen = set()
         self.touched.forget_before(now)
         self._forget_tests()
         self._judge(now)
@@ -201,7 +233,8 @@ class Reachability:
         self._suspect_since = None
         if seen == self._verdict.address:
             return False
-        self._votes = OrderedDict(fresh)
+        self._votes = fresh
+        self._seen = {vote.seen for vote in fresh.values()}
         self.touched.forget_before(self._good_until)
         old = self._verdict.address
         if not self._refuted or seen is None or old is None or seen[0] != old[0]:

@@ -76,7 +76,7 @@ class RendezvousKeeper:
         self._flows: dict[bytes, _Flow] = {}
         self._pinned: dict[bytes, Address] = {}
         self._avoided: dict[bytes, float] = {}
-        self._timers: Timers[bytes] = Timers()
+        self.timers: Timers[bytes] = Timers()
         self._told: tuple[tuple[bytes, Address], ...] = ()
         self._generation = 0
 
@@ -143,7 +143,7 @@ class RendezvousKeeper:
 
     def handle_timeout(self, now: float) -> None:
         """Serve what is due."""
-        for name in self._timers.expired(now):
+        for name in self.timers.expired(now):
             if name == _FILL:
                 self.fill(now)
             elif name in self._flows:
@@ -151,7 +151,7 @@ class RendezvousKeeper:
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        return self._timers.next()
+        return self.timers.next()
 
     # One flow
 
@@ -166,7 +166,7 @@ class RendezvousKeeper:
                 missing -= 1
         if missing > 0:
             self._hungry(now)
-            self._timers.set(_FILL, now + RETRY_SECONDS * self._chance.uniform(0.8, 1.2))
+            self.timers.set(_FILL, now + RETRY_SECONDS * self._chance.uniform(0.8, 1.2))
 
     def _start(self, node_key: bytes, address: Address, now: float) -> None:
         flow = self._flows[node_key] = _Flow(Contact(node_key, address))
@@ -203,7 +203,7 @@ class RendezvousKeeper:
             flow.since = now if flow.since is None else flow.since
             flow.rtt = flow.contact.rtt if flow.contact.rtt is not None else flow.rtt
             flow.leaving = _drains(answer.result)
-            self._timers.set(node_key, now + ATTACH_SECONDS * self._chance.uniform(0.85, 1.0))
+            self.timers.set(node_key, now + ATTACH_SECONDS * self._chance.uniform(0.85, 1.0))
             self.fill(now)
         else:  # full, draining or no super-node
             self._give_up(flow, now)
@@ -213,7 +213,7 @@ class RendezvousKeeper:
         if flow.misses >= MISSES_MAX and flow.contact.node_key not in self._pinned:
             self._give_up(flow, now)
         else:
-            self._timers.set(flow.contact.node_key, now + min(AGAIN_SECONDS * 2**flow.misses, RETRY_SECONDS))
+            self.timers.set(flow.contact.node_key, now + min(AGAIN_SECONDS * 2**flow.misses, RETRY_SECONDS))
             self.fill(now)
 
     def _give_up(self, flow: _Flow, now: float) -> None:
@@ -225,7 +225,7 @@ class RendezvousKeeper:
 
     def _drop(self, node_key: bytes) -> None:
         self._flows.pop(node_key, None)
-        self._timers.stop(node_key)
+        self.timers.stop(node_key)
 
     def _let_go_of_spare(self, good: list[_Flow]) -> None:
         for flow in [flow for flow in self._flows.values() if flow.leaving]:

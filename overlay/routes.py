@@ -64,7 +64,7 @@ class Routes:
         self._seek = seek
         self._nodes: OrderedDict[bytes, _Node] = OrderedDict()
         self._keys: dict[bytes, bytes] = {}
-        self._timers: Timers[bytes] = Timers()
+        self.timers: Timers[bytes] = Timers()
 
     def __len__(self) -> int:
         """How many nodes are remembered (at most NODES_MAX)."""
@@ -90,9 +90,9 @@ class Routes:
             node.kept.popleft()
         node.said_at = node.kept[0].at if node.kept else None
         if node.kept:
-            self._timers.set(node_key, node.kept[0].at + SILENCE_SECONDS)
+            self.timers.set(node_key, node.kept[0].at + SILENCE_SECONDS)
         else:
-            self._timers.stop(node_key)
+            self.timers.stop(node_key)
 
     def say(self, node_key: bytes, frame: bytes, now: float) -> None:
         """Send a frame over the way that the node is heard on, or over all."""
@@ -103,8 +103,8 @@ class Routes:
         if node.said_at is None:
             node.said_at = now
         node.kept.append(_Kept(frame, now, set(chosen)))
-        if node_key not in self._timers:
-            self._timers.set(node_key, now + SILENCE_SECONDS)
+        if node_key not in self.timers:
+            self.timers.set(node_key, now + SILENCE_SECONDS)
         for way in chosen:
             self._forward(node_key, way, frame)
 
@@ -126,7 +126,7 @@ class Routes:
 
     def handle_timeout(self, now: float) -> None:
         """Who is silent is tried over all ways; what is over is forgotten."""
-        for node_key in self._timers.expired(now):
+        for node_key in self.timers.expired(now):
             node = self._nodes[node_key]
             while node.kept and now >= node.kept[0].at + KEPT_SECONDS:
                 node.kept.popleft()
@@ -136,13 +136,13 @@ class Routes:
                 self._repeat(node_key, node, self._ways(node_key, node, now), now)
                 if not self._heard.is_fresh(node_key, now):
                     self._look_further(node_key, node, now)
-                self._timers.set(node_key, node.kept[0].at + KEPT_SECONDS)
+                self.timers.set(node_key, node.kept[0].at + KEPT_SECONDS)
             elif node.said_at is not None:
-                self._timers.set(node_key, node.said_at + SILENCE_SECONDS)
+                self.timers.set(node_key, node.said_at + SILENCE_SECONDS)
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        return self._timers.next()
+        return self.timers.next()
 
     def _ways(self, node_key: bytes, node: _Node, now: float) -> list[Address]:
         """All ways, the one heard on first; those lost only when no other is left."""
@@ -174,7 +174,7 @@ class Routes:
         self._keys[node_id_of(node_key)] = node_key
         if len(self._nodes) > NODES_MAX:
             forgotten = self._nodes.popitem(last=False)[0]
-            self._timers.stop(forgotten)
+            self.timers.stop(forgotten)
             self._keys.pop(node_id_of(forgotten), None)
         return node
 

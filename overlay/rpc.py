@@ -90,7 +90,7 @@ class PendingRequests:
         self._next_id = chance.integer(31)
         self._pending: dict[int, _Pending] = {}
         self._tokens: OrderedDict[bytes, bytes] = OrderedDict()
-        self._timers: Timers[int] = Timers()
+        self.timers: Timers[int] = Timers()
         self.round_trips = RoundTrips()
 
     def __len__(self) -> int:
@@ -127,7 +127,7 @@ class PendingRequests:
         self._send(contact, payload)  # first: what is too large to be sent must not wait for an answer
         self._pending[self._next_id] = _Pending(contact, payload, callback, late, now, is_last=once)
         wait = self.round_trips.give_up_seconds if once else self.round_trips.retransmit_seconds
-        self._timers.set(self._next_id, now + wait)
+        self.timers.set(self._next_id, now + wait)
 
     def receive(self, sender: bytes, payload: bytes, now: float) -> tuple[Contact, Answer, Callback] | None:
         """Match an answer; None for one that nobody waits for. RemoteError if malformed."""
@@ -136,7 +136,7 @@ class PendingRequests:
         if waiting is None or waiting.contact.node_key != sender:
             return None
         del self._pending[number]
-        self._timers.stop(number)
+        self.timers.stop(number)
         contact = waiting.contact
         if not waiting.repeated:
             contact.rtt = now - waiting.sent_at
@@ -152,7 +152,7 @@ class PendingRequests:
     def handle_timeout(self, now: float) -> list[tuple[Contact, Callback]]:
         """Repeat once what is due; give back what is given up."""
         lost: list[tuple[Contact, Callback]] = []
-        for number in self._timers.expired(now):
+        for number in self.timers.expired(now):
             waiting = self._pending[number]
             if waiting.repeated or waiting.is_last:
                 del self._pending[number]
@@ -161,7 +161,7 @@ class PendingRequests:
             else:
                 waiting.repeated = True
                 left = self.round_trips.give_up_seconds - (now - waiting.sent_at)
-                self._timers.set(number, now + max(left, 0.05))
+                self.timers.set(number, now + max(left, 0.05))
                 self._send(waiting.contact, waiting.payload)
                 if waiting.late is not None:
                     waiting.late(waiting.contact)
@@ -169,7 +169,7 @@ class PendingRequests:
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        return self._timers.next()
+        return self.timers.next()
 
 
 def parse_request(payload: bytes) -> Request:

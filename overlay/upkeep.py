@@ -1,5 +1,7 @@
 """The upkeep of a routing table: a random place is looked up now and then, and the peer silent longest is asked for a sign."""
 
+import heapq
+
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact
 from overlay.rpc import PING, Answer
@@ -10,6 +12,8 @@ from p2psip.base.timers import Timers
 
 REFRESH_SECONDS = 300.0
 PING_SECONDS = 20.0
+OLDEST_AHEAD = 16
+"""So many of the contacts silent longest are found at once, for the search goes through the whole table."""
 
 
 class Upkeep:
@@ -23,13 +27,14 @@ class Upkeep:
         self._store = store
         self._ask = ask
         self._chance = chance
-        self._timers: Timers[str] = Timers()
-        self._timers.set("refresh", now + chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
-        self._timers.set("ping", now + chance.uniform(0.5, 1.0) * PING_SECONDS)
+        self._oldest: list[tuple[Contact, float]] = []
+        self.timers: Timers[str] = Timers()
+        self.timers.set("refresh", now + chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
+        self.timers.set("ping", now + chance.uniform(0.5, 1.0) * PING_SECONDS)
 
     def handle_timeout(self, now: float) -> None:
         """Serve what is due."""
-        for name in self._timers.expired(now):
+        for name in self.timers.expired(now):
             if name == "refresh":
                 self._refresh(now)
             else:
@@ -37,21 +42,32 @@ class Upkeep:
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        return self._timers.next()
+        return self.timers.next()
 
     def _refresh(self, now: float) -> None:
         """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper)."""
-        self._timers.set("refresh", now + self._chance.uniform(0.8, 1.2) * REFRESH_SECONDS)
+        self.timers.set("refresh", now + self._chance.uniform(0.8, 1.2) * REFRESH_SECONDS)
         self._store.expire(now + self._searches.unix_offset)
         if len(self._table):
             self._searches.refresh(self._table.oldest_bucket_target(self._chance.integer(160)), now)
 
     def _ping_oldest(self, now: float) -> None:
         """The peer that was silent longest is asked whether it is still there."""
-        self._timers.set("ping", now + self._chance.uniform(0.8, 1.2) * PING_SECONDS)
-        oldest = min(self._table, key=lambda contact: (contact.last_seen, contact.number), default=None)
+        self.timers.set("ping", now + self._chance.uniform(0.8, 1.2) * PING_SECONDS)
+        oldest = self._find_oldest()
         if oldest is not None and now - oldest.last_seen > PING_SECONDS:
             self._ask(oldest, PING, [], _ignore, now)
+
+    def _find_oldest(self) -> Contact | None:
+        """The contact silent longest. Of those that were it a while ago, who was not heard since still comes before all others."""
+        while self._oldest:
+            contact, last_seen = self._oldest[-1]
+            if contact.last_seen == last_seen and self._table.get(contact) is contact:
+                return contact
+            self._oldest.pop()
+        oldest = heapq.nsmallest(OLDEST_AHEAD, self._table, key=lambda contact: (contact.last_seen, contact.number))
+        self._oldest = [(contact, contact.last_seen) for contact in reversed(oldest)]
+        return self._oldest[-1][0] if self._oldest else None
 
 
 def _ignore(_contact: Contact, _answer: Answer | None) -> None:

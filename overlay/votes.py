@@ -1,7 +1,7 @@
 """Where others see us: each answer says where the request came from, and each peer has one vote."""
 
 import ipaddress
-from collections import Counter, OrderedDict
+from collections import Counter
 
 from p2psip.base.core import Address, is_synthetic
 
@@ -12,8 +12,10 @@ VOTES_NEEDED = 2
 class AddressVotes:
     """The latest vote of each of the last VOTES_MAX peers."""
 
+    __slots__ = ("_votes",)
+
     def __init__(self) -> None:
-        self._votes: OrderedDict[bytes, Address] = OrderedDict()
+        self._votes: dict[bytes, Address] = {}
 
     def __len__(self) -> int:
         return len(self._votes)
@@ -22,10 +24,11 @@ class AddressVotes:
         """The peer `voter` has seen us at `seen`; a name of ours for a stream or a relay is no address."""
         if is_synthetic(seen[0]):
             return
-        self._votes[voter] = seen
-        self._votes.move_to_end(voter)
-        if len(self._votes) > VOTES_MAX:
-            self._votes.popitem(last=False)
+        votes = self._votes
+        votes.pop(voter, None)
+        votes[voter] = seen
+        if len(votes) > VOTES_MAX:
+            del votes[next(iter(votes))]
 
     @property
     def agreed(self) -> Address | None:
