@@ -3,6 +3,7 @@
 What a line does to datagrams is in `internet.py`, what a box does in `nat.py`; here is what they keep for each of thousands.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from p2psip.base.core import Address
@@ -14,27 +15,29 @@ ENDPOINT_PORTS_MAX = 256
 
 
 class Line:
-    """One subscriber's access: all endpoints behind one home box share it. Rates are in bytes per second, None for no limit."""
+    """One subscriber's access: all endpoints behind one home box share it."""
 
     __slots__ = (
-        *("region", "technology", "delay", "jitter", "up", "down", "salt", "lot"),
-        *("up_free", "down_time", "down_backlog", "bad", "turn"),
+        *("region", "row", "technology", "delay", "jitter", "up_seconds", "down_seconds", "loss", "salt", "lot"),
+        *("up_free", "down_time", "down_waiting", "bad", "turn"),
     )
 
     def __init__(self, region: int = 0, *, lot: float = 0.0, salt: int = 0) -> None:
         self.region = region
+        self.row: tuple[float, ...] = ()  # seconds one way to each region
         self.technology = "ideal"
         self.delay = 0.0  # one way, seconds
         self.jitter = 0.0  # mean, seconds
-        self.up: float | None = None
-        self.down: float | None = None
+        self.up_seconds = 0.0  # for each byte; 0 if there is no limit
+        self.down_seconds = 0.0
+        self.loss = 0.0  # the share of datagrams lost, each way
         self.salt = salt  # which detour the pair of two lines takes
         self.lot = lot  # in [0, 1): which side of a random partition it is on
         self.up_free = 0.0  # when the last queued byte upwards will have left
-        self.down_time = 0.0  # when `down_backlog` bytes were waiting downwards
-        self.down_backlog = 0.0
+        self.down_time = 0.0  # when there was `down_waiting` in the queue downwards
+        self.down_waiting = 0.0  # seconds
         self.bad = False  # the state of burst loss, and when it ends
-        self.turn = 0.0
+        self.turn = -math.inf
 
 
 class Endpoint:
@@ -61,7 +64,7 @@ class Endpoint:
     @property
     def up_bytes_per_second(self) -> float | None:
         """The rate of its line upwards; None if unlimited."""
-        return self.line.up
+        return 1.0 / self.line.up_seconds if self.line.up_seconds else None
 
     def open(self, port: int) -> bool:
         """Receive at `port` too, beside the own one; False if too many are open (`ENDPOINT_PORTS_MAX`)."""

@@ -94,7 +94,7 @@ class Box:
     """
 
     __slots__ = (
-        *("kind", "host", "outside", "line", "members", "given", "guarded", "dropped"),
+        *("kind", "host", "outside", "line", "members", "given", "guarded", "carries", "dropped"),
         *("_mappings", "_by_outer", "_next", "_stride", "_sweep_at"),
     )
 
@@ -104,6 +104,7 @@ class Box:
         self.kind, self.host, self.line, self.outside = kind, host, line, outside
         self.members = 0  # endpoints and boxes right behind it
         self.given = 0  # inner addresses that it has given out
+        self.carries = False  # whether homes are behind it, and not hosts
         self.guarded: Endpoint | None = None  # the host behind a firewall
         self.dropped = 0
         self._mappings: dict[tuple[Address, Address], _Mapping] = {}

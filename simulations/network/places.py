@@ -5,6 +5,7 @@ from p2psip.base.core import Address
 from simulations.network.addresses import EUROPE, Addresses
 from simulations.network.endpoint import Endpoint, Line
 from simulations.network.nat import PUBLIC, Box, NatKind
+from simulations.network.partitions import Partitions
 
 FIRST_PORT, PORT_BITS = 10_000, 15
 """A host's own port is one of 2**15 from here on."""
@@ -19,6 +20,8 @@ class Places:
 
     def __init__(self) -> None:
         self.addresses = Addresses()
+        self.partitions = Partitions()
+        self._cuts = self.partitions.cuts
         self._hosts: dict[str, Endpoint | Box] = {}
         self._carriers: dict[tuple[int, str], Box] = {}
 
@@ -66,7 +69,7 @@ class Places:
     def deliver(self, now: float, destination: Address, source: Address) -> Endpoint | None:
         """A datagram arrives: who gets it. None if a box drops it, or nobody is there any more."""
         target = self._hosts.get(destination[0])
-        if target.__class__ is Endpoint:
+        if target.__class__ is Endpoint and not self._cuts:
             if destination[1] == target.address[1] or target.listens(destination[1]):
                 return target
             return None
@@ -76,6 +79,8 @@ class Places:
     def arrive(self, now: float, destination: Address, source: Address) -> tuple[Endpoint, int] | None:
         """As `deliver`, with the port that it arrives at."""
         target = self._hosts.get(destination[0])
+        if target is None or (self._cuts and self._apart(now, target, destination, source)):
+            return None
         while isinstance(target, Box):
             inner = target.inward(destination, source, now)
             if inner is None:
@@ -85,6 +90,26 @@ class Places:
         if target is None or not target.listens(destination[1]):
             return None
         return target, destination[1]
+
+    def line_of(self, place: Endpoint | Box, address: Address) -> Line:
+        """The line that a datagram for `address` at `place` crosses: behind a carrier-grade NAT that of a home."""
+        if isinstance(place, Box) and place.carries:
+            inner = place.inner_of(address)
+            home = self._hosts.get(inner[0]) if inner else None
+            if home is not None:
+                return home.line
+        return place.line
+
+    def _cut_off(self, now: float, sender: Endpoint, target: Endpoint | Box, destination: Address) -> bool:
+        there = self.line_of(target, destination)
+        return sender.line is not there and self.partitions.apart(now, sender.line, there)
+
+    def _apart(self, now: float, target: Endpoint | Box, destination: Address, source: Address) -> bool:
+        sender = self._hosts.get(source[0])
+        if sender is None:
+            return False
+        here, there = self.line_of(sender, source), self.line_of(target, destination)
+        return here is not there and self.partitions.apart(now, here, there)
 
     def leave(self, now: float, sender: Endpoint, source: Address, destination: Address) -> "_Left | None":
         """A datagram goes out through the boxes before its sender: (source as seen where it is delivered, who has the destination).
@@ -163,7 +188,9 @@ class Places:
         if box is None or box.given >= SUBSCRIBERS_MAX:
             outer = self.addresses.public(self._registry(line), chance)
             own = Line(line.region, lot=line.lot, salt=line.salt)
+            own.row = line.row
             box = self._carriers[line.region, kind.name] = Box(kind, outer, own, stride=_stride(chance))
+            box.carries = True
             self._hosts[outer] = box
         box.given += 1
         return box

@@ -33,7 +33,9 @@ class PlainNetwork(Places):
         left = self.leave(now, sender, source, destination)
         if left is None:
             return ()
-        source = left[0]
+        source, target = left
+        if self._cuts and self._cut_off(now, sender, target, destination):
+            return ()
         if self.loss and self._chance.uniform(0.0, 1.0) < self.loss:
             return ()
         return ((now + self.latency, source),)
