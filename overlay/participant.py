@@ -24,9 +24,9 @@ from overlay.joining import JOIN, Joining
 from overlay.membership import Membership
 from overlay.paths import Gateway
 from overlay.peer import Peer
+from overlay.publishing import Publishing, Where
 from overlay.reachability import Role
 from overlay.records import registration_key
-from overlay.registering import Publishing, Where
 from overlay.sealing import Sealing
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance

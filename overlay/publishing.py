@@ -1,128 +1,292 @@
-"""Keeping a node's own records in the overlay: its registration, the names of its person, and the canary that reads back."""
+"""Keeping a node's own records in the overlay: its registration, the names of its person, its announcement as a super-node.
 
-import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+A registration is stored at once, again at half life, and again when the node is reached in another way or nobody has taken
+it; then it is read back (the canary). Stores of registrations go one after the other, so that a withdrawal is the last word.
+While the node joins, all waits: what is sent to strangers then spoils the reachability test (`overlay.joining`).
+"""
 
-import trio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from overlay.found import Found
+from overlay.events import LookupDone, StoreDone
+from overlay.found import read_found
+from overlay.peer import Peer
 from overlay.records import NAME, REGISTRATION, RELAY, Record, make_record, name_key, registration_key
 from overlay.registration import Registration, Rendezvous, encode_registration
 from overlay.relay_record import Announcement, announcement_keys, encode_announcement
 from p2psip.base.certificates import DeviceCertificate
+from p2psip.base.chance import Chance
 from p2psip.base.core import Address
-from p2psip.base.errors import P2psipError, RemoteError
+from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import SigningKey
-from p2psip.net.clock import Clock
+from p2psip.base.timers import Timers
 
 REGISTRATION_SECONDS = 600
 REFRESH_SECONDS = REGISTRATION_SECONDS / 2
+REFRESH_SPREAD = 0.1
 NAME_SECONDS = 29 * 86_400
+RETRY_SECONDS = 60.0
+LOOK_SECONDS = 20.0
+LOOK_SOON_SECONDS = 0.2
 ANNOUNCE_CHECK_SECONDS = 5.0
+WISHES_MAX = 16
 
-_log = logging.getLogger(__name__)
+NAMES, REFRESH, LOOK, LOOK_SOON, ANNOUNCE = "names", "refresh", "look", "look soon", "announce"
 
 Where = tuple[tuple[Address, ...], tuple[Rendezvous, ...]]
 """How a node is reached: at its own addresses, or through its rendezvous."""
 
 
-class Directory(Protocol):
-    """What publishing needs of the overlay."""
+class _Wish(NamedTuple):
+    """A command for registrations that waits: withdraw `addresses`, or publish what is `published` then (None)."""
 
-    async def store(self, record: Record) -> int:
-        """Store a record; how many others hold it."""
+    number: int
+    addresses: tuple[str, ...] | None
 
-    async def find_again(self, address: str) -> Found:
-        """Look a person up, past any cache."""
 
-    def where(self) -> Where:
-        """How this node is reached now."""
+class _Batch:
+    """Records of one kind that are stored side by side; `number` is that of the command, 0 if there was none."""
+
+    __slots__ = ("kind", "least", "left", "number", "refusal")
+
+    def __init__(self, kind: str, number: int = 0) -> None:
+        self.kind = kind
+        self.number = number
+        self.left = 0
+        self.least: int | None = None
+        self.refusal: str | None = None
+
+    def note(self, holders: int, refusal: str | None) -> None:
+        """One record is stored at so many."""
+        self.least = holders if self.least is None else min(self.least, holders)
+        self.refusal = refusal or self.refusal
 
 
 class Publishing:
-    """The records of one node. `certificate` may be renewed."""
+    """The records of one node. `certificate` may be renewed; the deadlines in `timers` with names of this file are ours.
+
+    `where()` says how this node is reached. `done(number, holders, refusal)` is called at the end of each store of
+    registrations, with the least number of holders of one of them (number 0: nobody asked for it), and
+    `canary(address, is_found)` when one was read back.
+    """
+
+    __slots__ = (
+        *("_batch", "_canary", "_canary_hook", "_capabilities", "_chance", "_done", "_is_held", "_is_started"),
+        *("_last_sequence", "_peer", "_read_back", "_said", "_said_at", "_signing_key", "_stores", "_timers", "_told"),
+        *("_volunteers", "_where", "_wishes", "certificate", "last_canary", "published"),
+    )
 
     def __init__(
         self,
-        directory: Directory,
+        peer: Peer,
+        timers: Timers[str],
+        chance: Chance,
         *,
-        node_key: bytes,
         certificate: DeviceCertificate,
         signing_key: SigningKey,
-        clock: Clock,
+        volunteers: bool,
+        where: Callable[[], Where],
+        done: Callable[[int, int, str | None], None],
+        canary: Callable[[str, bool], None],
     ) -> None:
         self.certificate = certificate
         self.published: tuple[str, ...] = ()
         self.last_canary = "not tried yet"
-        self._directory = directory
-        self._node_key = node_key
+        self._peer = peer
+        self._timers = timers
+        self._chance = chance
         self._signing_key = signing_key
-        self._clock = clock
+        self._volunteers = volunteers
+        self._where = where
+        self._done = done
+        self._canary_hook = canary
         self._capabilities: tuple[str, ...] = ()
-        self._told: Where = ((), ())
-        self._moved = trio.Event()
-        self._lock = trio.Lock()
+        self._told: Where | None = None
+        self._is_held = self._is_started = False
+        self._wishes: list[_Wish] = []
+        self._batch: _Batch | None = None
+        self._stores: dict[int, _Batch] = {}
+        self._canary: int | None = None
+        self._read_back = ""
+        self._said: tuple[Any, ...] | None = None
+        self._said_at = 0.0
         self._last_sequence = 0
 
-    async def publish(self, addresses: Sequence[str], capabilities: Sequence[str]) -> int:
-        """Register this node at `addresses` until `withdraw`; the least number of holders of one record."""
+    # Commands
+
+    def publish(self, number: int, addresses: Sequence[str], capabilities: Sequence[str], now: float) -> None:
+        """Register this node at `addresses` until `withdraw`. LocalError when WISHES_MAX wait.
+
+        RemoteError when our own certificate is none of the overlay now.
+        """
+        self._peer.membership.check(self.certificate.der, now + self._peer.unix_offset)
+        self._wish(_Wish(number, None))
         self.published, self._capabilities = tuple(addresses), tuple(capabilities)
-        return await self._publish_now()
+        self._timers.set(LOOK, now + LOOK_SECONDS)
+        self._grant(now)
 
-    async def withdraw(self, addresses: Sequence[str]) -> None:
-        """Take the registrations back everywhere."""
-        self.published = ()
-        expiry = int(self._clock.unix()) + REGISTRATION_SECONDS
-        async with self._lock:
-            await self._store_all(
-                [self.record(REGISTRATION, registration_key(address), None, expiry) for address in addresses]
-            )
+    def withdraw(self, number: int, addresses: Sequence[str], now: float) -> None:
+        """Take the registrations back everywhere. LocalError when WISHES_MAX wait."""
+        self._wish(_Wish(number, tuple(addresses)))
+        self.published = tuple(address for address in self.published if address not in addresses)
+        if not self.published:
+            for name in (REFRESH, LOOK, LOOK_SOON):
+                self._timers.stop(name)
+        self._grant(now)
 
-    def moved(self) -> None:
-        """How this node is reached may have changed: publish at once if it has."""
-        if self.published and self._directory.where() != self._told:
-            self._moved.set()
+    # What happens
 
-    async def refresh_forever(self) -> None:
-        """Publish at half life, and at once when we have moved."""
-        while True:
-            try:
-                await self._publish_names()
-                if self.published:
-                    await self._publish_now()
-                    await self._try_canary()
-            except P2psipError as error:
-                _log.warning("the overlay was not told where we are: %s", error)
-            self._moved = trio.Event()
-            self.moved()
-            with trio.move_on_after(REFRESH_SECONDS):
-                await self._moved.wait()
+    def hold(self) -> None:
+        """The node joins: everything waits."""
+        self._is_held = True
 
-    async def announce_forever(self, announcement: Callable[[], Announcement | None]) -> None:
-        """While this node is a super-node (an announcement is there): say so at half life, and at once when it matters."""
-        told: tuple[Any, ...] | None = None
-        told_at = -REFRESH_SECONDS
-        while True:
-            news = announcement()
-            weight = None if news is None else _weight(news)
-            if weight != told or (news is not None and self._clock.now() - told_at >= REFRESH_SECONDS):
-                told, told_at = weight, self._clock.now()
-                try:
-                    await self._announce(news)
-                except P2psipError as error:
-                    _log.warning("the overlay was not told that this is a super-node: %s", error)
-            await trio.sleep(ANNOUNCE_CHECK_SECONDS)
+    def release(self, now: float) -> None:
+        """The node has joined, or knows nobody."""
+        self._is_held = False
+        if len(self._peer.table):
+            self._start(now)
+        self._grant(now)
+        self.moved(now)
 
-    async def _announce(self, announcement: Announcement | None) -> None:
-        body = None if announcement is None else encode_announcement(announcement)
-        expiry = int(self._clock.unix()) + REGISTRATION_SECONDS
+    def met(self, now: float) -> None:
+        """A peer has come into the routing table: it may be the first one, and it may see us elsewhere."""
+        if self._is_held:
+            return
+        self._start(now)
+        if self.published and LOOK_SOON not in self._timers:
+            self._timers.set(LOOK_SOON, now + LOOK_SOON_SECONDS)
+
+    def moved(self, now: float) -> None:
+        """How this node is reached may have changed: publish at once if it has, if there is anybody to tell."""
+        may = self.published and not self._is_held and not self._is_wished and len(self._peer.table)
+        if may and self._where() != self._told:
+            self._refresh(now)
+
+    def stored(self, event: StoreDone, now: float) -> bool:
+        """A store has ended; whether it was ours."""
+        batch = self._stores.pop(event.number, None)
+        if batch is None:
+            return False
+        batch.note(event.holders, event.refusal)
+        batch.left -= 1
+        if not batch.left:
+            self._end(batch, now)
+            self._grant(now)
+        return True
+
+    def looked_up(self, event: LookupDone, now: float) -> bool:
+        """A lookup has ended; whether it was the canary's."""
+        if event.number != self._canary:
+            return False
+        self._canary = None
+        if self._read_back not in self.published or self._batch is not None:
+            return True  # withdrawn meanwhile, or just being stored anew
+        own = self.certificate.node_id
+        is_found = any(entry.node_id == own for entry in read_found(event).registrations)
+        self.last_canary = "found again" if is_found else "NOT found again: nobody can call this node"
+        if not is_found:
+            self._timers.set(REFRESH, now + self._chance.uniform(0.5, 1.0) * RETRY_SECONDS)
+        self._canary_hook(self._read_back, is_found)
+        return True
+
+    def expired(self, name: str, now: float) -> None:
+        """One of our deadlines has come."""
+        if name == NAMES:
+            self._store_names(now)
+        elif name == ANNOUNCE:
+            self._announce(now)
+        elif name == REFRESH:
+            if self.published and not self._is_wished:
+                self._refresh(now)
+        elif self.published:
+            self._timers.set(LOOK, now + LOOK_SECONDS)
+            self.moved(now)
+
+    # Registrations, one command after the other
+
+    def _wish(self, wish: _Wish) -> None:
+        if len(self._wishes) >= WISHES_MAX:
+            raise LocalError("too many changes of registrations wait")
+        self._wishes.append(wish)
+
+    @property
+    def _is_wished(self) -> bool:
+        return any(wish.addresses is None for wish in self._wishes)
+
+    def _refresh(self, now: float) -> None:
+        if len(self._wishes) < WISHES_MAX:
+            self._wishes.append(_Wish(0, None))
+            self._grant(now)
+
+    def _grant(self, now: float) -> None:
+        while self._wishes and self._batch is None and not self._is_held:
+            wish = self._wishes.pop(0)
+            batch = self._batch = _Batch(REGISTRATION, wish.number)
+            if wish.addresses is None:
+                self._told = self._where()
+                told = Registration(self._peer.node_key.public, *self._told, self._capabilities)
+                addresses, body = self.published, encode_registration(told)
+            else:
+                addresses, body = wish.addresses, None
+            self._store(batch, [registration_key(address) for address in addresses], body, REGISTRATION_SECONDS, now)
+
+    def _try_canary(self, now: float) -> None:
+        """Read our own registration back: that a write was answered proves little."""
+        self._read_back = self.published[0]
+        with contextlib.suppress(LocalError):
+            self._canary = self._peer.look_up(registration_key(self._read_back), now)
+
+    # Names and announcements
+
+    def _start(self, now: float) -> None:
+        """There is somebody to tell, for the first time."""
+        if not self._is_started:
+            self._is_started = True
+            self._store_names(now)
+            if self._volunteers:
+                self._announce(now)
+
+    def _store_names(self, now: float) -> None:
+        """Say that our person exists, phone or not: callers are told 480 instead of 404."""
+        keys = [name_key(address) for address in self.certificate.addresses]
+        self._store(_Batch(NAME), keys, b"", NAME_SECONDS, now)
+
+    def _announce(self, now: float) -> None:
+        """While this node is a super-node: say so at half life, and at once when it matters."""
+        self._timers.set(ANNOUNCE, now + ANNOUNCE_CHECK_SECONDS)
+        news = self._peer.crossing.announcement
+        weight = None if news is None else _weight(news)
+        if weight == self._said and (news is None or now - self._said_at < REFRESH_SECONDS):
+            return
+        self._said, self._said_at = weight, now
         keys = announcement_keys(self.certificate.overlay, self.certificate.node_id)
-        await self._store_all([self.record(RELAY, key, body, expiry) for key in keys])
+        body = None if news is None else encode_announcement(news)
+        self._store(_Batch(RELAY), list(keys), body, REGISTRATION_SECONDS, now)
 
-    def record(self, kind: str, key: bytes, body: bytes | None, expiry: int) -> Record:
+    # All kinds
+
+    def _store(self, batch: _Batch, keys: Sequence[bytes], body: bytes | None, seconds: int, now: float) -> None:
+        """Store a record at each key, here, too, since we may be of the region."""
+        unix = now + self._peer.unix_offset
+        for key in keys:
+            try:
+                author = self._peer.membership.check(self.certificate.der, unix)
+                record = self._record(batch.kind, key, body, int(unix) + seconds, unix)
+                number = self._peer.store_record(record, now)
+            except (LocalError, RemoteError) as error:
+                batch.note(0, str(error))
+                continue
+            with contextlib.suppress(RemoteError):  # full; others may have room
+                self._peer.store.put(record, author, unix)
+            batch.left += 1
+            self._stores[number] = batch
+        if not batch.left:
+            self._end(batch, now)
+
+    def _record(self, kind: str, key: bytes, body: bytes | None, expiry: int, unix: float) -> Record:
         """A signed record of this node, its sequence higher than that of all before."""
-        self._last_sequence = max(int(self._clock.unix() * 1000), self._last_sequence + 1)
+        self._last_sequence = max(int(unix * 1000), self._last_sequence + 1)
         return make_record(
             kind,
             key,
@@ -133,55 +297,31 @@ class Publishing:
             expiry=expiry,
         )
 
-    async def _publish_now(self) -> int:
-        self._told = self._directory.where()
-        addresses, rendezvous = self._told
-        body = encode_registration(Registration(self._node_key, addresses, rendezvous, self._capabilities))
-        expiry = int(self._clock.unix()) + REGISTRATION_SECONDS
-        async with self._lock:
-            return await self._store_all(
-                [self.record(REGISTRATION, registration_key(address), body, expiry) for address in self.published]
-            )
+    def _end(self, batch: _Batch, now: float) -> None:
+        """All of a batch are stored as well as they could be: what is next."""
+        holders = batch.least or 0
+        if batch.kind == NAME:
+            self._timers.set(NAMES, now + self._spread(REFRESH_SECONDS if holders else RETRY_SECONDS))
+        elif batch.kind == RELAY:
+            if not holders:
+                self._said_at = now + RETRY_SECONDS - REFRESH_SECONDS
+        else:
+            self._batch = None
+            if self.published:
+                self._timers.set(REFRESH, now + self._spread(REFRESH_SECONDS))
+            self._done(batch.number, holders, batch.refusal)
+            if not holders:
+                self._told = None  # LOOK tries again
+            elif self.published:
+                self._try_canary(now)
+                self.moved(now)
 
-    async def _publish_names(self) -> None:
-        """Say that our person exists, phone or not: callers are told 480 instead of 404."""
-        expiry = int(self._clock.unix()) + NAME_SECONDS
-        addresses = self.certificate.addresses
-        await self._store_all([self.record(NAME, name_key(address), b"", expiry) for address in addresses])
-
-    async def _store_all(self, records: Sequence[Record]) -> int:
-        """Store all side by side; the least number of holders of one, or the first refusal of our own."""
-        return await gather_least([self._directory.store(record) for record in records])
-
-    async def _try_canary(self) -> None:
-        """Read our own registration back: that a write was answered proves little."""
-        found = await self._directory.find_again(self.published[0])
-        mine = [entry for entry in found.registrations if entry.node_id == self.certificate.node_id]
-        self.last_canary = "found again" if mine else "NOT found again: nobody can call this node"
-        if not mine:
-            _log.warning("our own registration was not found in the overlay")
+    def _spread(self, seconds: float) -> float:
+        """A little less, so that nodes that have started together do not stay together."""
+        return self._chance.uniform(1 - REFRESH_SPREAD, 1.0) * seconds
 
 
 def _weight(announcement: Announcement) -> tuple[Any, ...]:
     """What others should know at once when it changes."""
     ports = announcement.tcp_port, announcement.tls_port
     return announcement.addresses, ports, announcement.draining, announcement.capacity == 0
-
-
-async def gather_least(stores: Sequence[Awaitable[int]]) -> int:
-    """Await all side by side; the least result, or the first RemoteError once all have ended."""
-    results: list[int] = []
-    problems: list[RemoteError] = []
-
-    async def take(store: Awaitable[int]) -> None:
-        try:
-            results.append(await store)
-        except RemoteError as error:
-            problems.append(error)
-
-    async with trio.open_nursery() as nursery:
-        for store in stores:
-            nursery.start_soon(take, store)
-    if problems:
-        raise problems[0]
-    return min(results, default=0)

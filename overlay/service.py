@@ -1,4 +1,8 @@
-"""The trio shell of the overlay: the peer core on the node's one port, and what others wait for as plain calls."""
+"""The trio shell of the overlay: the participant on the node's one port, and what others wait for as plain calls.
+
+Here are the port, the file of remembered peers, the kernel's word on routes, waiting for events by their number, and hooks.
+What a node does in the overlay, and when, is in `overlay.participant`.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -11,26 +15,22 @@ from overlay import sockets
 from overlay.crossing import Volunteering
 from overlay.events import (
     ConfigurationChanged,
-    LookupDone,
     MessageArrived,
-    Output,
     PeerJoined,
     ProbeElsewhere,
     ReachTested,
     RendezvousChanged,
     RequestDone,
-    StoreDone,
     VerdictChanged,
 )
-from overlay.found import Found, FoundCache, read_found
+from overlay.found import Found
 from overlay.frame import FIRST_BYTE
+from overlay.joining import TEST_SECONDS_MAX
 from overlay.membership import Membership
+from overlay.participant import CanaryDone, Event, FoundDone, Joined, Participant, Published
 from overlay.paths import Gateway
-from overlay.peer import Peer
-from overlay.publishing import Publishing, Where
 from overlay.reachability import Role, Verdict
 from overlay.reaching import CallCheck
-from overlay.records import Record, registration_key
 from overlay.registration import Rendezvous
 from overlay.remembered import RememberedPeers
 from overlay.rendezvous import Flow
@@ -40,7 +40,7 @@ from overlay.supernode_calls import ask_grant, ask_reach
 from overlay.supernodes import SuperNode
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
-from p2psip.base.core import Address, Transmit, address_text
+from p2psip.base.core import Address, address_text
 from p2psip.base.errors import RemoteError
 from p2psip.base.grants import Grant
 from p2psip.base.keys import NodeKey, SigningKey
@@ -50,15 +50,10 @@ from p2psip.net.port import NodePort
 
 REMEMBER_SECONDS = 20.0
 REMEMBER_SOON_SECONDS = 0.2
-JOIN_SECONDS_MAX = 5.0
-JOIN_LOOKUPS_MAX = 3
-GREETED_FIRST_MAX = 3
-GREETED_FIRST_SECONDS = 1.0
-TEST_SECONDS_MAX = 4.0
 
 _log = logging.getLogger(__name__)
 
-_Done = LookupDone | StoreDone | RequestDone
+_Done = Published | FoundDone | RequestDone
 
 
 class OverlayService:
@@ -80,36 +75,34 @@ class OverlayService:
         volunteer: Volunteering | None = None,
     ) -> None:
         self._membership = Membership(ca, configuration)
-        self._certificate = self._membership.check(certificate, clock.unix())
         self._port = port
         self._clock = clock
+        checked = self._membership.check(certificate, clock.unix())
         self._remembered = RememberedPeers(state_file)
         started = self._remembered.next_start(clock.unix())
         now = clock.now()
-        self.peer = Peer(
+        self.participant = Participant(
             node_key=node_key,
-            certificate=certificate,
+            signing_key=signing_key,
+            certificate=checked,
             membership=self._membership,
             chance=chance,
             now=now,
             unix_offset=max(clock.unix(), started) - now,
             role=role,
+            volunteer=volunteer,
+            bound=port.local,
         )
-        self.peer.reach.note_local(sockets.own_addresses(port.local, ()), now)
-        self._driver: Driver[Output] = Driver(self.peer, send=port.send, on_event=self._on_event, now=clock.now)
-        self._waiting: dict[int, tuple[trio.Event, list[_Done]]] = {}
+        self.peer = self.participant.peer
+        self.participant.note_local(sockets.own_addresses(port.local, ()), now)
+        self._driver: Driver[Event] = Driver(self.participant, send=port.send, on_event=self._on_event, now=clock.now)
+        self._waiting: dict[tuple[type[_Done], int], tuple[trio.Event, list[_Done]]] = {}
         self._message_hook: Callable[[bytes, DeviceCertificate, bytes], None] = lambda _key, _certificate, _data: None
         self._configuration_hook: Callable[[bytes], None] = lambda _configuration: None
         self._verdict_hook: Callable[[Verdict], None] = lambda _verdict: None
         self._rendezvous_hook: Callable[[], None] = lambda: None
         self._introducers: list[Address] = []
-        self.peer.crossing.volunteer(volunteer)
-        self._tested = trio.Event()
-        self._found = FoundCache()
-        self._peer_joined, self._peer_met = trio.Event(), trio.Event()
-        self._publishing = Publishing(
-            self, node_key=node_key.public, certificate=self._certificate, signing_key=signing_key, clock=clock
-        )
+        self._tested, self._joined, self._peer_met = trio.Event(), trio.Event(), trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
@@ -118,29 +111,22 @@ class OverlayService:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._driver.run)
                 nursery.start_soon(self._remember_forever)
-                nursery.start_soon(self._publish_forever)
-                nursery.start_soon(self._announce_forever)
                 task_status.started()
         finally:
             self._remember()
             self._remembered.close()
 
     async def join(self, introducers: Sequence[tuple[bytes, Address]]) -> int:
-        """Greet introducers and remembered peers, then look ourselves up; how many peers are known afterwards."""
-        others = [known for known in [*introducers, *self._remembered.load()] if known[0] != self.peer.node_key.public]
+        """Join through introducers and remembered peers; how many are known then. After 0 the next try comes by itself."""
+        others = [*introducers, *self._remembered.load()]
         self._introducers = [address for _node_key, address in others][: sockets.DESTINATIONS_MAX // 2]
-        self.peer.reach.note_local(sockets.own_addresses(self._port.local, self._introducers), self._clock.now())
-        others = sockets.sort_by_family(others, self.look_at_routes())
-        await self._greet(
-            others[:GREETED_FIRST_MAX], GREETED_FIRST_SECONDS if others[GREETED_FIRST_MAX:] else JOIN_SECONDS_MAX
-        )
-        if not len(self.peer.table):
-            await self._greet(others[GREETED_FIRST_MAX:], JOIN_SECONDS_MAX)
-        await self._wait_for_test()  # while most hosts have been sent nothing, so that they can prove who reaches us
-        await self._greet(others[GREETED_FIRST_MAX:], 0)
-        for _attempt in range(JOIN_LOOKUPS_MAX):
-            if not len(self.peer.table) or (await self._look_up(self.peer.node_key.node_id, records=False)).closest:
-                break  # an answer was lost otherwise: without a second attempt we would know nobody but the introducer
+        local = sockets.own_addresses(self._port.local, self._introducers)
+        self.participant.note_local(local, self._clock.now())
+        self.look_at_routes()
+        joined = self._joined
+        self.participant.join(others, self._clock.now())
+        self._driver.pump()
+        await joined.wait()
         if len(self.peer.table):
             self._remember()
         return len(self.peer.table)
@@ -157,14 +143,17 @@ class OverlayService:
     async def retest(self) -> Verdict:
         """Find out anew now; wait for the end of the test, TEST_SECONDS_MAX at most."""
         self.peer.dialback.retest(self._clock.now())
-        await self._wait_for_test()
+        self._driver.pump()
+        with trio.move_on_after(TEST_SECONDS_MAX if len(self.peer.table) else 0):
+            while not self.peer.dialback.is_settled:
+                await self._tested.wait()
         return self.verdict
 
     def network_changed(self, local: Sequence[Address]) -> None:
         """This host has other addresses now (empty: ask the kernel): forget what others have seen, and test anew at once."""
         self.look_at_routes()
         known = [contact.address for contact in self.peer.table]
-        self.peer.network_changed(local or sockets.own_addresses(self._port.local, known), self._clock.now())
+        self.participant.network_changed(local or sockets.own_addresses(self._port.local, known), self._clock.now())
         self._driver.pump()
 
     def look_at_routes(self) -> frozenset[int]:
@@ -176,23 +165,25 @@ class OverlayService:
 
     async def find(self, address: str) -> Found:
         """Where a person can be reached; a result of the last FOUND_SECONDS_MAX seconds is used again."""
-        found = self._found.get(address, self._clock.now())
-        if found is None:
-            found = await self.find_again(address)
-            self._found.put(address, found, self._clock.now())
-        return found
+        return await self._wait_found(self.participant.find(address, self._clock.now()))
+
+    async def find_again(self, address: str) -> Found:
+        """Look a person up, past the cache."""
+        return await self._wait_found(self.participant.find_again(address, self._clock.now()))
 
     def forget_found(self, address: str) -> None:
         """A contact from the cache did not answer: look it up anew next time."""
-        self._found.forget(address)
+        self.participant.forget_found(address)
 
     async def publish(self, addresses: Sequence[str], *, capabilities: Sequence[str] = ("audio", "message")) -> int:
         """Register this node for its person's `addresses`, until `withdraw`; the least number of holders of one record."""
-        return await self._publishing.publish(addresses, capabilities)
+        done = await self._wait(Published, self.participant.publish(addresses, self._clock.now(), capabilities))
+        assert isinstance(done, Published)
+        return done.holders
 
     async def withdraw(self, addresses: Sequence[str]) -> None:
         """Take the registrations back everywhere."""
-        await self._publishing.withdraw(addresses)
+        await self._wait(Published, self.participant.withdraw(addresses, self._clock.now()))
 
     def send_message(self, node_key: bytes, ways: Sequence[Address | Rendezvous], data: bytes) -> None:
         """Say `data` to a node, over the way that it is heard on, or over all `ways` of its registration (`overlay.routes`)."""
@@ -217,9 +208,8 @@ class OverlayService:
 
     def use_gateways(self, gateways: Sequence[Gateway]) -> None:
         """Send what we cannot send ourselves through the first of these super-nodes, and attach to all; none: no more."""
-        self.peer.use_gateways(gateways, self._clock.now())
+        self.participant.use_gateways(gateways, self._clock.now())
         self._driver.pump()
-        self._publishing.moved()
 
     async def greet(self, node_key: bytes, address: Address) -> bool:
         """Whether this node answers at this address, a stream's for instance."""
@@ -231,7 +221,7 @@ class OverlayService:
 
     def retire(self) -> None:
         """This node ends soon: who is attached learns it at once, and is served while moving to others."""
-        self.peer.crossing.leave()
+        self.participant.retire(self._clock.now())
         self._driver.pump()
 
     async def grant(self, node_key: bytes) -> Grant:
@@ -243,14 +233,14 @@ class OverlayService:
 
     async def check_callable(self) -> CallCheck:
         """Whether this node can be called right now: somebody else tries, through what the overlay says of us."""
-        if not self._publishing.published:
+        if not self.participant.published:
             return CallCheck(False, "no phone is registered here, so this node is not published", None)
         testers = self.peer.crossing.testers(self.peers())
-        return await ask_reach(self, testers, self._publishing.published[0], trio.sleep)
+        return await ask_reach(self, testers, self.participant.published[0], trio.sleep)
 
     async def request(self, node_key: bytes, address: Address, method: int, arguments: list[Any]) -> Answer | None:
         """Ask a node something; None when no answer came."""
-        done = await self._wait(self.peer.request(node_key, address, method, arguments, self._clock.now()))
+        done = await self._wait(RequestDone, self.peer.request(node_key, address, method, arguments, self._clock.now()))
         assert isinstance(done, RequestDone)
         return done.answer
 
@@ -264,9 +254,7 @@ class OverlayService:
 
     def update_certificate(self, certificate: bytes) -> None:
         """Our certificate was renewed."""
-        self._certificate = self._membership.check(certificate, self._clock.unix())
-        self._publishing.certificate = self._certificate
-        self.peer.update_certificate(certificate)
+        self.participant.update_certificate(self._membership.check(certificate, self._clock.unix()))
 
     def update_configuration(self, configuration: bytes) -> bool:
         """Take a newer signed configuration; whether it was newer."""
@@ -289,99 +277,62 @@ class OverlayService:
             "estimated_nodes": None if size is None else round(size),
             "records_held": len(self.peer.store),
             "configuration": self._membership.configuration.sequence,
-            "published": list(self._publishing.published),
+            "published": list(self.participant.published),
             "malformed": self.peer.malformed,
-            "canary": self._publishing.last_canary,
+            "canary": self.participant.last_canary,
         }
-
-    async def find_again(self, address: str) -> Found:
-        """Look a person up, past the cache."""
-        return read_found(await self._look_up(registration_key(address), records=True))
-
-    def where(self) -> Where:
-        """How this node is reached: a peer where others see it, a client by rendezvous and never at its own addresses."""
-        if self.verdict.role is Role.CLIENT:
-            return (), self.peer.crossing.public_flows
-        return sockets.addresses_to_tell(self.peer.seen.candidates, self._port.local), ()
 
     # Events and waiting
 
-    def _on_event(self, event: Output) -> None:
+    def _on_event(self, event: Event) -> None:
         match event:
-            case LookupDone(number=number) | StoreDone(number=number) | RequestDone(number=number):
-                waiting = self._waiting.pop(number, None)
-                if waiting is not None:
-                    waiting[1].append(event)
-                    waiting[0].set()
+            case Published() | FoundDone() | RequestDone():
+                self._ended(event)
             case MessageArrived(node_key, certificate, data):
                 self._message_hook(node_key, certificate, data)
             case ConfigurationChanged(configuration):
                 self._configuration_hook(configuration)
             case PeerJoined():
-                self._peer_joined.set()
                 self._peer_met.set()
+            case Joined():
+                self._joined.set()
+                self._joined = trio.Event()
             case ProbeElsewhere(data, destination):
                 self._port.send_from_elsewhere(data, destination)
             case VerdictChanged(verdict):
                 self._verdict_hook(verdict)
-                self._publishing.moved()
             case RendezvousChanged():
                 self._rendezvous_hook()
-                self._publishing.moved()
             case ReachTested():
                 self._tested.set()
                 self._tested = trio.Event()
-            case Transmit():
-                raise AssertionError("the driver sends datagrams by itself")
+            case CanaryDone(address, False):
+                _log.warning("our own registration at %s was not found in the overlay", address)
 
-    async def _greet(self, others: Sequence[tuple[bytes, Address]], seconds: float) -> None:
-        """Ask nodes who they are, and wait so long until one has answered if nobody is known."""
-        for node_key, address in others:
-            self.peer.greet(node_key, address, self._clock.now())
-        self._driver.pump()
-        with trio.move_on_after(seconds if others else 0):
-            if not len(self.peer.table):
-                await self._peer_joined.wait()
+    def _ended(self, event: _Done) -> None:
+        if isinstance(event, Published) and event.refusal is not None:
+            level = logging.INFO if event.holders else logging.WARNING
+            _log.log(level, "a registration was refused: %s", event.refusal)
+        waiting = self._waiting.pop((type(event), event.number), None)
+        if waiting is not None:
+            waiting[1].append(event)
+            waiting[0].set()
 
-    async def _wait_for_test(self) -> None:
-        self._driver.pump()
-        with trio.move_on_after(TEST_SECONDS_MAX if len(self.peer.table) else 0):
-            while not self.peer.dialback.is_settled:
-                await self._tested.wait()
-
-    async def _wait(self, number: int) -> _Done:
+    async def _wait(self, kind: type[_Done], number: int) -> _Done:
         done = trio.Event()
         results: list[_Done] = []
-        self._waiting[number] = (done, results)
+        self._waiting[kind, number] = (done, results)
         self._driver.pump()
         try:
             await done.wait()
         finally:
-            self._waiting.pop(number, None)
+            self._waiting.pop((kind, number), None)
         return results[0]
 
-    async def _look_up(self, key: bytes, *, records: bool) -> LookupDone:
-        done = await self._wait(self.peer.look_up(key, self._clock.now(), records=records))
-        assert isinstance(done, LookupDone)
-        return done
-
-    async def store(self, record: Record) -> int:
-        """Store at the region of the key, and here if we are of it; how many others hold it."""
-        author = self._membership.check(record.certificate, self._clock.unix())
-        self.peer.store.put(record, author, self._clock.unix())
-        done = await self._wait(self.peer.store_record(record, self._clock.now()))
-        assert isinstance(done, StoreDone)
-        if done.refusal is not None:
-            _log.log(logging.INFO if done.holders else logging.WARNING, "a holder refused a record: %s", done.refusal)
-        return done.holders
-
-    async def _publish_forever(self) -> None:
-        await self._peer_joined.wait()
-        await self._publishing.refresh_forever()
-
-    async def _announce_forever(self) -> None:
-        await self._peer_joined.wait()
-        await self._publishing.announce_forever(lambda: self.peer.crossing.announcement)
+    async def _wait_found(self, number: int) -> Found:
+        done = await self._wait(FoundDone, number)
+        assert isinstance(done, FoundDone)
+        return done.found
 
     async def _remember_forever(self) -> None:
         """Who is met is written down at once, for we may be killed at any moment; the rest now and then."""
@@ -391,7 +342,6 @@ class OverlayService:
             await trio.sleep(REMEMBER_SOON_SECONDS)
             self._peer_met = trio.Event()
             self._remember()
-            self._publishing.moved()
 
     def _remember(self) -> None:
         try:

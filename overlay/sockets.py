@@ -4,10 +4,9 @@ import contextlib
 import socket
 from collections.abc import Iterable, Sequence
 
-from overlay.registration import ADDRESSES_MAX
+from overlay.addresses import WILDCARDS, family_of
 from p2psip.base.core import Address, is_synthetic
 
-WILDCARDS = ("0.0.0.0", "::")
 DESTINATIONS_MAX = 16
 LINK_LOCAL = ("169.254.", "fe80:")
 
@@ -52,16 +51,6 @@ def own_families(bound: Sequence[Address], destinations: Iterable[Address]) -> f
     return frozenset(found or families)
 
 
-def sort_by_family(known: Sequence[tuple[bytes, Address]], families: frozenset[int]) -> list[tuple[bytes, Address]]:
-    """Who can be sent to first; the order is kept otherwise."""
-    return sorted(known, key=lambda each: family_of(each[1][0]) not in families)
-
-
-def family_of(host: str) -> int:
-    """4 or 6."""
-    return 6 if ":" in host else 4
-
-
 def _has_route(family: socket.AddressFamily, destination: Address) -> bool:
     source = _source_towards(family, destination)
     return source is not None and not source.startswith(LINK_LOCAL)
@@ -77,9 +66,3 @@ def _source_towards(family: socket.AddressFamily, destination: Address) -> str |
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def addresses_to_tell(seen: Sequence[Address], bound: Sequence[Address]) -> tuple[Address, ...]:
-    """Where a peer says that it is: where others see it, then what its port is bound to."""
-    own = [address for address in bound if address[0] not in WILDCARDS]
-    return tuple(dict.fromkeys([*seen, *own]))[:ADDRESSES_MAX]

@@ -16,7 +16,6 @@ SHELL_FILES = {
     "client",
     "accounts",
     "remembered",
-    "publishing",
     "tls",
     "tcp",
     "player",

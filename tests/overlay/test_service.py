@@ -115,7 +115,7 @@ def introduction(service: OverlayService) -> tuple[bytes, Address]:
 
 def addresses(service: OverlayService) -> list[str]:
     """The first address of the service's person."""
-    return [service._certificate.addresses[0]]
+    return [service.participant.certificate.addresses[0]]
 
 
 async def found_by(services: list[OverlayService], address: str) -> list[int]:
@@ -306,7 +306,7 @@ async def test_messages_reach_the_other_node_and_name_their_author(autojump_cloc
             await trio.sleep(0.001)
         assert [data for _key, _certificate, data in heard] == [b"message %d" % number for number in range(50)]
         assert {(key, certificate.user) for key, certificate, _data in heard} == {
-            (caller.peer.node_key.public, caller._certificate.user)
+            (caller.peer.node_key.public, caller.participant.certificate.user)
         }
 
 
@@ -336,7 +336,7 @@ async def test_a_revocation_reaches_everybody_and_the_application(autojump_clock
         revoked = overlay.nodes[4]
         told: list[bytes] = []
         overlay.nodes[5].on_configuration(told.append)
-        newer = overlay.town.configuration(2, revoked_serials=frozenset((revoked._certificate.serial,)))
+        newer = overlay.town.configuration(2, revoked_serials=frozenset((revoked.participant.certificate.serial,)))
         assert overlay.nodes[0].update_configuration(newer)
         await trio.sleep(700)
         others = [node for node in overlay.nodes if node is not revoked]

@@ -117,7 +117,7 @@ async def test_credentials_are_granted_to_members_by_super_nodes_only(autojump_c
         await wait_until_announced(overlay)
         client = await start_client(overlay, "alice", flows=1)
         grant = await client.grant(service.peer.node_key.public)
-        assert grant == told.grants(client._certificate, overlay.clock.unix())
+        assert grant == told.grants(client.participant.certificate, overlay.clock.unix())
         with pytest.raises(RemoteError) as unknown:
             await client.grant(bytes(32))
         assert unknown.value.status == 404

@@ -1,9 +1,9 @@
-"""Which address families a node has routes for, and what it says of its own addresses."""
+"""Which address families a node has routes for."""
 
 import pytest
 
 from overlay import sockets
-from overlay.sockets import addresses_to_tell, own_families, sort_by_family
+from overlay.sockets import own_families
 from p2psip.base.core import Address
 
 WILDCARDS: list[Address] = [("0.0.0.0", 5_000), ("::", 5_000)]
@@ -44,16 +44,3 @@ def test_without_any_route_all_that_is_bound_counts(sources: dict[str, str]) -> 
     assert not sources
     assert own_families(WILDCARDS, []) == {4, 6}
     assert own_families([("127.0.0.1", 5_000)], []) == {4}
-
-
-def test_who_can_be_sent_to_is_greeted_first() -> None:
-    known = [(b"a", ("192.0.2.1", 1)), (b"b", ("2001:db8::1", 1)), (b"c", ("192.0.2.2", 1))]
-    assert [key for key, _address in sort_by_family(known, frozenset((6,)))] == [b"b", b"a", b"c"]
-
-
-def test_wildcards_are_not_told() -> None:
-    seen = [("192.0.2.1", 5_000)]
-    assert addresses_to_tell(seen, [*WILDCARDS, ("192.0.2.2", 5_000), ("192.0.2.1", 5_000)]) == (
-        ("192.0.2.1", 5_000),
-        ("192.0.2.2", 5_000),
-    )
