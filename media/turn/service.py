@@ -53,7 +53,7 @@ class TurnService:
         *,
         peer_of: PeerOf | None = None,
         month_file: Path | None = None,
-        plane: type[RelayPlane] = RelayPlane,
+        plane: Callable[..., RelayPlane] = RelayPlane,
     ) -> None:
         self._port, self._clock = port, clock
         self._secret, self._realm, self._peer_of = secret, realm, peer_of

@@ -4,7 +4,7 @@ A simulation hands in another machine (`simulations.village.machine`); all that 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 class Machine:
     """The machine of a node whose folder is `home`."""
 
-    turn_plane: type[RelayPlane] = RelayPlane
+    turn_plane: Callable[..., RelayPlane] = RelayPlane
 
     def __init__(self, home: Path) -> None:
         self.home: Path | None = home

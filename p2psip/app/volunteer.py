@@ -7,7 +7,7 @@ power fails later, it drains: it keeps whom it serves and takes nobody new.
 import errno
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -54,7 +54,7 @@ class SuperNode:
         node_key: bytes,
         overlay: str,
         home: Path | None,
-        plane: type[RelayPlane] = RelayPlane,
+        plane: Callable[..., RelayPlane] = RelayPlane,
     ) -> None:
         self._settings = settings
         self._port, self._links, self._clock = port, links, clock
