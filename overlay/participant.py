@@ -28,6 +28,7 @@ from overlay.publishing import Publishing, Where
 from overlay.reachability import Role
 from overlay.records import registration_key
 from overlay.sealing import Sealing
+from overlay.searches import SearchPolicy
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
@@ -105,6 +106,7 @@ class Participant:
         role: Role | None = None,
         volunteer: Volunteering | None = None,
         sealing: Sealing | None = None,
+        policy: SearchPolicy | None = None,
         bound: Sequence[Address] = (),
     ) -> None:
         self.peer = Peer(
@@ -116,6 +118,7 @@ class Participant:
             unix_offset=unix_offset,
             role=role,
             sealing=sealing,
+            policy=policy,
         )
         self.peer.crossing.volunteer(volunteer)
         self.bound = tuple(bound)

@@ -31,7 +31,7 @@ from overlay.region import NetworkSize
 from overlay.registration import Rendezvous
 from overlay.rpc import UNAUTHORIZED, Answer, Callback, Late, PendingRequests
 from overlay.sealing import Sealing
-from overlay.searches import Searches
+from overlay.searches import Searches, SearchPolicy
 from overlay.store import RecordStore
 from overlay.upkeep import Upkeep
 from overlay.votes import AddressVotes
@@ -56,6 +56,7 @@ class Peer:
         unix_offset: float,
         role: Role | None = None,
         sealing: Sealing | None = None,
+        policy: SearchPolicy | None = None,
     ) -> None:
         self.node_key = node_key
         self.number = int.from_bytes(node_key.node_id, "big")
@@ -66,7 +67,7 @@ class Peer:
         self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset, sealing)
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
         self._requests = PendingRequests(chance.child("requests"), self._send_request)
-        self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit)
+        self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit, policy)
         self._searches.now, self._searches.unix_offset = now, unix_offset
         self._members = Members(membership)
         self._heard = HeardAddresses()

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact, unpack_contact
 from overlay.events import LookupDone, StoreDone
-from overlay.lookup import Authored, Lookup
+from overlay.lookup import AGREEING_ANSWERS, Authored, Lookup
 from overlay.records import Record, RecordVerifier, decode_record, encode_record
 from overlay.region import HOLDERS_MAX, NetworkSize
 from overlay.rpc import FIND, OK, STORE, UNAUTHORIZED, Answer, Callback, Late
@@ -18,6 +18,21 @@ LOOKUPS_MAX = 1_024
 STORE_WIDTH = 8
 
 Emit = Callable[[LookupDone | StoreDone], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPolicy:
+    """How lookups and stores defend themselves; the plain values are for comparison only.
+
+    `paths`: over how many disjoint paths a search goes (S/Kademlia, Baumgart and Mies 2007, §4.4); 1: whoever answers may name
+    all that is asked next. `regions`: records go to the whole region that the network's size gives; False: to the `copies` closest,
+    as in Kademlia. `agreeing`: so many answers must agree on a record.
+    """
+
+    paths: int = 4
+    regions: bool = True
+    agreeing: int = AGREEING_ANSWERS
+    copies: int = 20
 
 
 class Asker(Protocol):
@@ -45,8 +60,17 @@ class _Running:
 class Searches:
     """Begins lookups and stores, feeds them with answers, and emits their ends. `now` is the time of the input served."""
 
-    def __init__(self, own_key: bytes, table: RoutingTable, verifier: RecordVerifier, ask: Asker, emit: Emit) -> None:
+    def __init__(
+        self,
+        own_key: bytes,
+        table: RoutingTable,
+        verifier: RecordVerifier,
+        ask: Asker,
+        emit: Emit,
+        policy: SearchPolicy | None = None,
+    ) -> None:
         self.size = NetworkSize()
+        self._policy = policy or SearchPolicy()
         self.now = 0.0
         self.unix_offset = 0.0
         self._own_key = own_key
