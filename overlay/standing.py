@@ -1,7 +1,9 @@
-"""What a node's service says of its reachability: the verdict in plain words for people, and a hook for who must act on it."""
+"""What is told of how a node stands: its reachability in plain words, and how full its tables are."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from overlay.peer import Peer
 from overlay.reachability import Filtering, Mapping, Role, Verdict
 from p2psip.base.core import address_text
 
@@ -33,3 +35,25 @@ def verdict_in_words(verdict: Verdict) -> dict[str, Any]:
         "outer_address": None if verdict.address is None else address_text(verdict.address),
         "proved": "yes: a host that this node had sent nothing to got through" if verdict.proved else "no",
     }
+
+
+@dataclass(frozen=True, slots=True)
+class TableSizes:
+    """How many entries the tables hold that others can fill: each has a bound (`..._MAX`) in its own module."""
+
+    keys: int
+    members: int
+    requests: int
+    lookups: int
+    routes: int
+
+
+def table_sizes(peer: Peer) -> TableSizes:
+    """Of this node, now."""
+    return TableSizes(
+        keys=len(peer._box),
+        members=len(peer._members),
+        requests=len(peer._requests),
+        lookups=len(peer._searches),
+        routes=len(peer.crossing.routes),
+    )
