@@ -48,15 +48,15 @@ class Weibull:
     @property
     def median(self) -> float:
         """Half of all lengths are shorter, in seconds."""
-        return self.scale * math.log(2) ** (1 / self.shape)
+        return self.scale * math.pow(math.log(2), 1 / self.shape)
 
     def draw(self, chance: Chance) -> float:
         """The length of one that begins now, in seconds, by inversion."""
-        return self.scale * exponential(chance) ** (1 / self.shape)
+        return self.scale * math.pow(exponential(chance), 1 / self.shape)
 
     def residual(self, chance: Chance) -> float:
         """What is left of one that is under way: of a length weighted by itself, (length / scale) ** shape is a gamma variable."""
-        weighted = self.scale * gamma(chance, 1 + 1 / self.shape) ** (1 / self.shape)
+        weighted = self.scale * math.pow(gamma(chance, 1 + 1 / self.shape), 1 / self.shape)
         return chance.uniform(0, 1) * weighted
 
     def scaled_to(self, mean: float) -> "Weibull":
@@ -66,7 +66,7 @@ class Weibull:
     @classmethod
     def of_median(cls, shape: float, median: float) -> "Weibull":
         """With this median, in seconds."""
-        return cls(shape, median / math.log(2) ** (1 / shape))
+        return cls(shape, median / math.pow(math.log(2), 1 / shape))
 
 
 @dataclass(frozen=True, slots=True)
