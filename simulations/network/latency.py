@@ -87,7 +87,7 @@ JITTER = tuple(-math.log(1.0 - (_step + 0.5) / JITTER_STEPS) for _step in range(
 
 @dataclass(frozen=True, slots=True)
 class Technology:
-    """An access technology: its share of lines, median one-way delay and mean jitter (s), rates (bytes/s), share of datagrams lost."""
+    """An access technology: its share of lines, median one-way delay and mean jitter (s), rates (bytes/s), share of losses."""
 
     name: str
     share: float

@@ -15,7 +15,9 @@ LIFETIME_SECONDS = 120.0
 FIRST_PORT, PORTS = 1_024, 64_512
 """The outer ports a NAT gives: 1024 to 65535 (RFC 4787 §4.2.2)."""
 MAPPINGS_MAX = 16_384
-_MAPPINGS_SWEPT = 64
+SESSIONS_MAX = 16_384
+"""Others that one mapping is open to at a time."""
+_SWEPT = 64
 
 
 class Rule(enum.Enum):
@@ -85,6 +87,7 @@ class _Mapping:
     outer: Address
     expires: float = 0.0
     open_to: dict[Address, float] = field(default_factory=dict)
+    sweep_at: int = _SWEPT
 
 
 class Box:
@@ -111,7 +114,7 @@ class Box:
         self._by_outer: dict[Address, _Mapping] = {}
         self._stride = stride if kind.ports is Ports.RANDOM else 1
         self._next = stride % PORTS if kind.ports is Ports.RANDOM else 0
-        self._sweep_at = _MAPPINGS_SWEPT
+        self._sweep_at = _SWEPT
 
     def outward(self, inner: Address, destination: Address, now: float) -> Address | None:
         """A datagram leaves: its source as the outside sees it. None if it is dropped: UDP is blocked, or the table is full."""
@@ -125,7 +128,11 @@ class Box:
             if mapping is None:
                 return _dropped(self)
         mapping.expires = expires = now + kind.lifetime
-        mapping.open_to[kind.filtering.key(destination) if kind.filtering else _ANYBODY] = expires
+        open_to = mapping.open_to
+        open_to[kind.filtering.key(destination) if kind.filtering else _ANYBODY] = expires
+        if len(open_to) > mapping.sweep_at and not _swept(mapping, now):
+            mapping.open_to.popitem()
+            return _dropped(self)
         return mapping.outer
 
     def inward(self, outer: Address, source: Address, now: float) -> Address | None:
@@ -183,13 +190,18 @@ class Box:
     def _sweep(self, now: float) -> None:
         for mapping in [mapping for mapping in self._mappings.values() if mapping.expires < now]:
             self._remove(mapping)
-        for mapping in self._mappings.values():
-            mapping.open_to = {who: until for who, until in mapping.open_to.items() if until >= now}
-        self._sweep_at = min(self.kind.mappings_max, max(_MAPPINGS_SWEPT, 2 * len(self._mappings)))
+        self._sweep_at = min(self.kind.mappings_max, max(_SWEPT, 2 * len(self._mappings)))
 
     def _remove(self, mapping: _Mapping) -> None:
         del self._mappings[mapping.key]
         del self._by_outer[mapping.outer]
+
+
+def _swept(mapping: _Mapping, now: float) -> bool:
+    """Forget whom the mapping is open to no more; whether there is room."""
+    mapping.open_to = open_to = {who: until for who, until in mapping.open_to.items() if until >= now}
+    mapping.sweep_at = min(SESSIONS_MAX, max(_SWEPT, 2 * len(open_to)))
+    return len(open_to) <= SESSIONS_MAX
 
 
 def _dropped(box: Box) -> Address | None:

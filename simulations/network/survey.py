@@ -62,6 +62,9 @@ SHARES: tuple[tuple[NatKind, float], ...] = (
     (nat.UDP_BLOCKED, 0.02),
 )
 
+KINDS = {kind.name: kind for kind, _ in SHARES}
+"""By name, for settings of scenarios."""
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
