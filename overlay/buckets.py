@@ -1,7 +1,7 @@
 """The routing table: Kademlia's buckets (Maymounkov and Mazieres, 2002, §2.4), with an exact search for the closest.
 
 `kademlia`'s own RoutingTable misses most of the true closest and costs 50 µs for each contact added, so the table here is
-plain: a dictionary per bucket. kademlia's `Node` and `NodeHeap` are the oracle in its tests.
+plain: a list per bucket. kademlia's `Node` and `NodeHeap` are the oracle in its tests.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class RoutingTable:
 
     def __init__(self, own: int) -> None:
         self._own = own
-        self._buckets: list[dict[bytes, Contact]] = [{} for _ in range(BITS)]
+        self._buckets: dict[int, list[Contact]] = {}  # by the index of the bit, those in use only
         self._contacts: dict[bytes, Contact] = {}
         self._networks: dict[str, int] = {}
         self._used = 0
@@ -52,11 +52,13 @@ class RoutingTable:
             return True
         if not self.has_room(contact):
             return False
-        bucket = self._bucket(contact.number)
+        index = self._index(contact.number)
+        bucket = self._buckets.get(index, ())
         if len(bucket) >= BUCKET_CONTACTS_MAX:
-            self.remove(next(other for other in bucket.values() if other.failures))
-        bucket[contact.node_key] = self._contacts[contact.node_key] = contact
-        self._used |= 1 << self._index(contact.number)
+            self.remove(next(other for other in bucket if other.failures))
+        self._buckets.setdefault(index, []).append(contact)
+        self._contacts[contact.node_key] = contact
+        self._used |= 1 << index
         self._count(contact.address, 1)
         return True
 
@@ -77,18 +79,25 @@ class RoutingTable:
             return False
         if not self._network_has_room(contact.address):
             return False
-        bucket = self._bucket(contact.number)
-        return len(bucket) < BUCKET_CONTACTS_MAX or any(other.failures for other in bucket.values())
+        bucket = self._buckets.get(self._index(contact.number), ())
+        if len(bucket) < BUCKET_CONTACTS_MAX:
+            return True
+        for other in bucket:  # noqa: SIM110  (asked for each request of a node that is not in the table)
+            if other.failures:
+                return True
+        return False
 
     def remove(self, contact: Contact) -> None:
         """Forget a peer."""
         held = self._contacts.pop(contact.node_key, None)
         if held is None:
             return
-        bucket = self._bucket(contact.number)
-        del bucket[contact.node_key]
+        index = self._index(contact.number)
+        bucket = self._buckets[index]
+        bucket.remove(held)
         if not bucket:
-            self._used &= ~(1 << self._index(contact.number))
+            del self._buckets[index]
+            self._used &= ~(1 << index)
         self._count(held.address, -1)
 
     def find_closest(self, target: int, count: int) -> list[Contact]:
@@ -98,8 +107,18 @@ class RoutingTable:
         from the highest bit down; then the others, from the lowest up.
         """
         found: list[Contact] = []
-        for bucket in self._in_order(self._own ^ target):
-            found += sorted(bucket.values(), key=lambda contact: contact.number ^ target)
+        buckets, used, difference = self._buckets, self._used, self._own ^ target
+        closer, farther = used & difference, used & ~difference
+        while closer or farther:
+            if closer:
+                index = closer.bit_length() - 1
+                closer ^= 1 << index
+            else:
+                lowest = farther & -farther
+                farther ^= lowest
+                index = lowest.bit_length() - 1
+            by_distance = {contact.number ^ target: contact for contact in buckets[index]}
+            found += [by_distance[distance] for distance in sorted(by_distance)]
             if len(found) >= count:
                 del found[count:]
                 break
@@ -107,7 +126,7 @@ class RoutingTable:
 
     def oldest_bucket_target(self, draw: int) -> int:
         """A number inside one of the buckets in use, chosen by `draw`, to refresh it with a lookup."""
-        used = [index for index, bucket in enumerate(self._buckets) if bucket] or [BITS - 1]
+        used = sorted(self._buckets) or [BITS - 1]
         index = used[draw % len(used)]
         return self._own ^ (1 << index) ^ (draw & (1 << index) - 1)
 
@@ -124,19 +143,3 @@ class RoutingTable:
 
     def _index(self, number: int) -> int:
         return (number ^ self._own).bit_length() - 1
-
-    def _bucket(self, number: int) -> dict[bytes, Contact]:
-        return self._buckets[self._index(number)]
-
-    def _in_order(self, difference: int) -> Iterator[dict[bytes, Contact]]:
-        """The buckets that are not empty: `_used` has a bit for each."""
-        closer = self._used & difference
-        while closer:
-            index = closer.bit_length() - 1
-            closer ^= 1 << index
-            yield self._buckets[index]
-        farther = self._used & ~difference
-        while farther:
-            lowest = farther & -farther
-            farther ^= lowest
-            yield self._buckets[lowest.bit_length() - 1]

@@ -23,7 +23,6 @@ forward secrecy here; conversations (`overlay.conversation`) add it.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 
 from overlay.budget import Budget
@@ -32,7 +31,7 @@ from overlay.replay import ReplayWindow
 from overlay.sealing import STATIC_SEALING, Cipher, Sealing
 from p2psip.base.chance import Chance
 from p2psip.base.errors import LocalError, RemoteError
-from p2psip.base.keys import KEY_BYTES, NodeKey
+from p2psip.base.keys import KEY_BYTES, NodeKey, identity_of
 
 FIRST_BYTE = 0xC0
 FRAME_OVERHEAD_BYTES = 65
@@ -46,19 +45,21 @@ _KEY_AT = 1 + _MARK_BYTES
 _NUMBER_AT = _KEY_AT + KEY_BYTES
 _SEALED_AT = _NUMBER_AT + 12
 _COUNTER_BITS = 40
+_COUNT_MAX = (1 << _COUNTER_BITS) - 1
+_FIRST = bytes((FIRST_BYTE,))
 
 
-class _Peer:
-    """Keys, counter and replay window of one peer."""
+class _Peer(ReplayWindow):
+    """Cipher, counter, marks (of what we send, then of what we get) and replay window of one peer; there are thousands."""
 
-    __slots__ = ("decrypt", "encrypt", "head_in", "head_out", "number", "window")
+    __slots__ = ("cipher", "count", "key", "marks")
 
-    def __init__(self, cipher: Cipher, ours: bytes, theirs: bytes, number: int) -> None:
-        self.encrypt, self.decrypt = cipher.encrypt, cipher.decrypt
-        self.head_out = _head(ours, theirs)
-        self.head_in = _head(theirs, ours)
-        self.number = number
-        self.window = ReplayWindow()
+    def __init__(self, key: bytes, cipher: Cipher, marks: bytes, count: int) -> None:
+        super().__init__()
+        self.key = key
+        self.cipher = cipher
+        self.marks = marks
+        self.count = count
 
 
 class FrameBox:
@@ -67,10 +68,11 @@ class FrameBox:
     def __init__(self, node_key: NodeKey, chance: Chance, started: float, sealing: Sealing | None = None) -> None:
         self._key = node_key
         self._sealing: Sealing = sealing or STATIC_SEALING
-        self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
+        self._public = node_key.public
+        self._peers: dict[bytes, _Peer] = {}  # once half full, in the order of use
         run = (int(started) & 0xFFFFFFFF) << 24 | chance.integer(24)
-        self._first_number = run << _COUNTER_BITS
-        self._last_number = self._first_number | (1 << _COUNTER_BITS) - 1
+        self._run_number = run << _COUNTER_BITS
+        self._first_count = 0
         self._strangers = Budget(NEW_PEERS_PER_SECOND_MAX)
         self.is_member: Callable[[bytes], bool] = lambda _key: False  # those are forgotten after strangers
 
@@ -80,58 +82,66 @@ class FrameBox:
 
     def seal(self, peer_public: bytes, payload: bytes) -> bytes:
         """A frame for the node with this key. LocalError if too large; RemoteError if that key is no X25519 key."""
-        peer = self._peers.get(peer_public)
+        peers = self._peers
+        peer = peers.get(peer_public)
         if peer is None:
-            peer = self._remember(peer_public, self._new_peer(peer_public))
-        else:
-            self._peers.move_to_end(peer_public)
-        if len(payload) > PAYLOAD_BYTES_MAX or peer.number > self._last_number:
+            peer = self._remember(self._new_peer(peer_public))
+        elif 2 * len(peers) > PEER_KEYS_MAX:
+            peers[peer.key] = peers.pop(peer_public)
+        count = peer.count
+        if len(payload) > PAYLOAD_BYTES_MAX or count > _COUNT_MAX:
             raise LocalError(f"a payload of {len(payload)} bytes, or the frames of this run are used up")
-        nonce = peer.number.to_bytes(12, "big")
-        peer.number += 1
-        return peer.head_out + nonce + peer.encrypt(nonce, payload)
+        peer.count = count + 1
+        nonce = (self._run_number | count).to_bytes(12, "big")
+        return b"".join((_FIRST, peer.marks[:_MARK_BYTES], self._public, nonce, peer.cipher.encrypt(nonce, payload)))
 
     def open(self, datagram: bytes, now: float) -> tuple[bytes, bytes]:
         """(sender's node key, payload) of a frame that is authentic, for us and new; else RemoteError."""
         sender = datagram[_KEY_AT:_NUMBER_AT]
-        peer = self._peers.get(sender)
+        peers = self._peers
+        peer = peers.get(sender)
         known = peer is not None
         if peer is None:
             peer = self._stranger(datagram, sender, now)
-        if datagram[:_NUMBER_AT] != peer.head_in or len(datagram) > FRAME_BYTES_MAX:
+        if datagram[:_KEY_AT] != _FIRST + peer.marks[_MARK_BYTES:] or len(datagram) > FRAME_BYTES_MAX:
             raise RemoteError("a frame that is malformed or for another node")
         nonce = datagram[_NUMBER_AT:_SEALED_AT]
         number = int.from_bytes(nonce, "big")
-        peer.window.check(number)
-        payload = peer.decrypt(nonce, datagram[_SEALED_AT:])
-        peer.window.add(number)
-        if known:
-            self._peers.move_to_end(sender)
-        else:
-            self._remember(sender, peer)
-        return sender, payload
+        peer.check(number)
+        payload = peer.cipher.decrypt(nonce, datagram[_SEALED_AT:])
+        peer.add(number)
+        if not known:
+            self._remember(peer)
+        elif 2 * len(peers) > PEER_KEYS_MAX:
+            peers[peer.key] = peers.pop(sender)
+        return peer.key, payload
 
     def _stranger(self, datagram: bytes, sender: bytes, now: float) -> _Peer:
         if not FRAME_OVERHEAD_BYTES <= len(datagram) <= FRAME_BYTES_MAX:
             raise RemoteError("a frame that is too short or too long")
-        if datagram[:_NUMBER_AT] != _head(sender, self._key.public) or sender == self._key.public:
+        if datagram[:_NUMBER_AT] != _head(sender, self._public) or sender == self._public:
             raise RemoteError("a frame that is malformed or for another node")
         if not self._strangers.spend(now):
             raise RemoteError(f"more than {NEW_PEERS_PER_SECOND_MAX} new peers in a second", status=503)
         return self._new_peer(sender)
 
     def _new_peer(self, theirs: bytes) -> _Peer:
-        return _Peer(self._sealing.cipher(self._key, theirs), self._key.public, theirs, self._first_number)
+        marks = _mark(self._public, theirs) + _mark(theirs, self._public)
+        key = identity_of(theirs).node_key
+        return _Peer(key, self._sealing.cipher(self._key, key), marks, self._first_count)
 
-    def _remember(self, public: bytes, peer: _Peer) -> _Peer:
-        self._peers[public] = peer
+    def _remember(self, peer: _Peer) -> _Peer:
+        self._peers[peer.key] = peer
         if len(self._peers) > PEER_KEYS_MAX:
             forgotten = forget_one(self._peers, self.is_member)[1]
             # A peer that returns goes on from the highest number ever used, so that no nonce repeats.
-            self._first_number = max(self._first_number, forgotten.number)
+            self._first_count = max(self._first_count, forgotten.count)
         return peer
 
 
+def _mark(sender: bytes, receiver: bytes) -> bytes:
+    return hashlib.sha256(b"p2psip frame mark 0" + receiver + sender).digest()[:_MARK_BYTES]
+
+
 def _head(sender: bytes, receiver: bytes) -> bytes:
-    mark = hashlib.sha256(b"p2psip frame mark 0" + receiver + sender).digest()[:_MARK_BYTES]
-    return bytes((FIRST_BYTE,)) + mark + sender
+    return _FIRST + _mark(sender, receiver) + sender

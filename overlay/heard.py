@@ -1,6 +1,5 @@
 """Where nodes were heard from: the address of the newest authentic frame of each."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 from overlay.forgetting import forget_one
@@ -15,7 +14,7 @@ class HeardAddresses:
 
     def __init__(self) -> None:
         self.is_member: Callable[[bytes], bool] = lambda _key: False
-        self._heard: OrderedDict[bytes, tuple[Address, float]] = OrderedDict()
+        self._heard: dict[bytes, tuple[Address, float]] = {}
 
     def __len__(self) -> int:
         return len(self._heard)
@@ -23,8 +22,8 @@ class HeardAddresses:
     def note(self, node_key: bytes, address: Address, now: float) -> None:
         """A frame of this node came from there, or we were told that it lives there."""
         heard = self._heard
+        heard.pop(node_key, None)
         heard[node_key] = address, now
-        heard.move_to_end(node_key)
         if len(heard) > ADDRESSES_MAX:
             forget_one(heard, self.is_member)
 

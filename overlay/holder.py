@@ -7,6 +7,7 @@ from typing import Any
 
 from overlay import rpc
 from overlay.buckets import RoutingTable
+from overlay.contact import pack_contact
 from overlay.membership import Membership
 from overlay.records import (
     NAME,
@@ -30,9 +31,10 @@ RECORDS_PER_ANSWER_MAX = 16
 ANSWER_BYTES_MAX = 1_800
 ANSWER_HEAD_BYTES = 80
 REFUSAL_BYTES_MAX = 80
+CONTACT_ROOM_BYTES = 60
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each request
 class Served:
     """A request, the payload that answers it, and whether its token proved that the asker receives at its address."""
 
@@ -80,13 +82,16 @@ class Holder:
         if hmac.compare_digest(request.token, token):
             proved, token = True, b""
         else:
-            proved = self._is_proved(request.token, node_id, source, now)
+            proved = bool(request.token) and self._is_proved(request.token, node_id, source, now)
         budget = ANSWER_BYTES_MAX if proved else min(AMPLIFICATION_MAX * (len(payload) + 65) - 65, ANSWER_BYTES_MAX)
         fits = len(self.certificate) + ANSWER_HEAD_BYTES + REFUSAL_BYTES_MAX <= budget
         certificate = self.certificate if request.wants_certificate and fits else None
         room = budget - ANSWER_HEAD_BYTES - (len(certificate) if certificate else 0)
         try:
-            result: Any = self._serve(request, Asking(sender, source, proved, room, now, unix))
+            if request.method == rpc.FIND:
+                result: Any = self._find(request.arguments, room, unix)
+            else:
+                result = self._serve(request, Asking(sender, source, proved, room, now, unix))
             status = OK
         except RemoteError as error:
             self.refused += 1
@@ -108,8 +113,6 @@ class Holder:
         match request.method, request.arguments:
             case (rpc.PING, _):
                 return None
-            case (rpc.FIND, [bytes() as target, bool() as wants_records, *_]) if len(target) == RECORD_KEY_BYTES:
-                return self._find(target, wants_records, room, unix)
             case (rpc.STORE, [bytes() as data, *_]):
                 if not asking.is_proved:
                     raise RemoteError("a store without a valid write token", status=401)
@@ -126,25 +129,27 @@ class Holder:
             case _:
                 raise RemoteError("a request that is not known here", status=405)
 
-    def _find(self, target: bytes, wants_records: bool, room: int, unix: float) -> list[Any]:
+    def _find(self, arguments: list[Any], room: int, unix: float) -> list[Any]:
         """[contacts, records]: the closest peers that we know, and what we hold at the key."""
-        records: list[bytes] = []
+        match arguments:
+            case [bytes() as target, bool() as wants_records, *_] if len(target) == RECORD_KEY_BYTES:
+                records: list[bytes] = []
+            case _:
+                raise RemoteError("a request that is not known here", status=405)
         if wants_records:
             for record in self._held(target, unix):
                 encoded = encode_record(record)
                 if len(encoded) + 4 <= room and len(records) < RECORDS_PER_ANSWER_MAX:
                     records.append(encoded)
                     room -= len(encoded) + 4
-        contacts: list[Any] = []
-        for contact in self.table.find_closest(int.from_bytes(target, "big"), CONTACTS_PER_ANSWER):
-            room -= 60
-            if room < 0:
-                break
-            contacts.append(contact.pack())
-        return [contacts, records]
+        count = min(CONTACTS_PER_ANSWER, max(room, 0) // CONTACT_ROOM_BYTES)
+        closest = self.table.find_closest(int.from_bytes(target, "big"), count) if count else []
+        return [[pack_contact(contact.node_key, contact.address) for contact in closest], records]
 
     def _held(self, key: bytes, unix: float) -> list[Record]:
         """Relay records in random order: more stand at one place than an answer holds, and load is to be shared."""
+        if not len(self.store):
+            return []
         relays = self.store.get(RELAY, key, unix)
         self._chance.shuffle(relays)
         return self.store.get(REGISTRATION, key, unix) + self.store.get(NAME, key, unix) + relays

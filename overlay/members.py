@@ -39,11 +39,7 @@ class Members:
     def certificate_of(self, node_key: bytes, unix: float) -> DeviceCertificate | None:
         """The certificate of a node that belongs to the overlay now; None when it showed none, or is no member any more."""
         certificate = self._shown.get(node_key)
-        if certificate is None:
-            return None
-        try:
-            self._membership.check_again(certificate, unix)
-        except RemoteError:
-            del self._shown[node_key]
-            return None
-        return certificate
+        if certificate is None or self._membership.is_in_force(certificate, unix):
+            return certificate
+        del self._shown[node_key]
+        return None

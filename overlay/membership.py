@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from overlay.budget import Budget
 from p2psip.base.certificates import CLOCK_SKEW_SECONDS, DeviceCertificate, verify_device
-from p2psip.base.configuration import OverlayConfiguration, verify_configuration
+from p2psip.base.configuration import verify_configuration
 from p2psip.base.errors import RemoteError
 
 CERTIFICATES_MAX = 32_768
@@ -18,11 +18,11 @@ NEW_CERTIFICATES_PER_SECOND_MAX = 1_000
 
 
 class Membership:
-    """The overlay's authority and its newest configuration. `configuration` is the signed form."""
+    """The overlay's authority, and in `configuration` its newest one. It begins with a signed form."""
 
     def __init__(self, ca_der: bytes, configuration: bytes) -> None:
         self.ca_der = ca_der
-        self._configuration = verify_configuration(configuration, ca_der)
+        self.configuration = verify_configuration(configuration, ca_der)
         self._signed = configuration
         self._budget = Budget(NEW_CERTIFICATES_PER_SECOND_MAX)
         self._signed_by_authority = verified_certificates(ca_der)
@@ -34,12 +34,7 @@ class Membership:
     @property
     def overlay(self) -> str:
         """The overlay's name."""
-        return self._configuration.overlay
-
-    @property
-    def configuration(self) -> OverlayConfiguration:
-        """The newest configuration."""
-        return self._configuration
+        return self.configuration.overlay
 
     @property
     def signed_configuration(self) -> bytes:
@@ -62,19 +57,28 @@ class Membership:
             raise RemoteError("a certificate outside its validity period: it has run out", status=403)
         if unix < certificate.not_before - CLOCK_SKEW_SECONDS:
             raise RemoteError("a certificate outside its validity period: it is not valid yet", status=403)
-        if certificate.serial in self._configuration.revoked_serials:
+        if certificate.serial in self.configuration.revoked_serials:
             raise RemoteError("a certificate that was revoked", status=403)
-        if certificate.node_id in self._configuration.banned_node_ids:
+        if certificate.node_id in self.configuration.banned_node_ids:
             raise RemoteError("a node that is banned from this overlay", status=403)
+
+    def is_in_force(self, certificate: DeviceCertificate, unix: float) -> bool:
+        """Whether `check_again` lets it pass: asked with each answer, so in few steps."""
+        newest = self.configuration
+        return (
+            certificate.not_before - CLOCK_SKEW_SECONDS <= unix <= certificate.not_after
+            and certificate.serial not in newest.revoked_serials
+            and certificate.node_id not in newest.banned_node_ids
+        )
 
     def update(self, configuration: bytes) -> bool:
         """Take a signed configuration if newer; say whether it was. RemoteError if the authority did not sign."""
         if configuration == self._signed:
             return False
         newer = verify_configuration(configuration, self.ca_der)
-        if newer.sequence <= self._configuration.sequence:
+        if newer.sequence <= self.configuration.sequence:
             return False
-        self._configuration = newer
+        self.configuration = newer
         self._signed = configuration
         return True
 

@@ -70,7 +70,11 @@ class Paths:
 
         `is_last` when we pass on what others have sent: no further super-node is to do so.
         """
-        self.forward(node_key, address, self._box.seal(node_key, payload), is_last=is_last)
+        frame = self._box.seal(node_key, payload)
+        if self.gateways or is_synthetic(address[0]):
+            self.forward(node_key, address, frame, is_last=is_last)
+        else:
+            self._transmit(Transmit(frame, address))
 
     def seal(self, node_key: bytes, payload: bytes) -> bytes:
         """A frame for this node, to be forwarded over several ways: the receiver takes one of its copies."""

@@ -78,17 +78,7 @@ class Peer:
             update=self.update_configuration,
             emit=self._emit,
         )
-        around = Surroundings(
-            ask=self._ask,
-            find=self._searches.find,
-            ask_who=self._acquaintance.ask_who,
-            meet=self.greet,
-            transmit=self._transmit,
-            emit=self._emit,
-            confine=self._confine,
-            time=lambda: self._searches.now,
-            unix=lambda: self._searches.now + self._searches.unix_offset,
-        )
+        around = self._surroundings()
         self.crossing = Crossing(
             node_key.public, membership.overlay, self._box, self._heard, self._members, around, chance.child("crossing")
         )
@@ -108,6 +98,20 @@ class Peer:
         self._clockwork = self._wind_up()
         self._outputs: deque[Output] = deque()
         self._may_cause = 0  # bytes that the datagram at hand may still cause, if a stranger sent it
+
+    def _surroundings(self) -> Surroundings:
+        """What the parts of this node need of it."""
+        return Surroundings(
+            ask=self._ask,
+            find=self._searches.find,
+            ask_who=self._acquaintance.ask_who,
+            meet=self.greet,
+            transmit=self._transmit,
+            emit=self._emit,
+            confine=self._confine,
+            time=lambda: self._searches.now,
+            unix=lambda: self._searches.now + self._searches.unix_offset,
+        )
 
     def _wind_up(self) -> tuple[tuple[Timers[Any], Callable[[float], None]], ...]:
         """All tables of deadlines of this node, and who serves each."""

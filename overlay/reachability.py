@@ -6,9 +6,9 @@ endpoint-independent filtering, one from another port of a host that something w
 
 **Role.** PROVED reachable, by a probe (or a request of its own will) from a host that nothing was sent to in the last
 UNTOUCHED_SECONDS: PEER. Refuted, for the probers of SILENT_TRIES_NEEDED tries stayed silent: CLIENT. Nobody could test: PEER if
-the address seen is one of our own (LAN, loopback, public), else CLIENT; a node that nobody has seen yet is a PEER. A verdict
-stands until a test says otherwise or the network changes; a test that could prove nothing changes nothing. A setting may
-force the role.
+the address seen is one of our own (LAN, loopback, public) and no firewall was noticed (the tester itself was not heard from
+another port in ELSEWHERE_SILENT_NEEDED tries), else CLIENT; a node that nobody has seen yet is a PEER. A verdict stands until
+a test says otherwise or the network changes; a test that could prove nothing changes nothing. A setting may force the role.
 
 Evidence counts in one address family only (IPv4 if any IPv4 host has seen us), never through relays or streams, and never
 from our own local network when we are seen elsewhere. This file decides; `overlay.dialback` asks.
@@ -80,7 +80,7 @@ class _Vote:
 
 
 class Reachability:
-    """The evidence and the verdict. Times are in steady seconds; `forced` overrides the role but not the facts."""
+    """The evidence, and in `verdict` what it amounts to; times are steady seconds. `forced` overrides the role, not the facts."""
 
     def __init__(self, now: float, forced: Role | None = None) -> None:
         self.touched = Touched()
@@ -98,17 +98,8 @@ class Reachability:
         self._is_elsewhere_promised = self._heard_elsewhere = self._passes_elsewhere = False
         self._heard: set[str] = set()
         self._early: list[Address] = []
-        self._verdict = Verdict(forced or Role.PEER, Mapping.UNKNOWN, Filtering.UNKNOWN, None, False, now)
-
-    @property
-    def verdict(self) -> Verdict:
-        """What all this amounts to."""
-        return self._verdict
-
-    @property
-    def is_client(self) -> bool:
-        """Whether others must not be sent to us."""
-        return self._verdict.role is Role.CLIENT
+        self.is_client = forced is Role.CLIENT  # whether others must not be sent to us
+        self.verdict = Verdict(forced or Role.PEER, Mapping.UNKNOWN, Filtering.UNKNOWN, None, False, now)
 
     @property
     def is_suspicious(self) -> bool:
@@ -159,7 +150,7 @@ class Reachability:
         if self._says_nothing_new(voter_host, seen, now):
             self._put(key, _Vote(voter_host, seen, now))
             return False
-        before, was_ipv6 = self._verdict, self._is_ipv6()
+        before, was_ipv6 = self.verdict, self._is_ipv6()
         if self._suspect_since is not None and now - self._suspect_since > FRESH_SECONDS:
             self._suspect_since = None  # nobody else has seen it
         if old is not None and self._suspect_since is None and self._has_moved(old.seen, seen):
@@ -167,7 +158,7 @@ class Reachability:
         self._put(key, _Vote(voter_host, seen, now))
         changed = self._suspect_since is not None and self._is_confirmed(self._suspect_since)
         self._judge(now)
-        crossed = (before.mapping is Mapping.NONE) != (self._verdict.mapping is Mapping.NONE)
+        crossed = (before.mapping is Mapping.NONE) != (self.verdict.mapping is Mapping.NONE)
         if before.address is not None and (crossed or was_ipv6 != self._is_ipv6()):
             changed = True  # what was tested was another network
             self._forget_tests()
@@ -197,18 +188,18 @@ class Reachability:
             or self._suspect_since is not None
             or len(self._seen) != 1
             or seen not in self._seen
-            or self._verdict.address != seen
+            or self.verdict.address != seen
         ):
             return False
-        if self._verdict.mapping is Mapping.NONE:
+        if self.verdict.mapping is Mapping.NONE:
             return True
-        if self._verdict.mapping is not Mapping.ENDPOINT_INDEPENDENT or host == self._last_host:
+        if self.verdict.mapping is not Mapping.ENDPOINT_INDEPENDENT or host == self._last_host:
             return False
         return now - next(reversed(self._votes.values())).at < VOTE_SECONDS
 
     def _has_moved(self, old: Address, seen: Address) -> bool:
         """Whether one voter's two views mean another network; an address-dependent NAT changes ports all the time."""
-        return old[0] != seen[0] or (old != seen and self._verdict.mapping is not Mapping.DEPENDENT)
+        return old[0] != seen[0] or (old != seen and self.verdict.mapping is not Mapping.DEPENDENT)
 
     def note_changed(self, now: float) -> None:
         """The network has changed: nothing that was found out before holds."""
@@ -231,12 +222,12 @@ class Reachability:
         if hosts < min(CONFIRMING_HOSTS, len({vote.host for vote in self._votes.values()})):
             return False
         self._suspect_since = None
-        if seen == self._verdict.address:
+        if seen == self.verdict.address:
             return False
         self._votes = fresh
         self._seen = {vote.seen for vote in fresh.values()}
         self.touched.forget_before(self._good_until)
-        old = self._verdict.address
+        old = self.verdict.address
         if not self._refuted or seen is None or old is None or seen[0] != old[0]:
             self._forget_tests()  # else only a mapping has expired, and what let nobody in will let nobody in
         return True
@@ -309,8 +300,8 @@ class Reachability:
         """Whether what comes from there says anything about whether the world can reach us."""
         if not self.can_test(source[0]):
             return False
-        address = self._verdict.address
-        if address is None or self._verdict.mapping is Mapping.NONE:
+        address = self.verdict.address
+        if address is None or self.verdict.mapping is Mapping.NONE:
             return True
         if (network_of(address[0]) is None) != (network_of(source[0]) is None):
             return False  # a neighbour in a private network says nothing about the public one
@@ -330,13 +321,15 @@ class Reachability:
         elif self._proved or self._refuted:
             role = Role.PEER if self._proved else Role.CLIENT
         elif address is None:
-            role = self._verdict.role  # nobody has seen us: a PEER at first, later what we were before
+            role = self.verdict.role  # nobody has seen us: a PEER at first, later what we were before
         else:
-            role = Role.PEER if mapping is Mapping.NONE else Role.CLIENT
-        since = self._verdict.since if role is self._verdict.role else now
+            is_open = self._find_filtering() is not Filtering.ADDRESS_AND_PORT_DEPENDENT
+            role = Role.PEER if mapping is Mapping.NONE and is_open else Role.CLIENT
+        since = self.verdict.since if role is self.verdict.role else now
         verdict = Verdict(role, mapping, self._find_filtering(), address, self._proved, since)
-        if verdict != self._verdict:
-            self._verdict = verdict
+        if verdict != self.verdict:
+            self.verdict = verdict
+            self.is_client = role is Role.CLIENT
 
     def _find_filtering(self) -> Filtering:
         if self._proved:
@@ -353,7 +346,7 @@ class Reachability:
         inside = {vote.host: vote.seen for vote in votes if vote.seen in self._local}
         outside = {vote.host: vote.seen for vote in votes if vote.seen not in self._local}
         if not inside and not outside:
-            return (self._verdict.mapping, self._verdict.address) if self._votes else (Mapping.UNKNOWN, None)
+            return (self.verdict.mapping, self.verdict.address) if self._votes else (Mapping.UNKNOWN, None)
         if inside and len(outside) < CONFIRMING_HOSTS and len(outside) < len(inside):
             return Mapping.NONE, _most(inside)[0]
         address, agreeing = _most(outside or inside)

@@ -11,7 +11,6 @@ go there. Without it an answer has three times the size of the request at most. 
 sentence.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +36,7 @@ UNAUTHORIZED = 401
 _REQUEST, _ANSWER = bytes((REQUEST,)), bytes((ANSWER,))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each datagram: a frozen one takes three times as long to make
 class Request:
     """A request that was received."""
 
@@ -51,7 +50,7 @@ class Request:
     is_client: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """An answer that was received. `seen` is our own address as the other side sees it."""
 
@@ -89,7 +88,7 @@ class PendingRequests:
         self._send = send
         self._next_id = chance.integer(31)
         self._pending: dict[int, _Pending] = {}
-        self._tokens: OrderedDict[bytes, bytes] = OrderedDict()
+        self._tokens: dict[bytes, bytes] = {}
         self.timers: Timers[int] = Timers()
         self.round_trips = RoundTrips()
 
@@ -117,17 +116,17 @@ class PendingRequests:
         """
         if len(self._pending) >= PENDING_MAX:
             raise LocalError("too many requests wait for an answer")
-        self._next_id = (self._next_id + 1) & 0x7FFFFFFF
+        self._next_id = number = (self._next_id + 1) & 0x7FFFFFFF
         token = self._tokens.get(contact.node_key, b"")
-        head = [self._next_id, method, wants | is_client << 1, token, sequence, b"" if token else certificate]
+        head = [number, method, wants | is_client << 1, token, sequence, b"" if token else certificate]
         payload = _REQUEST + pack([*head, arguments])
         if not token and len(payload) < PADDED_BYTES:
             padding = bytes(max(0, PADDED_BYTES - len(payload) - 5))
             payload = _REQUEST + pack([*head, [*arguments, padding]])
         self._send(contact, payload)  # first: what is too large to be sent must not wait for an answer
-        self._pending[self._next_id] = _Pending(contact, payload, callback, late, now, is_last=once)
+        self._pending[number] = _Pending(contact, payload, callback, late, now, False, once)
         wait = self.round_trips.give_up_seconds if once else self.round_trips.retransmit_seconds
-        self.timers.set(self._next_id, now + wait)
+        self.timers.set(number, now + wait)
 
     def receive(self, sender: bytes, payload: bytes, now: float) -> tuple[Contact, Answer, Callback] | None:
         """Match an answer; None for one that nobody waits for. RemoteError if malformed."""
@@ -143,10 +142,10 @@ class PendingRequests:
             self.round_trips.measured(contact.rtt)
         contact.failures, contact.last_seen = 0, now
         if answer.token:
+            self._tokens.pop(sender, None)
             self._tokens[sender] = answer.token
-            self._tokens.move_to_end(sender)
             if len(self._tokens) > TOKENS_MAX:
-                self._tokens.popitem(last=False)
+                del self._tokens[next(iter(self._tokens))]
         return contact, answer, waiting.callback
 
     def handle_timeout(self, now: float) -> list[tuple[Contact, Callback]]:

@@ -10,11 +10,12 @@ _GRAIN_SECONDS = 0.01
 class RoundTrips:
     """Smoothed round trip of all peers together. Times are seconds."""
 
-    __slots__ = ("_smoothed", "_variation")
+    __slots__ = ("_smoothed", "_variation", "retransmit_seconds")
 
     def __init__(self) -> None:
         self._smoothed: float | None = None
         self._variation = 0.0
+        self.retransmit_seconds = START_SECONDS  # when to repeat a request once
 
     def measured(self, seconds: float) -> None:
         """One answer to a request that was sent only once (Karn's rule)."""
@@ -23,13 +24,8 @@ class RoundTrips:
         else:
             self._variation += (abs(self._smoothed - seconds) - self._variation) / 4
             self._smoothed += (seconds - self._smoothed) / 8
-
-    @property
-    def retransmit_seconds(self) -> float:
-        """When to repeat a request once."""
-        if self._smoothed is None:
-            return START_SECONDS
-        return min(max(self._smoothed + max(_GRAIN_SECONDS, 4 * self._variation), WAIT_SECONDS_MIN), START_SECONDS)
+        wait = self._smoothed + max(_GRAIN_SECONDS, 4 * self._variation)
+        self.retransmit_seconds = min(max(wait, WAIT_SECONDS_MIN), START_SECONDS)
 
     @property
     def give_up_seconds(self) -> float:

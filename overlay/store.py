@@ -5,11 +5,12 @@ sequence of the same author. After a withdrawal, or a record with an earlier exp
 everything said before has expired, so that nobody can bring it back. Holders never refresh a record.
 """
 
-import hashlib
 import heapq
 import hmac
 from dataclasses import dataclass
+from hashlib import blake2b
 
+from overlay.contact import pack_address
 from overlay.records import KINDS, MAILBOX, Record, mailbox_key
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
@@ -139,6 +140,8 @@ def _is_valid(entry: _Entry, unix: float) -> bool:
 class WriteTokens:
     """Stateless proof that an asker receives at the address it asks from: given with an answer, shown with a store."""
 
+    __slots__ = ("_secret",)
+
     def __init__(self, chance: Chance) -> None:
         self._secret = chance.bytes(32)
 
@@ -155,5 +158,6 @@ class WriteTokens:
         raise RemoteError("a write token that is wrong or too old", status=401)
 
     def _token(self, node_id: bytes, address: Address, window: int) -> bytes:
-        asker = f"{window}|{address[1]}|{address[0]}|".encode() + node_id
-        return hmac.digest(self._secret, asker, hashlib.sha256)[:TOKEN_BYTES]
+        """BLAKE2b with a key (RFC 7693) is a MAC, and takes a third of the time of HMAC: one is due for each request."""
+        asker = window.to_bytes(8, "big", signed=True) + node_id + pack_address(address)
+        return blake2b(asker, digest_size=TOKEN_BYTES, key=self._secret).digest()

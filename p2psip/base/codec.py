@@ -37,33 +37,39 @@ def unpack(data: bytes) -> Any:
             max_str_len=MESSAGE_BYTES_MAX,
             max_bin_len=MESSAGE_BYTES_MAX,
             max_ext_len=0,
+            ext_hook=_refuse_extension,
+            object_hook=_check_keys,
         )
     except (ValueError, TypeError, RecursionError, UnicodeDecodeError, msgpack.exceptions.UnpackException) as error:
         raise RemoteError("a message that is not well-formed msgpack") from error
-    _check(value, DEPTH_MAX)
+    if type(value) in _CONTAINERS:
+        _check_depth(value)
     return value
 
 
-def _check(value: Any, depth: int) -> None:
-    kind = type(value)
-    if kind is list:
-        if depth == 0:
-            raise RemoteError(f"a message nested deeper than {DEPTH_MAX}")
-        for item in value:
-            if type(item) in _CONTAINERS:
-                _check(item, depth - 1)
-            elif type(item) not in _SCALARS:
-                raise RemoteError("a message with an unknown type")
-    elif kind is dict:
-        if depth == 0:
-            raise RemoteError(f"a message nested deeper than {DEPTH_MAX}")
-        for key, item in value.items():
-            if type(key) is not str and type(key) is not int:
-                raise RemoteError("a message with a key that is neither text nor a number")
-            _check(item, depth - 1)
-    elif kind not in _SCALARS:
-        raise RemoteError("a message with an unknown type")
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _depth in range(DEPTH_MAX):
+        level = [
+            item
+            for container in level
+            for item in (container if type(container) is list else container.values())
+            if type(item) in _CONTAINERS
+        ]
+        if not level:
+            return
+    raise RemoteError(f"a message nested deeper than {DEPTH_MAX}")
 
 
-_CONTAINERS = (list, dict)
-_SCALARS = frozenset((type(None), bool, int, float, bytes, str))
+def _check_keys(value: dict[Any, Any]) -> dict[Any, Any]:
+    for key in value:
+        if type(key) is not str and type(key) is not int:
+            raise RemoteError("a message with a key that is neither text nor a number")
+    return value
+
+
+def _refuse_extension(_code: int, _data: bytes) -> Any:
+    raise RemoteError("a message with an unknown type")
+
+
+_CONTAINERS = frozenset((list, dict))
