@@ -16,7 +16,7 @@ class State(enum.Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Transmit(Datagram):
     """One datagram that goes a way: from the port, as any driver sends it, or through a relay of ours if there are any."""
 
