@@ -69,6 +69,17 @@ def test_untested_a_node_is_a_peer_only_at_an_address_of_its_own(seen: Address, 
     assert (reach.verdict.address, reach.is_client) == (seen, role is Role.CLIENT)
 
 
+def test_behind_a_firewall_that_nobody_else_could_test_it_is_a_client() -> None:
+    """In a small overlay everybody was sent something: then the tester's own silence from another port must do."""
+    reach = node(LOCAL)
+    try_once(reach, [], [], 2.0)
+    assert facts(reach)[0] is Role.PEER
+    try_once(reach, [], [], 3.0)
+    assert facts(reach) == (Role.CLIENT, Mapping.NONE, Filtering.ADDRESS_AND_PORT_DEPENDENT, False)
+    try_once(reach, [C], [(C, 5000)], 4.0)
+    assert facts(reach)[0] is Role.PEER
+
+
 def test_one_vote_of_an_outer_address_makes_a_client_of_an_unknown_mapping() -> None:
     assert facts(node(voters=(A,)))[:2] == (Role.CLIENT, Mapping.UNKNOWN)
 
