@@ -1,0 +1,57 @@
+"""A small swarm of people at public addresses, for the tests of hostile nodes and workloads."""
+
+from collections.abc import Iterable
+
+from overlay.found import Found
+from overlay.participant import FoundDone
+from p2psip.base.chance import Chance
+from simulations.network.nat import PUBLIC
+from simulations.network.plain import PlainNetwork
+from simulations.nodes import Node
+from simulations.sealing import StandInSealing
+from simulations.swarm import Swarm
+
+SETTLING_SECONDS = 60.0
+
+
+def empty_town(seed: int) -> Swarm:
+    """Nobody but the bootstrap server."""
+    return Swarm(seed, network=PlainNetwork(Chance.seeded(seed).child("network")), sealing=StandInSealing())
+
+
+def town(seed: int, people: int) -> Swarm:
+    """So many people, all joined and registered."""
+    swarm = empty_town(seed)
+    swarm.grow(people, nat=PUBLIC, per_second=4.0)
+    swarm.world.run(people / 4.0 + SETTLING_SECONDS)
+    assert all(node.registered_at is not None for node in people_of(swarm))
+    return swarm
+
+
+def people_of(swarm: Swarm) -> list[Node]:
+    """The nodes of people."""
+    return [node for node in swarm.nodes if node.wants_registration and not node.hostile]
+
+
+def find(swarm: Swarm, node: Node, target: Node, *, seconds: float = 30.0) -> Found:
+    """What a lookup of a person gives."""
+    ends: list[FoundDone] = []
+    node.core.forget_found(target.address)
+    swarm.find(node, target.address, ends.append)
+    assert swarm.world.run_until(lambda: bool(ends), seconds), "the lookup never ended"
+    return ends[0].found
+
+
+def share_found(swarm: Swarm, pairs: Iterable[tuple[Node, Node]]) -> float:
+    """The share of lookups (who, whom) that find the person at their own node."""
+    results = [
+        any(each.node_key == target.key for each in find(swarm, node, target).registrations) for node, target in pairs
+    ]
+    return sum(results) / len(results)
+
+
+def pairs(swarm: Swarm, count: int, seed: int = 1) -> list[tuple[Node, Node]]:
+    """Random pairs of different people."""
+    chance, people = Chance.seeded(seed), people_of(swarm)
+    drawn = [chance.sample(people, 2) for _ in range(count)]
+    return [(one, other) for one, other in drawn]
