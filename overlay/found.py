@@ -56,6 +56,9 @@ class FoundCache:
     def __init__(self) -> None:
         self._found: dict[str, tuple[float, Found]] = {}
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def get(self, address: str, now: float) -> Found | None:
         """What was found lately, at no cost."""
         at, found = self._found.get(address, (0.0, None))

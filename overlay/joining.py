@@ -8,12 +8,17 @@
                has cut off together do not come back together
 
 Whom to greet is told with `join`; peers met later are noted now and then, since introducers go away.
+
+A network that was cut in two would stay so, once each half has forgotten the other. So each REUNION_SECONDS one of those who
+were known and are not in the table any more is greeted; if it is there again, we look ourselves up among its peers.
 """
 
+import contextlib
 import enum
 from collections.abc import Callable, Sequence
 
 from overlay.addresses import sort_by_family
+from overlay.contact import Contact
 from overlay.events import LookupDone
 from overlay.peer import Peer
 from p2psip.base.chance import Chance
@@ -26,11 +31,14 @@ GREETED_FIRST_SECONDS = 1.0
 GREETED_SECONDS_MAX = 5.0
 TEST_SECONDS_MAX = 4.0
 LOOKUPS_MAX = 3
+GREETED_AT_ONCE_MAX = 64
 KNOWN_MAX = 512
 NOTED_MAX = 16
+NOTED_EACH_TIME = 2
 REJOIN_SECONDS_MIN = 5.0
 REJOIN_SECONDS_MAX = 60.0
-JOIN = "join"
+REUNION_SECONDS = 120.0
+JOIN, REUNION = "join", "reunion"
 
 Known = tuple[bytes, Address]
 """A node key and an address."""
@@ -47,9 +55,15 @@ class Step(enum.Enum):
 
 
 class Joining:
-    """The attempts of one node. `joined(peers)` is called at the end of each; the deadline JOIN in `timers` is ours."""
+    """The attempts of one node. `joined(peers, now)` is called at the end of each.
 
-    __slots__ = ("_chance", "_delay", "_joined", "_known", "_lookup", "_lookups", "_noted", "_peer", "_timers", "step")
+    The deadlines JOIN and REUNION in `timers` are ours.
+    """
+
+    __slots__ = (
+        *("_attempts", "_chance", "_delay", "_greeted", "_joined", "_known", "_lookup", "_lookups", "_noted", "_peer"),
+        *("_timers", "step"),
+    )
 
     def __init__(self, peer: Peer, timers: Timers[str], chance: Chance, joined: Callable[[int, float], None]) -> None:
         self.step = Step.RESTING
@@ -60,8 +74,10 @@ class Joining:
         self._known: tuple[Known, ...] = ()
         self._noted: tuple[Known, ...] = ()
         self._delay = REJOIN_SECONDS_MIN
+        self._attempts = 0
         self._lookup: int | None = None
         self._lookups = 0
+        self._greeted: bytes | None = None
 
     @property
     def is_under_way(self) -> bool:
@@ -72,20 +88,19 @@ class Joining:
         """Begin an attempt with these peers, the best first; KNOWN_MAX count. One that is under way ends without a word."""
         own = self._peer.node_key.public
         self._known = tuple([each for each in known if each[0] != own][:KNOWN_MAX])
-        self._delay = REJOIN_SECONDS_MIN
+        self._delay, self._attempts = REJOIN_SECONDS_MIN, 0
         self._begin(now)
 
-    def note_peers(self) -> None:
-        """Remember some of the peers in the routing table, NOTED_MAX at most, for the day on which it runs empty."""
-        contacts = list(self._peer.table)
-        if contacts:
-            some = self._chance.sample(contacts, min(NOTED_MAX, len(contacts)))
-            self._noted = tuple((contact.node_key, contact.address) for contact in some)
-
-    def met(self, now: float) -> None:
-        """Somebody is in the routing table now."""
+    def met(self, contact: Contact, now: float) -> None:
+        """This peer is in the routing table now."""
+        if REUNION not in self._timers:
+            self._plan_reunion(now)
         if self.step is Step.GREETING_FIRST or self.step is Step.GREETING:
             self._test(now)
+        elif contact.node_key == self._greeted and self.step is Step.RESTING:
+            self._greeted = None
+            with contextlib.suppress(LocalError):
+                self._peer.look_up(self._peer.node_key.node_id, now, records=False)
 
     def tested(self, now: float) -> None:
         """A test of who can reach us has ended."""
@@ -103,8 +118,11 @@ class Joining:
             self._look_self_up(now)
         return True
 
-    def expired(self, now: float) -> None:
-        """The deadline JOIN has come."""
+    def expired(self, name: str, now: float) -> None:
+        """One of our deadlines has come."""
+        if name == REUNION:
+            self._reunite(now)
+            return
         match self.step:
             case Step.RESTING:
                 if len(self._peer.table):  # somebody has come to us meanwhile
@@ -112,7 +130,7 @@ class Joining:
                 else:
                     self._begin(now)
             case Step.GREETING_FIRST:
-                self._greet(self._sorted()[GREETED_FIRST_MAX:], now)
+                self._greet_others(now)
                 self.step = Step.GREETING
                 self._timers.set(JOIN, now + GREETED_SECONDS_MAX)
             case Step.GREETING:
@@ -122,19 +140,22 @@ class Joining:
 
     def look_after(self, now: float) -> None:
         """Plan the next attempt when nobody is known any more; cheap, for it is asked at each timeout."""
-        if self.step is Step.RESTING and not len(self._peer.table) and JOIN not in self._timers and self._candidates:
+        if self.step is not Step.RESTING or len(self._peer.table) or JOIN in self._timers:
+            return
+        if self._known or self._noted:
             self._timers.set(JOIN, now + self._chance.uniform(0.5, 1.0) * self._delay)
             self._delay = min(2 * self._delay, REJOIN_SECONDS_MAX)
 
-    @property
-    def _candidates(self) -> tuple[Known, ...]:
-        return (*self._known, *(each for each in self._noted if each not in self._known))
+    # An attempt
 
-    def _sorted(self) -> list[Known]:
-        return sort_by_family(self._candidates, self._peer.crossing.families)
+    def _candidates(self) -> list[Known]:
+        """All whom we can greet, those first whom we have a way to."""
+        told = {node_key for node_key, _address in self._known}
+        noted = [each for each in self._noted if each[0] not in told]
+        return sort_by_family([*self._known, *noted], self._peer.crossing.families)
 
     def _begin(self, now: float) -> None:
-        others = self._sorted()
+        others = self._candidates()
         self._lookup, self._lookups = None, 0
         self._greet(others[:GREETED_FIRST_MAX], now)
         if len(self._peer.table):
@@ -152,6 +173,13 @@ class Joining:
         for node_key, address in others:
             self._peer.greet(node_key, address, now)
 
+    def _greet_others(self, now: float) -> None:
+        """All but the first, GREETED_AT_ONCE_MAX at most; the next attempt takes the next of them."""
+        others = self._candidates()[GREETED_FIRST_MAX:]
+        windows = max(1, -(-len(others) // GREETED_AT_ONCE_MAX))
+        start = self._attempts % windows * GREETED_AT_ONCE_MAX
+        self._greet(others[start : start + GREETED_AT_ONCE_MAX], now)
+
     def _test(self, now: float) -> None:
         self.step = Step.TESTING
         self._timers.set(JOIN, now + TEST_SECONDS_MAX)
@@ -160,7 +188,7 @@ class Joining:
     def _look(self, now: float) -> None:
         self.step = Step.LOOKING
         self._timers.stop(JOIN)
-        self._greet(self._sorted()[GREETED_FIRST_MAX:], now)
+        self._greet_others(now)
         self._look_self_up(now)
 
     def _look_self_up(self, now: float) -> None:
@@ -175,9 +203,32 @@ class Joining:
 
     def _end(self, now: float) -> None:
         self.step = Step.RESTING
+        self._attempts += 1
         self._timers.stop(JOIN)
         if len(self._peer.table):
-            self._delay = REJOIN_SECONDS_MIN
-            self.note_peers()
+            self._delay, self._attempts = REJOIN_SECONDS_MIN, 0
+            self._known = self._known[:NOTED_MAX]
+            self._note_peers(NOTED_MAX // 2)
         self._joined(len(self._peer.table), now)
         self.look_after(now)
+
+    # Between attempts
+
+    def _note_peers(self, count: int) -> None:
+        """Remember some of the peers in the routing table; the oldest beyond NOTED_MAX are forgotten."""
+        noted = {node_key for node_key, _address in self._noted}
+        fresh = [contact for contact in self._peer.table if contact.node_key not in noted]
+        some = self._chance.sample(fresh, min(count, len(fresh)))
+        self._noted = (*self._noted, *((contact.node_key, contact.address) for contact in some))[-NOTED_MAX:]
+
+    def _plan_reunion(self, now: float) -> None:
+        self._timers.set(REUNION, now + self._chance.uniform(0.8, 1.2) * REUNION_SECONDS)
+
+    def _reunite(self, now: float) -> None:
+        """Greet one who was lost, and note who is there."""
+        self._plan_reunion(now)
+        lost = [each for each in self._candidates() if self._peer.table.find(each[0]) is None]
+        if lost:
+            self._greeted, address = self._chance.choice(lost)
+            self._peer.greet(self._greeted, address, now)
+        self._note_peers(NOTED_EACH_TIME)

@@ -20,7 +20,7 @@ from overlay.events import (
     VerdictChanged,
 )
 from overlay.found import Found, FoundCache, read_found
-from overlay.joining import JOIN, Joining
+from overlay.joining import JOIN, REUNION, Joining
 from overlay.membership import Membership
 from overlay.paths import Gateway
 from overlay.peer import Peer
@@ -195,13 +195,13 @@ class Participant:
         """This host has other addresses now: forget what others have seen, and test anew at once."""
         self._now = now
         self.peer.network_changed(local, now)
-        self._publishing.moved(now)
+        self._publishing.look_soon(now)
 
     def use_gateways(self, gateways: Sequence[Gateway], now: float) -> None:
         """Send what we cannot send ourselves through the first of these super-nodes, and attach to all; none: no more."""
         self._now = now
         self.peer.use_gateways(gateways, now)
-        self._publishing.moved(now)
+        self._publishing.look_soon(now)
 
     def retire(self, now: float) -> None:
         """This node ends soon: who is attached learns it at once, and is served while moving to others."""
@@ -248,8 +248,8 @@ class Participant:
         self._now = now
         self.peer.handle_timeout(now)
         for name in self._timers.expired(now):
-            if name == JOIN:
-                self._joining.expired(now)
+            if name in (JOIN, REUNION):
+                self._joining.expired(name, now)
                 if self._joining.is_under_way:
                     self._publishing.hold()
             else:
@@ -276,13 +276,13 @@ class Participant:
                 return self._looked_up(event)
             case StoreDone():
                 return self._publishing.stored(event, now)
-            case PeerJoined():
-                self._joining.met(now)
+            case PeerJoined(contact):
+                self._joining.met(contact, now)
                 self._publishing.met(now)
             case ReachTested():
                 self._joining.tested(now)
             case VerdictChanged() | RendezvousChanged():
-                self._publishing.moved(now)
+                self._publishing.look_soon(now)
         return False
 
     def _looked_up(self, done: LookupDone) -> bool:

@@ -37,6 +37,8 @@ NAMES, REFRESH, LOOK, LOOK_SOON, ANNOUNCE = "names", "refresh", "look", "look so
 Where = tuple[tuple[Address, ...], tuple[Rendezvous, ...]]
 """How a node is reached: at its own addresses, or through its rendezvous."""
 
+NOWHERE: Where = ((), ())
+
 
 class _Wish(NamedTuple):
     """A command for registrations that waits: withdraw `addresses`, or publish what is `published` then (None)."""
@@ -147,20 +149,29 @@ class Publishing:
         if len(self._peer.table):
             self._start(now)
         self._grant(now)
-        self.moved(now)
+        self._moved(now)
 
     def met(self, now: float) -> None:
         """A peer has come into the routing table: it may be the first one, and it may see us elsewhere."""
         if self._is_held:
             return
         self._start(now)
-        if self.published and LOOK_SOON not in self._timers:
+        self.look_soon(now)
+
+    def look_soon(self, now: float) -> None:
+        """How this node is reached may have changed: publish anew if it has, once all that changes now has changed."""
+        if self.published and not self._is_held and LOOK_SOON not in self._timers:
             self._timers.set(LOOK_SOON, now + LOOK_SOON_SECONDS)
 
-    def moved(self, now: float) -> None:
-        """How this node is reached may have changed: publish at once if it has, if there is anybody to tell."""
-        may = self.published and not self._is_held and not self._is_wished and len(self._peer.table)
-        if may and self._where() != self._told:
+    def _moved(self, now: float, *, is_patient: bool = True) -> None:
+        """Publish anew if we are reached elsewhere and there is anybody to tell.
+
+        A patient look waits for a way to us when there is none just now: one comes soon, and the last may be good still.
+        """
+        if not self.published or self._is_held or self._is_wished or not len(self._peer.table):
+            return
+        where = self._where()
+        if where != self._told and not (is_patient and where == NOWHERE):
             self._refresh(now)
 
     def stored(self, event: StoreDone, now: float) -> bool:
@@ -201,7 +212,7 @@ class Publishing:
                 self._refresh(now)
         elif self.published:
             self._timers.set(LOOK, now + LOOK_SECONDS)
-            self.moved(now)
+            self._moved(now, is_patient=name == LOOK_SOON)
 
     # Registrations, one command after the other
 
@@ -314,7 +325,7 @@ class Publishing:
                 self._told = None  # LOOK tries again
             elif self.published:
                 self._try_canary(now)
-                self.moved(now)
+                self._moved(now)
 
     def _spread(self, seconds: float) -> float:
         """A little less, so that nodes that have started together do not stay together."""
