@@ -119,8 +119,9 @@ class Internet(Places):
             return ((arrival, source), (arrival + COPY_SECONDS, source))
         return ((arrival + LATE_SECONDS, source),)
 
-    def _new_line(self, chance: Chance, region: int | None) -> Line:
-        line = latency.new_line(chance, region)
+    def _new_line(self, chance: Chance, region: int | None, drawn: NatKind | None) -> Line:
+        carried = None if self.survey is None or drawn is None else drawn.before is not None
+        line = latency.new_line(chance, region, carried)
         line.loss *= self._loss
         line.jitter *= self._jitter
         if not self._bandwidth:

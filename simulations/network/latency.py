@@ -6,14 +6,15 @@ One way = half the published round trip of the two regions x the detour of the p
   Cloud docs, "Network latency", repository ibm-cloud-docs/vpc, _include-segments/network-latency.md), as published; both
   directions averaged.
 - Access: round trips between home and the nearest measurement server are 24 ms with fibre, 32 ms with cable and 49 ms with DSL
-  (FCC, Measuring Broadband America, February 2013); half of it is one way. Mobile: 60 ms, an assumption for LTE.
+  (FCC, Measuring Broadband America, quoted in J. Scott, "Latency on US Home Internet Connections", blog.josephscott.org);
+  half of it is one way. Mobile: 60 ms, an assumption for LTE.
 - Spread of lines around their technology, detours of pairs, jitter, shares of regions and technologies: assumptions, as named
   below.
 
 The result is a synthetic fit, not a replay: the median round trip of two random hosts is `ROUND_TRIP_MEDIAN`, the 10th and 90th
 percentiles are `ROUND_TRIP_TENTHS`. The shares of regions are chosen so that the median is near that of the King data set (1740
 DNS servers, https://pdos.csail.mit.edu/p2psim/kingdata), the usual input of DHT simulations: some 160 ms (Dabek et al.,
-"Vivaldi", 2004).
+"Vivaldi", SIGCOMM 2004; cited from memory).
 """
 
 import math
@@ -106,6 +107,10 @@ TECHNOLOGIES = (
 )
 """Shares: near those of fixed subscriptions in the OECD (fibre first, then cable, then DSL), a tenth mobile. Losses: the FCC's
 reports class most homes below 0.4 % at peak times. Rates and jitter: typical of what is sold; assumptions."""
+MOBILE_CARRIED = 0.9
+"""The share of mobile lines behind a carrier-grade NAT: more than 90 % of cellular networks have one (Richter et al., IMC 2016)."""
+CARRIED = 0.14
+"""The share of all lines behind one; that of `survey.SHARES`."""
 
 
 def draw(shares: tuple[float, ...], value: float) -> int:
@@ -117,12 +122,12 @@ def draw(shares: tuple[float, ...], value: float) -> int:
     return len(shares) - 1
 
 
-def new_line(chance: Chance, region: int | None = None) -> Line:
-    """A line of the population, in `region` if it is named."""
+def new_line(chance: Chance, region: int | None = None, carried: bool | None = None) -> Line:
+    """A line of the population, in `region` if it is named; `carried`: whether it is known to be behind a carrier-grade NAT, or not."""
     real = chance.real
     where, what = real(), real()
     line = Line(draw(REGION_SHARES, where) if region is None else region, lot=real(), salt=chance.integer(SALT_BITS))
-    technology = TECHNOLOGIES[draw(_TECHNOLOGY_SHARES, what)]
+    technology = TECHNOLOGIES[draw(_shares(carried), what)]
     spread = math.exp(LINE_SIGMA * _NORMAL.inv_cdf(min(max(real(), 1e-9), 1.0 - 1e-9)))
     line.row = ONE_WAY[line.region]
     line.technology = technology.name
@@ -152,4 +157,17 @@ def median_round_trip(*, jitter: float = 1.0) -> float:
     return median(round_trips(MEDIAN_PAIRS, jitter=jitter))
 
 
+def _shares(carried: bool | None) -> tuple[float, ...]:
+    return _TECHNOLOGY_SHARES if carried is None else _SHARES_CARRIED if carried else _SHARES_DIRECT
+
+
+def _shares_with_mobile(mobile: float) -> tuple[float, ...]:
+    """The shares of technologies where mobile ones have this share."""
+    fixed = (1.0 - mobile) / (1.0 - _MOBILE.share)
+    return tuple(mobile if technology is _MOBILE else technology.share * fixed for technology in TECHNOLOGIES)
+
+
+_MOBILE = TECHNOLOGIES[-1]
 _TECHNOLOGY_SHARES = tuple(technology.share for technology in TECHNOLOGIES)
+_SHARES_CARRIED = _shares_with_mobile(_MOBILE.share * MOBILE_CARRIED / CARRIED)
+_SHARES_DIRECT = _shares_with_mobile(_MOBILE.share * (1.0 - MOBILE_CARRIED) / (1.0 - CARRIED))

@@ -1,6 +1,7 @@
 """NATs and firewalls in the words of RFC 4787: mapping, filtering, lifetime, hairpinning and port assignment.
 
-A box is exact: the same datagrams at the same times give the same translations. Boxes stand behind one another through
+A box is exact: the same datagrams at the same times give the same translations. It has one outer address (so pooling is paired,
+§4.1, REQ-2), never overloads a port (REQ-3) and cares not for parity (§4.2.2). Boxes stand behind one another through
 `outside` (a home NAT behind a carrier-grade one). Who stands behind which box, and in which shares, is in `survey.py`.
 """
 

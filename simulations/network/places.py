@@ -23,7 +23,7 @@ class Places:
         self.partitions = Partitions()
         self._cuts = self.partitions.cuts
         self._hosts: dict[str, Endpoint | Box] = {}
-        self._carriers: dict[tuple[int, str], Box] = {}
+        self._carriers: dict[tuple[int, NatKind], Box] = {}
 
     def endpoint(
         self,
@@ -133,7 +133,8 @@ class Places:
             realm = realm.outside
         return None if target is None or target.outside is not None else (source, target)
 
-    def _new_line(self, chance: Chance, region: int | None) -> Line:
+    def _new_line(self, chance: Chance, region: int | None, drawn: NatKind | None) -> Line:
+        """A line for a host whose kind of box was `drawn` from the population (None: it was named)."""
         return Line(region or 0, lot=chance.uniform(0.0, 1.0))
 
     def _registry(self, line: Line) -> int:
@@ -150,8 +151,8 @@ class Places:
             host = self._beside_at_home(behind, box)
             line, kind = behind.line, behind.kind
         else:
-            line = behind.line if behind else self._new_line(chance, region)
             kind = behind.kind if behind else nat or self._new_kind(chance)
+            line = behind.line if behind else self._new_line(chance, region, None if nat else kind)
             public = self.addresses.beside(behind.address[0], chance) if behind else None
             host, box = self._new_home(kind, line, chance, public)
         endpoint.address = (host, FIRST_PORT + chance.integer(PORT_BITS))
@@ -184,12 +185,12 @@ class Places:
         return (self.addresses.home() if kind.mapping else outer), box
 
     def _carrier(self, kind: NatKind, line: Line, chance: Chance) -> Box:
-        box = self._carriers.get((line.region, kind.name))
+        box = self._carriers.get((line.region, kind))
         if box is None or box.given >= SUBSCRIBERS_MAX:
             outer = self.addresses.public(self._registry(line), chance)
             own = Line(line.region, lot=line.lot, salt=line.salt)
             own.row = line.row
-            box = self._carriers[line.region, kind.name] = Box(kind, outer, own, stride=_stride(chance))
+            box = self._carriers[line.region, kind] = Box(kind, outer, own, stride=_stride(chance))
             box.carries = True
             self._hosts[outer] = box
         box.given += 1

@@ -4,7 +4,8 @@ import math
 from collections import Counter
 
 from p2psip.base.chance import Chance
-from simulations.network import nat
+from simulations.network import latency, nat
+from simulations.network.internet import Internet
 from simulations.network.nat import NatKind, Rule
 from simulations.network.survey import HAIRPIN, KINDS, LIFETIMES, SHARES, SURVEY
 
@@ -50,6 +51,27 @@ def test_so_many_attempts_succeed_as_trautwein_and_others_found() -> None:
     pairs = sum(a * b for _, a in _BOXED for _, b in _BOXED)
     meeting = sum(a * b for kind, a in _BOXED for other, b in _BOXED if _punches(kind, other))
     assert abs(meeting / pairs - 0.70) < 0.071
+
+
+def test_so_many_of_all_pairs_need_no_relay_as_callstats_found() -> None:
+    pairs = [(kind, other, a * b) for kind, a in SHARES for other, b in SHARES]
+    direct = sum(
+        share
+        for kind, other, share in pairs
+        if not (kind.blocks_udp or other.blocks_udp) and (kind.is_public or other.is_public or _punches(kind, other))
+    )
+    assert abs(direct - 0.78) < 0.03
+
+
+def test_mobile_lines_are_behind_carriers_and_technologies_keep_their_shares() -> None:
+    assert math.isclose(sum(share for kind, share in SHARES if kind.before), latency.CARRIED)
+    network = Internet(Chance.seeded(4))
+    hosts = [network.endpoint(number, Chance.seeded(number)) for number in range(5_000)]
+    for technology in latency.TECHNOLOGIES:
+        lines = [host for host in hosts if host.line.technology == technology.name]
+        assert abs(len(lines) / 5_000 - technology.share) < 0.03
+    mobile = [host for host in hosts if host.line.technology == "mobile"]
+    assert abs(sum(host.kind.before is not None for host in mobile) / len(mobile) - latency.MOBILE_CARRIED) < 0.05
 
 
 def test_a_big_population_has_these_shares() -> None:
