@@ -1,77 +1,97 @@
 """The report of a sweep: one HTML file with a plot for each figure and everything that went wrong. Needs the extra `simulate`."""
 
 import html
-import io
 from collections.abc import Sequence
+from typing import Any
 
-from matplotlib.figure import Figure as Canvas
-
+from simulations.report.document import document, heading
+from simulations.report.look import LINES, SERIES, Canvas, Grid, Section, label_axes, show_legend
+from simulations.report.words import table
+from simulations.scenario import Value
 from simulations.sweep.curves import ALL, Curve, Line
 from simulations.sweep.plan import Plan
 
-STYLE = """
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
-figure { margin: 2rem 0 } svg { max-width: 100%; height: auto; background: white; border-radius: .4rem }
-table { border-collapse: collapse } td, th { padding: .15rem .8rem .15rem 0; text-align: left; font-variant-numeric: tabular-nums }
-.bad { color: #b3261e }
-"""
-MARKERS = "os^Dv*Px"
+MARKERS = "os^Dv*P"
+WRONG_SHOWN_MAX = 200
 
 
 def sweep_page(plan: Plan, curves: Sequence[Curve], summary: str, failures: Sequence[str], code: str) -> str:
-    """The page. `failures` are one line each: points that could not be run, checks that failed."""
-    wrong = "".join(f'<li class="bad">{html.escape(line)}</li>' for line in failures)
-    plots = "".join(_figure(plan, curve) for curve in curves) or "<p>Nothing to draw: no point has ended.</p>"
-    title = html.escape(plan.title)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>'
-        f"<h1>{title}</h1><p>{html.escape(summary)}</p>"
-        f"{f'<h2>What went wrong</h2><ul>{wrong}</ul>' if wrong else ''}"
-        f"{_settings(plan, code)}{plots}</html>\n"
-    )
+    """The page. `failures` are one line each: points that could not be run, checks that failed, notes."""
+    lead = f"{summary}. Scenario {plan.scenario}, {len(plan.seeds)} seeds at each point."
+    top = "" if curves else "<p>Nothing to draw: no point has ended, or none has such a figure.</p>"
+    plots = [_section(plan, curve, number) for number, curve in enumerate(curves, 1)]
+    return document(plan.title, html.escape(lead), _wrong(failures) + top, plots, _settings(plan, code))
+
+
+def _wrong(failures: Sequence[str]) -> str:
+    if not failures:
+        return ""
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in failures[:WRONG_SHOWN_MAX])
+    more = len(failures) - WRONG_SHOWN_MAX
+    return heading("wrong", "What went wrong") + f"<ul>{lines}</ul>" + (f"<p>And {more} more.</p>" if more > 0 else "")
 
 
 def _settings(plan: Plan, code: str) -> str:
-    rows = [("scenario", plan.scenario), *plan.fixed]
+    rows: list[tuple[Any, ...]] = [("scenario", plan.scenario), *plan.fixed]
     rows += [(name, ", ".join(map(str, values))) for name, values in plan.grid]
     rows += [("seeds", ", ".join(map(str, plan.seeds))), ("sealing", plan.sealing), ("code", code)]
-    cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>" for name, value in rows)
-    return f"<table>{cells}</table>"
+    return heading("settings", "What was run") + table(("parameter", "values"), [(name, str(at)) for name, at in rows])
 
 
-def _figure(plan: Plan, curve: Curve) -> str:
-    goal = f" (goal: {curve.goal})" if curve.goal else ""
-    return f"<figure>{_plot(plan, curve)}<figcaption>{html.escape(curve.figure + goal)}</figcaption></figure>"
+def _section(plan: Plan, curve: Curve, number: int) -> Section:
+    goal = f" The goal: {curve.goal}." if curve.goal else ""
+    spread = " The bars reach from the lowest to the highest seed." if len(plan.seeds) > 1 else ""
+    words = f"{curve.figure} over {_words(plan.x)}, the mean of the seeds.{spread}{goal}"
+    axis = _words(plan.x)
+    headings = ("of", axis, "seeds", "mean", "lowest", "highest", "unit")
+    rows = tuple(
+        (line.name, spot.x, len(spot.values), spot.mean, min(spot.values), max(spot.values), curve.unit)
+        for line in curve.lines
+        for spot in line.spots
+    )
+    title = curve.figure[:1].upper() + curve.figure[1:]
+    return Section(f"curve{number}", title, words, _plot(plan, curve, f"curve{number}"), Grid(headings, rows))
 
 
-def _plot(plan: Plan, curve: Curve) -> str:
-    canvas = Canvas(figsize=(9, 4.5), layout="constrained")
-    axes = canvas.subplots()
-    order = next(values for name, values in plan.grid if name == plan.x)
-    numeric = all(isinstance(x, int | float) and not isinstance(x, bool) for x in order)
-    for number, line in enumerate(curve.lines):
-        at = [float(spot.x) if numeric else float(order.index(spot.x)) for spot in line.spots]
-        _draw(axes, line, at, MARKERS[number % len(MARKERS)])
-    if not numeric:
+def _plot(plan: Plan, curve: Curve, name: str) -> str:
+    canvas = Canvas(3.6)
+    axes: Any = canvas.axes[0]
+    order = next(values for parameter, values in plan.grid if parameter == plan.x)
+    is_numeric = all(isinstance(x, int | float) and not isinstance(x, bool) for x in order)
+    for place, line in enumerate(curve.lines):
+        at = [float(spot.x) if is_numeric else float(order.index(spot.x)) for spot in line.spots]
+        _draw(axes, line, at, place)
+    if not is_numeric:
         axes.set_xticks(range(len(order)), [str(x) for x in order])
     elif plan.log_x and all(float(x) > 0 for x in order):
-        axes.set_xscale("log")
-        axes.set_xticks([float(x) for x in order], [str(x) for x in order])
-        axes.minorticks_off()
-    axes.set_xlabel(plan.x.replace("_", " "))
-    axes.set_ylabel(f"{curve.figure} ({curve.unit})" if curve.unit else curve.figure)
-    axes.grid(visible=True, alpha=0.3)
-    if [line.name for line in curve.lines] != [ALL]:
-        axes.legend(frameon=False)
-    text = io.StringIO()
-    canvas.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+        _logarithmic(axes, order)
+    label_axes(axes, _words(plan.x), curve.unit or curve.figure)
+    show_legend(axes, loc="best")
+    return canvas.svg(name, curve.figure, f"{curve.figure} over {_words(plan.x)}; {len(curve.lines)} lines.")
 
 
-def _draw(axes: object, line: Line, at: Sequence[float], marker: str) -> None:
+def _logarithmic(axes: Any, order: Sequence[Value]) -> None:
+    axes.set_xscale("log")
+    axes.set_xticks([float(x) for x in order], [str(x) for x in order])
+    axes.minorticks_off()
+
+
+def _draw(axes: Any, line: Line, at: Sequence[float], place: int) -> None:
     means = [spot.mean for spot in line.spots]
     below = [spot.mean - min(spot.values) for spot in line.spots]
     above = [max(spot.values) - spot.mean for spot in line.spots]
-    axes.errorbar(at, means, yerr=[below, above], label=line.name, marker=marker, capsize=3, markersize=5)  # type: ignore[attr-defined]
+    axes.errorbar(
+        at,
+        means,
+        yerr=[below, above],
+        label=None if line.name == ALL else line.name,
+        color=SERIES[place % len(SERIES)],
+        linestyle=LINES[(place + place // len(SERIES)) % len(LINES)],
+        marker=MARKERS[place % len(MARKERS)],
+        markersize=4.5,
+        capsize=3,
+    )
+
+
+def _words(parameter: str) -> str:
+    return parameter.replace("_", " ")
