@@ -17,7 +17,7 @@ from simulations.recorder import Recorder
 from simulations.results import Cell, Check, Result
 from simulations.scenario import Scenario, Value, find_scenario
 from simulations.sealing import SharedSealing, StandInSealing
-from simulations.swarm import Swarm
+from simulations.swarm import Listener, Swarm
 from simulations.world import World
 
 PROGRESS_SECONDS = 10.0
@@ -56,6 +56,7 @@ class Run:
         self.sealing = sealing
         self.chance = Chance.seeded(seed).child("run")
         self.checkers: list[Checker] = []
+        self.listeners: list[Listener] = []
         self.recorder = Recorder()
         self.worlds: list[World] = []
         self.swarms: list[Swarm] = []
@@ -126,7 +127,9 @@ class Run:
         self.recorder.figure(name, value, unit, goal=goal, met=met)
 
     def observe(self, node: Node, event: Any, now: float) -> None:
-        """As listener of the swarm: hand on to the checkers."""
+        """As listener of the swarm: hand on to the checkers and to who else listens."""
+        for listener in self.listeners:
+            listener.observe(node, event, now)
         for checker in self.checkers:
             checker.observe(node, event, now)
 

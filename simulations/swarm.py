@@ -4,6 +4,7 @@ What a node does by itself (join, publish, refresh, attach, keep its table) is i
 does to it: start, stop, move, look somebody up, say something.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from bootstrap.messages import Introducer
@@ -28,6 +29,7 @@ from simulations.world import World
 
 NODES_MAX = 200_000
 ENROLLED_SECONDS_AGO = 86_400
+CLOCK_ERROR_SECONDS_MAX = 60.0
 JOIN_GROWTH_PER_SECOND = 0.25
 """While an overlay is young, so many newcomers join each second for each node that is there."""
 
@@ -56,6 +58,7 @@ class Swarm:
         self.enrolment = Enrolment(self.chance.child("enrolment"), self.world.unix - ENROLLED_SECONDS_AGO)
         self.nodes: list[Node] = []
         self.alive = Population()
+        self.grown_at = self.world.now
         self.listeners: list[Listener] = []
         self.limits = SuperNodeLimits()
         self._by_key: dict[bytes, Node] = {}
@@ -157,8 +160,14 @@ class Swarm:
             self.world.pump(node)
 
     def grow(self, count: int, *, per_second: float | None = None, **fields: Any) -> list[Node]:
-        """Add `count` nodes that start one after the other: as fast as the overlay can take newcomers, or so many a second."""
+        """Add `count` nodes and start them (`start_all`)."""
         nodes = [self.add(**fields) for _ in range(count)]
+        self.start_all(nodes, per_second=per_second)
+        return nodes
+
+    def start_all(self, nodes: Sequence[Node], *, per_second: float | None = None) -> None:
+        """Start these one after the other: as fast as the overlay can take newcomers, or so many a second; the last one at
+        `grown_at`."""
         when, there = self.now, max(len(self.alive), 4)
         for node in nodes:
             rate = per_second or there * JOIN_GROWTH_PER_SECOND
@@ -166,7 +175,6 @@ class Swarm:
             there += 1
             self.world.at(when, _starter(self, node))
         self.grown_at = when
-        return nodes
 
     # --- what people do
 
@@ -204,7 +212,7 @@ class Swarm:
             membership=self.enrolment.membership(),
             chance=self.chance.child(f"node {node.number} {node.starts}"),
             now=self.now,
-            unix_offset=self.world.unix_offset + node.endpoint.skew,
+            unix_offset=self.world.unix_offset + self._clock_error(node),
             role=node.role,
             sealing=self._sealing,
             policy=self._policy,
@@ -213,6 +221,11 @@ class Swarm:
         )
         core.note_local([node.endpoint.address], self.now)
         return core
+
+    def _clock_error(self, node: Node) -> float:
+        """How wrong a node takes the time to be: the bootstrap server's answer puts a clock right that is far off."""
+        skew = node.endpoint.skew
+        return skew if not self.bootstrap.alive or abs(skew) <= CLOCK_ERROR_SECONDS_MAX else 0.0
 
     def _volunteering(self, node: Node) -> Volunteering | None:
         return volunteering(node, self) if node.volunteer else None

@@ -41,7 +41,7 @@ _HOUR = 3_600.0
 class Recorder(Protocol):
     """What calls need of a run (`simulations.run.Run`)."""
 
-    def record(self, table: str, **row: Cell) -> None:
+    def record(self, table: str, /, **row: Cell) -> None:
         """One more row of a table."""
 
     def observe(self, node: Node, event: Any, now: float) -> None:
