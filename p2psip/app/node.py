@@ -42,6 +42,7 @@ LENT_MAX = 16
 RENEWAL_CHECK_SECONDS = 3_600.0
 RENEWAL_RETRY_SECONDS = 300.0
 REJOIN_SECONDS = 10.0
+REJOIN_SECONDS_MAX = 60.0
 BIND_ATTEMPTS_MAX = 16
 GARBAGE_OBJECTS_MAX = 20_000
 ROLES = {"auto": None, "peer": Role.PEER, "client": Role.CLIENT}
@@ -229,11 +230,17 @@ class Node:
         return bound
 
     async def _stay_joined(self) -> None:
-        """Alone with peers remembered: try again, and ask the bootstrap server for fresh introducers."""
+        """Alone: the overlay tries again by itself with whom it knows; here gateways and fresh introducers are looked for.
+
+        Ever more rarely, and at drawn times: an outage that ends must not become one of the bootstrap server.
+        """
+        delay = REJOIN_SECONDS
         while True:
-            await trio.sleep(REJOIN_SECONDS)
+            await trio.sleep(self.chance.uniform(0.5, 1.0) * delay)
             if self.overlay.peers() or not self._state.introducers():
+                delay = REJOIN_SECONDS
                 continue
+            delay = min(2 * delay, REJOIN_SECONDS_MAX)
             if not await self.join():
                 try:
                     save_introducers(self._state, await self._ask_bootstrap(self._machine.ask_introducers))
