@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import trio
-from trio.testing import MockClock
 
 from p2psip.app.state import Membership
 from p2psip.base.chance import Chance
@@ -16,7 +15,7 @@ from simulations.network.model import Network
 from simulations.network.nat import PUBLIC, NatKind
 from simulations.network.plain import PlainNetwork
 from simulations.village.calls import CallResult, result_of
-from simulations.village.clock import START_SECONDS, UNIX_START, VirtualClock, scheduled_by
+from simulations.village.clock import UNIX_START, Timeline, VirtualClock, scheduled_by
 from simulations.village.household import Household, Wishes
 from simulations.village.lan import Lan
 from simulations.village.machine import VirtualMachine
@@ -53,7 +52,8 @@ class Village:
     def __init__(self, seed: int, *, network: Network | None = None, real_dtls: bool = False) -> None:
         self.chance = Chance.seeded(seed).child("village")
         self.network = network or PlainNetwork(self.chance.child("network"))
-        self.wire = Wire(self.network)
+        self.timeline = Timeline()
+        self.wire = Wire(self.network, self.timeline)
         self.enrolment = Enrolment(self.chance.child("enrolment"), UNIX_START)
         self.households: list[Household] = []
         self.calls: list[CallResult] = []
@@ -62,7 +62,6 @@ class Village:
         self._real_dtls = real_dtls
         self._plans: list[_Plan] = []
         self._appointments: list[_Appointment] = []
-        self._actions: list[tuple[float, Callable[[], None]]] = []
 
     def add(
         self,
@@ -95,7 +94,7 @@ class Village:
         endpoint = self.network.endpoint(
             number, chance.child("place"), nat=nat, region=region, behind=None if behind is None else behind.endpoint
         )
-        clock = VirtualClock(endpoint.skew)
+        clock = VirtualClock(self.timeline, endpoint.skew)
         household = Household(number, membership, endpoint, Lan(self.wire), clock, chance)
         self.households.append(household)
         decided = wishes or Wishes(volunteer=volunteer, ring_seconds=ring_seconds)
@@ -109,14 +108,14 @@ class Village:
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Call `action()` at this time, while the village runs."""
-        self._actions.append((when, action))
+        self.timeline.at(when, action)
 
     def run(self, seconds: float, *, watch: Callable[[float], None] | None = None) -> None:
         """Let so much virtual time pass, once; `watch(seconds)` is called now and then."""
         self.seconds = seconds
         begun = time.process_time()
         with scheduled_by(self.chance.child("scheduling")):
-            trio.run(self._live, seconds, watch, clock=MockClock(autojump_threshold=0))
+            trio.run(self._live, seconds, watch, clock=self.timeline)
         self.cpu_seconds = time.process_time() - begun
 
     def rows(self) -> list[dict[str, object]]:
@@ -126,9 +125,6 @@ class Village:
     async def _live(self, seconds: float, watch: Callable[[float], None] | None) -> None:
         with trio.CancelScope(deadline=seconds):
             async with trio.open_nursery() as nursery:
-                await nursery.start(self.wire.run)
-                for when, action in self._actions:
-                    self.wire.at(START_SECONDS + when, action)
                 for plan in self._plans:
                     nursery.start_soon(self._settle, plan)
                 for appointment in self._appointments:

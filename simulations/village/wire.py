@@ -1,24 +1,17 @@
 """Carries every datagram of a village on one heap of virtual time: between nodes over the network, at home over a LAN."""
 
-import heapq
-import math
 from collections.abc import Callable
-from typing import Any
-
-import trio
 
 from p2psip.base.core import Address
 from simulations.network.endpoint import Endpoint
 from simulations.network.model import Network
 from simulations.trace import Trace
-from simulations.village.clock import START_SECONDS
+from simulations.village.clock import START_SECONDS, Timeline
 
 LAN_SECONDS = 0.0005
 """One way at home between a phone and its node: a switched network; a good wireless one takes 1 to 5 ms."""
-ROUNDING_SECONDS = 1e-9
 
 Receiver = Callable[[bytes, Address], None]
-Action = Callable[[], None]
 
 
 class Doors:
@@ -32,20 +25,18 @@ class Doors:
 
 
 class Wire:
-    """The heap, the network and the trace. `run` delivers; everything else is called from tasks on the same virtual time."""
+    """The network and the trace; what is under way is on the timeline."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, timeline: Timeline) -> None:
         self.network = network
+        self.timeline = timeline
         self.trace = Trace()
         self.sent = self.sent_bytes = self.delivered = self.at_home = 0
-        self._heap: list[tuple[float, int, Any, Any, Any]] = []
-        self._sequence = 0
-        self._sleep: trio.CancelScope | None = None
 
     @property
     def now(self) -> float:
         """Virtual seconds, START_SECONDS at the start."""
-        return START_SECONDS + trio.current_time()
+        return START_SECONDS + self.timeline.seconds
 
     def listen(self, endpoint: Endpoint, port: int, receiver: Receiver) -> bool:
         """Hand what arrives at `port` of `endpoint` to `receiver`; False when the port is taken, or too many are open."""
@@ -76,37 +67,13 @@ class Wire:
         doors.sent += 1
         doors.sent_bytes += size
         for when, source in self.network.route(now, endpoint, destination, size, port):
-            self._push(when, destination, data, source)
+            self.timeline.at(when - START_SECONDS, self._arrive, data, destination, source)
 
     def hand_over(self, data: bytes, source: Address, destination: Address, receiver: Receiver) -> None:
         """A datagram at home: it reaches `receiver` a moment later."""
-        now = self.now
-        self.trace.note(now, destination, data)
+        self.trace.note(self.now, destination, data)
         self.at_home += 1
-        self._push(now + LAN_SECONDS, None, lambda: receiver(data, source), None)
-
-    def at(self, when: float, action: Action) -> None:
-        """Call `action()` at this virtual time, or at once if it has passed."""
-        self._push(when, None, action, None)
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Deliver until cancelled."""
-        task_status.started()
-        while True:
-            due = self._heap[0][0] - START_SECONDS if self._heap else math.inf
-            with trio.CancelScope(deadline=due) as self._sleep:
-                await trio.sleep_forever()
-            self._sleep = None
-            self._deliver_due()
-
-    def _deliver_due(self) -> None:
-        heap, until = self._heap, self.now + ROUNDING_SECONDS
-        while heap and heap[0][0] <= until:
-            _when, _sequence, destination, data, source = heapq.heappop(heap)
-            if destination is None:
-                data()
-            else:
-                self._arrive(data, destination, source)
+        self.timeline.at(self.timeline.seconds + LAN_SECONDS, receiver, data, source)
 
     def _arrive(self, data: bytes, destination: Address, source: Address) -> None:
         found = self.network.arrive(self.now, destination, source)
@@ -119,9 +86,3 @@ class Wire:
             doors.received += 1
             doors.received_bytes += len(data)
             receiver(data, source)
-
-    def _push(self, when: float, destination: Address | None, data: Any, source: Address | None) -> None:
-        self._sequence += 1
-        heapq.heappush(self._heap, (when, self._sequence, destination, data, source))
-        if self._sleep is not None and when - START_SECONDS < self._sleep.deadline:
-            self._sleep.deadline = when - START_SECONDS
