@@ -33,7 +33,7 @@ from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.keys import NodeKey, SigningKey
-from p2psip.base.timers import Timers, earliest
+from p2psip.base.timers import Timers
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,12 @@ class Participant:
         self._finding: dict[int, tuple[int, str]] = {}
         self._found = FoundCache()
         self._last_number = 0
-        self._joining = Joining(self.peer, self._timers, chance.child("joining"), self._joined)
+        chance = chance.child("participant")  # one for both: a stream of its own takes 2.5 KB
+        self._joining = Joining(self.peer, self._timers, chance, self._joined)
         self._publishing = Publishing(
             self.peer,
             self._timers,
-            chance.child("publishing"),
+            chance,
             certificate=certificate,
             signing_key=signing_key,
             volunteers=volunteer is not None,
@@ -258,7 +259,8 @@ class Participant:
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        return earliest(self._timers.next(), self.peer.poll_timeout())
+        own, of_peer = self._timers.next(), self.peer.poll_timeout()
+        return own if of_peer is None or (own is not None and own < of_peer) else of_peer
 
     def poll_output(self) -> Event | None:
         """The next output, or None. What the peer tells of our own lookups and stores is kept here."""
