@@ -24,7 +24,8 @@ from p2psip.sip.service import SipService
 from simulations.network.endpoint import Endpoint
 from simulations.village.dtls import StandInIdentity
 from simulations.village.lan import Lan, LanPlane, LanUdp, NoTcp
-from simulations.village.sockets import NoStreams, VirtualPort, VirtualRelayPlane
+from simulations.village.sockets import VirtualPort, VirtualRelayPlane
+from simulations.village.streams import VirtualLinks
 from simulations.village.wire import Wire
 
 
@@ -42,8 +43,8 @@ class VirtualMachine(Machine):
         return VirtualPort(self._wire, self._endpoint)
 
     def links(self, port: NodePort, clock: Clock) -> StreamLinks:
-        """Streams are not simulated."""
-        return NoStreams(port, clock=clock)
+        """Connections that lose nothing."""
+        return VirtualLinks(self._wire, self._endpoint, port, clock)
 
     def sip(self, clock: Clock, chance: Chance) -> SipService:
         """SIP on the LAN."""

@@ -1,4 +1,4 @@
-"""What stands in for the sockets of a node: its one UDP port, the relay sockets of a super-node, streams that nobody answers."""
+"""What stands in for the sockets of a node: its one UDP port, and the relay sockets of a super-node."""
 
 import socket
 from typing import Any, cast
@@ -8,10 +8,8 @@ import trio
 from media.turn.allocation import Allocation, Relay
 from media.turn.plane import RelayPlane
 from p2psip.base.core import Address, is_synthetic
-from p2psip.base.errors import RemoteError
 from p2psip.net.batch import DATAGRAM_BYTES_MAX
 from p2psip.net.port import NodePort
-from p2psip.net.streams import StreamLinks
 from simulations.network.endpoint import Endpoint
 from simulations.village.wire import Wire
 
@@ -121,20 +119,3 @@ class VirtualRelayPlane(RelayPlane):
         found = self._owners.get(handle)
         if found is not None:
             self._deliver(found[1], data, source)
-
-
-class NoStreams(StreamLinks):
-    """Streams are not simulated: a listener listens in vain, and who dials waits until it gives up."""
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled."""
-        task_status.started()
-        await trio.sleep_forever()
-
-    async def dial(self, host: str, port: int, *, tls: bool, server_name: str | None = None) -> Address:
-        """RemoteError(503)."""
-        raise RemoteError(f"no connection to {host} port {port}: streams are not simulated", status=503)
-
-    async def listen(self, host: str, port: int, *, context: Any = None) -> Address:
-        """OSError, so that no super-node announces streams that are not there."""
-        raise OSError("streams are not simulated")

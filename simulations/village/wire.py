@@ -1,9 +1,12 @@
 """Carries every datagram of a village on one heap of virtual time: between nodes over the network, at home over a LAN."""
 
 from collections.abc import Callable
+from typing import Any
 
 from p2psip.base.core import Address
 from simulations.network.endpoint import Endpoint
+from simulations.network.internet import Internet
+from simulations.network.latency import one_way
 from simulations.network.model import Network
 from simulations.trace import Trace
 from simulations.village.clock import START_SECONDS, Timeline
@@ -31,7 +34,8 @@ class Wire:
         self.network = network
         self.timeline = timeline
         self.trace = Trace()
-        self.sent = self.sent_bytes = self.delivered = self.at_home = 0
+        self.sent = self.sent_bytes = self.delivered = self.at_home = self.streamed = 0
+        self.listeners: dict[Address, Any] = {}  # who accepts connections where
 
     @property
     def now(self) -> float:
@@ -68,6 +72,20 @@ class Wire:
         doors.sent_bytes += size
         for when, source in self.network.route(now, endpoint, destination, size, port):
             self.timeline.at(when - START_SECONDS, self._arrive, data, destination, source)
+
+    def note_stream(self, endpoint: Endpoint, data: bytes, source: Address) -> None:
+        """A datagram leaves over a connection; `source` is what the other end calls this one."""
+        self.trace.note(self.now, source, data)
+        self.streamed += 1
+        doors = self.doors(endpoint)
+        doors.sent += 1
+        doors.sent_bytes += len(data)
+
+    def way_seconds(self, here: Endpoint, there: Endpoint) -> float:
+        """How long a segment takes one way, without jitter."""
+        if isinstance(self.network, Internet):
+            return one_way(here.line, there.line)
+        return self.network.median_round_trip / 2
 
     def hand_over(self, data: bytes, source: Address, destination: Address, receiver: Receiver) -> None:
         """A datagram at home: it reaches `receiver` a moment later."""
