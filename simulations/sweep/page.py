@@ -66,7 +66,7 @@ def _plot(plan: Plan, curve: Curve, name: str) -> str:
     elif plan.log_x and all(float(x) > 0 for x in order):
         _logarithmic(axes, order)
     label_axes(axes, _words(plan.x), curve.unit or curve.figure)
-    show_legend(axes, loc="best")
+    show_legend(axes, loc="best", frameon=False)
     return canvas.svg(name, curve.figure, f"{curve.figure} over {_words(plan.x)}; {len(curve.lines)} lines.")
 
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from types import ModuleType
 
+import simulations.scenarios  # noqa: F401  (registers the scenarios of the project)
 from simulations.results import Result, Row
 from simulations.run import run_scenario
 from simulations.sweep.fingerprint import code_fingerprint
