@@ -123,7 +123,7 @@ def draw(shares: tuple[float, ...], value: float) -> int:
 
 
 def new_line(chance: Chance, region: int | None = None, carried: bool | None = None) -> Line:
-    """A line of the population, in `region` if it is named; `carried`: whether it is known to be behind a carrier-grade NAT, or not."""
+    """A line of the population, in `region` if that is named. `carried`: behind a carrier-grade NAT, or not, if known."""
     real = chance.real
     where, what = real(), real()
     line = Line(draw(REGION_SHARES, where) if region is None else region, lot=real(), salt=chance.integer(SALT_BITS))

@@ -47,8 +47,8 @@ class Ports(enum.Enum):
 class NatKind:
     """What stands between a host and the public network. `lifetime` in seconds; `before` is the box before this one.
 
-    No `mapping`: addresses are left alone (a firewall if there is `filtering`, nothing at all if not). `inbound_refresh`: a
-    datagram from outside prolongs the mapping too (RFC 4787 §4.3, REQ-6). `hairpin`: REQ-9.
+    No `mapping`: addresses are left alone (a firewall if there is `filtering`, else no box, or only that `before`).
+    `inbound_refresh`: a datagram from outside prolongs the mapping too (RFC 4787 §4.3, REQ-6). `hairpin`: REQ-9.
     """
 
     name: str
@@ -65,7 +65,7 @@ class NatKind:
     @property
     def is_public(self) -> bool:
         """Whether there is no box at all."""
-        return self.mapping is None and self.filtering is None and not self.blocks_udp
+        return self.mapping is None and self.filtering is None and self.before is None and not self.blocks_udp
 
 
 _EIM, _ADM, _APDM = Rule.ENDPOINT_INDEPENDENT, Rule.ADDRESS_DEPENDENT, Rule.ADDRESS_AND_PORT_DEPENDENT

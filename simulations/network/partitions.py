@@ -48,7 +48,7 @@ class Cut:
 
 
 class Partitions:
-    """The cuts of a network, past and future ones too. A datagram must pass both when it is sent and when it arrives."""
+    """The cuts of a network, now and planned. A datagram must pass both when it is sent and when it arrives."""
 
     def __init__(self) -> None:
         self.cuts: list[Cut] = []
@@ -75,8 +75,10 @@ class Partitions:
         return self.cut(Cut(start, end, Part((region,)), outage=True))
 
     def apart(self, now: float, a: Line, b: Line) -> bool:
-        """Whether two lines do not reach one another now."""
-        return any(cut.start <= now < cut.end and cut.parts(a, b) for cut in self.cuts)
+        """Whether two lines do not reach one another now. Cuts that are over are forgotten."""
+        if any(cut.end <= now for cut in self.cuts):
+            self.cuts[:] = [cut for cut in self.cuts if cut.end > now]
+        return any(cut.start <= now and cut.parts(a, b) for cut in self.cuts)
 
     def heal(self) -> None:
         """All cuts are over, those that were planned too."""

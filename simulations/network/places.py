@@ -50,7 +50,8 @@ class Places:
             if box.members or self._hosts.get(box.host) is not box:
                 return
             del self._hosts[box.host]
-            self._carriers = {key: carrier for key, carrier in self._carriers.items() if carrier is not box}
+            if box.carries:
+                self._carriers = {key: carrier for key, carrier in self._carriers.items() if carrier is not box}
             box = box.outside
 
     def move(
@@ -100,17 +101,6 @@ class Places:
                 return home.line
         return place.line
 
-    def _cut_off(self, now: float, sender: Endpoint, target: Endpoint | Box, destination: Address) -> bool:
-        there = self.line_of(target, destination)
-        return sender.line is not there and self.partitions.apart(now, sender.line, there)
-
-    def _apart(self, now: float, target: Endpoint | Box, destination: Address, source: Address) -> bool:
-        sender = self._hosts.get(source[0])
-        if sender is None:
-            return False
-        here, there = self.line_of(sender, source), self.line_of(target, destination)
-        return here is not there and self.partitions.apart(now, here, there)
-
     def leave(self, now: float, sender: Endpoint, source: Address, destination: Address) -> "_Left | None":
         """A datagram goes out through the boxes before its sender: (source as seen where it is delivered, who has the destination).
 
@@ -132,6 +122,17 @@ class Places:
                 return source, realm
             realm = realm.outside
         return None if target is None or target.outside is not None else (source, target)
+
+    def _cut_off(self, now: float, sender: Endpoint, target: Endpoint | Box, destination: Address) -> bool:
+        there = self.line_of(target, destination)
+        return sender.line is not there and self.partitions.apart(now, sender.line, there)
+
+    def _apart(self, now: float, target: Endpoint | Box, destination: Address, source: Address) -> bool:
+        sender = self._hosts.get(source[0])
+        if sender is None:
+            return False
+        here, there = self.line_of(sender, source), self.line_of(target, destination)
+        return here is not there and self.partitions.apart(now, here, there)
 
     def _new_line(self, chance: Chance, region: int | None, drawn: NatKind | None) -> Line:
         """A line for a host whose kind of box was `drawn` from the population (None: it was named)."""
@@ -161,26 +162,26 @@ class Places:
             self._hosts[host] = endpoint
             return
         box.members += 1
-        if kind.mapping is None:
+        if box.kind.mapping is None:
             box.guarded = endpoint
             self._hosts[host] = box
         else:
             self._hosts[host] = endpoint
 
     def _beside_at_home(self, behind: Endpoint, box: Box) -> str:
+        if box.carries:
+            return self.addresses.shared()
         assert box.given < HOME_HOSTS_MAX, "more hosts in a home than HOME_HOSTS_MAX"
         box.given += 1
         return f"{behind.address[0].rpartition('.')[0]}.{10 + box.given}"
 
     def _new_home(self, kind: NatKind, line: Line, chance: Chance, public: str | None) -> tuple[str, Box | None]:
         carrier = self._carrier(kind.before, line, chance) if kind.before else None
-        if carrier is None:
-            outer = public or self.addresses.public(self._registry(line), chance)
-        else:
-            outer = self.addresses.shared()
+        outer = self.addresses.shared() if carrier else public or self.addresses.public(self._registry(line), chance)
+        if kind.mapping is None and (carrier or kind.is_public):
+            return outer, carrier
+        if carrier:
             carrier.members += 1
-        if kind.is_public:
-            return outer, None
         box = self._hosts[outer] = Box(kind, outer, line, outside=carrier, stride=_stride(chance))
         return (self.addresses.home() if kind.mapping else outer), box
 

@@ -50,6 +50,9 @@ CARRIER_SYMMETRIC = replace(
 CARRIER_GRADE = replace(nat.PORT_RESTRICTED, name="carrier-grade", before=CARRIER)
 CARRIER_GRADE_SYMMETRIC = replace(nat.PORT_RESTRICTED, name="carrier-grade-symmetric", before=CARRIER_SYMMETRIC)
 """A port-restricted home NAT behind a carrier-grade one."""
+HANDSET = NatKind("handset", before=CARRIER)
+HANDSET_SYMMETRIC = NatKind("handset-symmetric", before=CARRIER_SYMMETRIC)
+"""A host right behind a carrier-grade NAT, for scenarios that name it; in the shares it is counted with the homes."""
 
 SHARES: tuple[tuple[NatKind, float], ...] = (
     (nat.PUBLIC, 0.18),
@@ -63,7 +66,7 @@ SHARES: tuple[tuple[NatKind, float], ...] = (
     (nat.UDP_BLOCKED, 0.02),
 )
 
-KINDS = {kind.name: kind for kind, _ in SHARES}
+KINDS = {kind.name: kind for kind in (*(kind for kind, _ in SHARES), HANDSET, HANDSET_SYMMETRIC)}
 """By name, for settings of scenarios."""
 
 

@@ -27,6 +27,7 @@ def test_a_cut_region_is_reached_from_within_only_until_it_heals() -> None:
         assert _reaches(network, a, c, now) is reached
         assert _reaches(network, c, a, now) is reached
         assert _reaches(network, a, b, now)
+    assert network.partitions.cuts == []
 
 
 def test_two_regions_are_cut_apart_and_a_third_reaches_both() -> None:

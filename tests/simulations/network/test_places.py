@@ -12,7 +12,7 @@ from simulations.network.addresses import REGISTRIES, SHARED_NETWORK, Addresses
 from simulations.network.endpoint import Endpoint
 from simulations.network.places import HOME_HOSTS_MAX, SUBSCRIBERS_MAX
 from simulations.network.plain import PlainNetwork
-from simulations.network.survey import CARRIER, CARRIER_GRADE, CARRIER_GRADE_SYMMETRIC
+from simulations.network.survey import CARRIER, CARRIER_GRADE, CARRIER_GRADE_SYMMETRIC, HANDSET
 
 
 def _network() -> tuple[PlainNetwork, Endpoint]:
@@ -144,6 +144,23 @@ def test_who_moves_leaves_box_and_carrier_behind() -> None:
     assert _reaches(network, server, old) is None
     assert _reaches(network, server, a.address) is a
     assert len(network._hosts) == 2
+
+
+def test_a_handset_is_right_behind_its_carrier() -> None:
+    network, server = _network()
+    a = _host(network, 1, HANDSET)
+    tethered = _host(network, 2, nat.PUBLIC, behind=a)
+    seen = _seen(network, a, server.address)
+    assert a.box is not None
+    assert a.box.outside is None
+    assert seen[0] == a.box.host != a.address[0]
+    assert _reaches(network, server, seen) is a
+    assert _reaches(network, server, a.address) is None
+    assert _reaches(network, tethered, a.address) is a
+    assert network.line_of(a.box, seen) is a.line
+    for host in (a, tethered):
+        network.release(host)
+    assert list(network._hosts) == [server.address[0]]
 
 
 def test_a_full_carrier_is_followed_by_another() -> None:

@@ -95,4 +95,4 @@ def test_kinds_that_are_equal_are_one_object() -> None:
 
 def test_kinds_have_names_for_settings() -> None:
     assert KINDS["symmetric"] is nat.SYMMETRIC
-    assert len(KINDS) == len(SHARES)
+    assert len(KINDS) == len(SHARES) + 2
