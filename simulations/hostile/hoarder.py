@@ -47,7 +47,8 @@ class BlackHole(Hostile):
         return
 
     def prepare(self, core: Participant) -> None:
-        """Volunteer with words of our own."""
+        """Volunteer with words of our own, in the place of what the swarm said."""
+        core.peer.crossing.volunteer(None)
         core.peer.crossing.volunteer(Volunteering(self._grants, self._announcement, charge=self._swallow))
 
     def _announcement(self) -> Announcement:

@@ -1,0 +1,73 @@
+"""Droppers, suppressors and stalers really keep others from what is there."""
+
+from overlay.records import REGISTRATION, registration_key
+from simulations.hostile.hostile import Gang
+from simulations.hostile.silent import KEPT_MAX, Dropper, Staler, Suppressor
+from tests.simulations.town import Answers, find, pairs, people_of, town
+
+
+def test_droppers_cost_time_outs() -> None:
+    seconds = []
+    for droppers in (0, 20):
+        swarm = town(1, 20)
+        gang = Gang(swarm)
+        gang.recruit(Dropper, droppers)
+        swarm.world.run(30.0)
+        found = [find(swarm, node, target) for node, target in pairs(swarm, 15)]
+        seconds.append(sum(each.milliseconds for each in found))
+    assert gang.deeds["dropped"] > 50
+    assert seconds[1] > 1.2 * seconds[0]
+
+
+def test_a_suppressor_says_that_it_holds_and_holds_nothing() -> None:
+    swarm = town(2, 12)
+    gang = Gang(swarm)
+    liars = gang.recruit(Suppressor, 4)
+    swarm.world.run(350.0)
+    answers, asker, target = Answers(swarm), people_of(swarm)[0], people_of(swarm)[1]
+    for liar in liars:
+        held = liar.core.peer.store.records(swarm.world.unix)
+        assert all(record.certificate == liar.device.certificate.der for record in held), "only what is its own"
+        assert answers.find(asker, liar, registration_key(target.address))[1] == []
+    assert gang.deeds["denied"] >= len(liars)
+
+
+def test_a_suppressor_with_targets_is_a_good_node_for_all_other_keys() -> None:
+    swarm = town(3, 12)
+    hidden, other = people_of(swarm)[1:3]
+    gang = Gang(swarm, targets=[registration_key(hidden.address)])
+    liars = gang.recruit(Suppressor, 4)
+    swarm.world.run(350.0)
+    answers, asker = Answers(swarm), people_of(swarm)[0]
+    shown = [answers.find(asker, liar, registration_key(other.address))[1] for liar in liars]
+    denied = [answers.find(asker, liar, registration_key(hidden.address))[1] for liar in liars]
+    assert any(shown)
+    assert not any(denied)
+
+
+def test_a_staler_shows_who_has_left_as_if_he_had_not() -> None:
+    swarm = town(4, 12)
+    stalers = Gang(swarm).recruit(Staler, 6)
+    swarm.world.run(350.0)
+    answers, asker, target = Answers(swarm), people_of(swarm)[0], people_of(swarm)[1]
+    key = registration_key(target.address)
+    swarm.leave(target)
+    swarm.world.run(10.0)
+
+    told = [
+        staler
+        for staler in stalers
+        if any(record.withdrawn for record in staler.core.peer.store.get(REGISTRATION, key, swarm.world.unix))
+    ]
+    assert told, "some were told that the registration is withdrawn"
+    for staler in told:
+        records = answers.find(asker, staler, key)[1]
+        assert [record.withdrawn for record in records if record.kind == REGISTRATION] == [False]
+
+
+def test_what_a_staler_keeps_is_bounded() -> None:
+    swarm = town(5, 6)
+    staler = Gang(swarm).recruit(Staler, 1)[0]
+    assert isinstance(staler, Staler)
+    swarm.world.run(350.0)
+    assert 0 < len(staler._kept) <= KEPT_MAX
