@@ -8,7 +8,7 @@ from overlay.contact import network_of
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from simulations.network import nat
-from simulations.network.addresses import REGISTRIES, SHARED_NETWORK, Addresses
+from simulations.network.addresses import PRIVATE_NETWORKS_MAX, REGISTRIES, SHARED_HOSTS_MAX, SHARED_NETWORK, Addresses
 from simulations.network.endpoint import Endpoint
 from simulations.network.places import HOME_HOSTS_MAX, SUBSCRIBERS_MAX
 from simulations.network.plain import PlainNetwork
@@ -197,3 +197,17 @@ def test_a_full_network_gives_an_address_of_another() -> None:
     given = [addresses.beside("77.7.7.0", chance) for _ in range(255)]
     assert len({network_of(host) for host in given[:254]}) == 1
     assert not given[254].startswith("77.7.7.")
+
+
+def test_private_networks_and_shared_addresses_are_given_once_and_run_out() -> None:
+    addresses = Addresses()
+    homes = [addresses.home() for _ in range(PRIVATE_NETWORKS_MAX)]
+    assert len(set(homes)) == PRIVATE_NETWORKS_MAX
+    assert homes[-1] == "10.255.255.10"
+    with pytest.raises(AssertionError):
+        addresses.home()
+    assert addresses.shared() == "100.64.0.1"
+    addresses._shared = SHARED_HOSTS_MAX - 3
+    assert addresses.shared() == "100.127.255.254"
+    with pytest.raises(AssertionError):
+        addresses.shared()
