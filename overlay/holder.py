@@ -7,7 +7,7 @@ from typing import Any
 
 from overlay import rpc
 from overlay.buckets import RoutingTable
-from overlay.contact import pack_contact
+from overlay.contact import Contact, pack_contact
 from overlay.membership import Membership
 from overlay.records import (
     NAME,
@@ -27,6 +27,7 @@ from p2psip.base.errors import RemoteError
 from p2psip.base.keys import node_id_of
 
 CONTACTS_PER_ANSWER = 8
+SPARE_CONTACTS = 4
 RECORDS_PER_ANSWER_MAX = 16
 ANSWER_BYTES_MAX = 1_800
 ANSWER_HEAD_BYTES = 80
@@ -61,6 +62,11 @@ Method = Callable[[Asking, list[Any]], Any]
 
 class Holder:
     """Holds records and answers requests; knows the routing table, changes only its own store."""
+
+    __slots__ = (
+        "_chance", "_tokens", "certificate", "is_client", "membership", "methods", "refused", "store", "table",
+        "verifier"
+    )  # fmt: skip
 
     def __init__(self, table: RoutingTable, membership: Membership, certificate: bytes, chance: Chance) -> None:
         self.table = table
@@ -130,9 +136,9 @@ class Holder:
                 raise RemoteError("a request that is not known here", status=405)
 
     def _find(self, arguments: list[Any], room: int, unix: float) -> list[Any]:
-        """[contacts, records]: the closest peers that we know, and what we hold at the key."""
+        """[contacts, records]: the peers that we know closest to the key, or to [point], and what we hold at the key."""
         match arguments:
-            case [bytes() as target, bool() as wants_records, *_] if len(target) == RECORD_KEY_BYTES:
+            case [bytes() as target, bool() as wants_records, *more] if len(target) == RECORD_KEY_BYTES:
                 records: list[bytes] = []
             case _:
                 raise RemoteError("a request that is not known here", status=405)
@@ -143,7 +149,7 @@ class Holder:
                     records.append(encoded)
                     room -= len(encoded) + 4
         count = min(CONTACTS_PER_ANSWER, max(room, 0) // CONTACT_ROOM_BYTES)
-        closest = self.table.find_closest(int.from_bytes(target, "big"), count) if count else []
+        closest = named(self.table, int.from_bytes(_point(more, target), "big"), count) if count else []
         return [[pack_contact(contact.node_key, contact.address) for contact in closest], records]
 
     def _held(self, key: bytes, unix: float) -> list[Record]:
@@ -158,3 +164,22 @@ class Holder:
         record = decode_record(data)
         author = self.verifier.verify(record, unix)
         self.store.put(record, author, unix)
+
+
+def named(table: RoutingTable, point: int, count: int = CONTACTS_PER_ANSWER) -> list[Contact]:
+    """Whom we name to who asks about `point`: the closest; who owes us an answer only if there are too few others."""
+    closest = table.find_closest(point, count)
+    if not any(contact.failures for contact in closest):
+        return closest
+    more = table.find_closest(point, count + SPARE_CONTACTS)
+    sure = [contact for contact in more if not contact.failures]
+    return sure[:count] if len(sure) >= count else closest
+
+
+def _point(more: list[Any], target: bytes) -> bytes:
+    """The contacts wanted are those around this place: [point] in a request, else the target itself."""
+    match more:
+        case [[bytes() as point], *_] if len(point) == RECORD_KEY_BYTES:
+            return point
+        case _:
+            return target

@@ -7,14 +7,16 @@ from typing import Any, Protocol
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact, unpack_contact
 from overlay.events import LookupDone, StoreDone
-from overlay.lookup import AGREEING_ANSWERS, Authored, Lookup
+from overlay.lookup import AGREEING_ANSWERS, CANDIDATES_MAX, PATHS, WIDTH, Authored, Lookup
 from overlay.records import Record, RecordVerifier, decode_record, encode_record
-from overlay.region import HOLDERS_MAX, NetworkSize
+from overlay.region import HOLDERS_MAX, HOLDERS_MIN, NetworkSize
 from overlay.rpc import FIND, OK, STORE, UNAUTHORIZED, Answer, Callback, Late
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import KEY_BYTES
 
 LOOKUPS_MAX = 1_024
+CONTACTS_READ_MAX = 20
+START_CONTACTS = 40
 STORE_WIDTH = 8
 
 Emit = Callable[[LookupDone | StoreDone], None]
@@ -29,7 +31,7 @@ class SearchPolicy:
     as in Kademlia. `agreeing`: so many answers must agree on a record.
     """
 
-    paths: int = 4
+    paths: int = PATHS
     regions: bool = True
     agreeing: int = AGREEING_ANSWERS
     copies: int = 20
@@ -59,6 +61,11 @@ class _Running:
 
 class Searches:
     """Begins lookups and stores, feeds them with answers, and emits their ends. `now` is the time of the input served."""
+
+    __slots__ = (
+        "_ask", "_emit", "_last_number", "_own_key", "_policy", "_running", "_table", "_verifier", "now", "size",
+        "unix_offset"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -97,17 +104,24 @@ class Searches:
         number = self.take_number()
 
         def found(lookup: Lookup, _started: float) -> None:
-            closest = lookup.closest(HOLDERS_MAX)
-            count = self.size.holders(lookup.target, [contact.number for contact in closest])
-            self._store_at(number, record, closest[:count])
+            closest = lookup.closest(CANDIDATES_MAX)
+            if not self._policy.regions:
+                holders = closest[: self._policy.copies]
+            elif lookup.region is None:
+                holders = closest[:HOLDERS_MIN]
+            else:
+                holders = lookup.region.holders(closest)
+            self._store_at(number, record, holders)
 
-        self._begin(number, Lookup(int.from_bytes(record.key, "big"), False, width=STORE_WIDTH), now, found)
+        target = int.from_bytes(record.key, "big")
+        width = STORE_WIDTH if self._policy.regions else self._policy.copies
+        self._begin(number, self._make(target, False, width=width, whole_region=True), now, found)
         return number
 
     def refresh(self, target: int, now: float) -> None:
         """Look a place up only to learn of the peers around it."""
         if len(self._running) < LOOKUPS_MAX:
-            self._begin(self.take_number(), Lookup(target, False), now, lambda _lookup, _started: None)
+            self._begin(self.take_number(), self._make(target, False), now, lambda _lookup, _started: None)
 
     def _look_up(self, key: bytes, now: float, records: bool, then: Callable[[LookupDone], None]) -> int:
         number = self.take_number()
@@ -117,8 +131,12 @@ class Searches:
             found = tuple(lookup.newest.values())
             then(LookupDone(number, found, closest, lookup.hops, lookup.messages, self.now - started))
 
-        self._begin(number, Lookup(int.from_bytes(key, "big"), records), now, done)
+        self._begin(number, self._make(int.from_bytes(key, "big"), records), now, done)
         return number
+
+    def _make(self, target: int, records: bool, *, width: int = WIDTH, whole_region: bool = False) -> Lookup:
+        region = self.size.region(target) if self._policy.regions else None
+        return Lookup(target, records, width, self._policy.agreeing, region, whole_region, self._policy.paths)
 
     def take_number(self) -> int:
         """The number of the next command; LocalError when LOOKUPS_MAX are under way."""
@@ -129,7 +147,7 @@ class Searches:
 
     def _begin(self, number: int, lookup: Lookup, now: float, then: Callable[[Lookup, float], None]) -> None:
         self.now = now
-        lookup.add(self._table.find_closest(lookup.target, HOLDERS_MAX))
+        lookup.add(self._table.find_closest(lookup.target, START_CONTACTS))
         self._running[number] = _Running(lookup, now, then)
         self._advance(number)
 
@@ -138,8 +156,11 @@ class Searches:
         if running is None:
             return
         lookup = running.lookup
-        arguments = [lookup.target.to_bytes(20, "big"), lookup.wants_records]
+        key = lookup.target.to_bytes(20, "big")
         while (contact := lookup.next_to_ask()) is not None:
+            arguments: list[Any] = [key, lookup.wants_records]
+            if lookup.point != lookup.target:
+                arguments.append([lookup.point.to_bytes(20, "big")])
             self._ask(
                 contact,
                 FIND,
@@ -149,7 +170,8 @@ class Searches:
                 late=lambda c: self._late(number, c),
             )
         if lookup.finished and self._running.pop(number, None) is not None:
-            self.size.observe(lookup.target, [contact.number for contact in lookup.closest(STORE_WIDTH)])
+            if not lookup.agreed:
+                self.size.observe(lookup.target, [contact.number for contact in lookup.closest(STORE_WIDTH)])
             running.then(lookup, running.started)
 
     def _late(self, number: int, contact: Contact) -> None:
@@ -172,17 +194,18 @@ class Searches:
         self._advance(number)
 
     def _read(self, result: Any, lookup: Lookup) -> tuple[list[Contact], list[Authored]]:
-        """The contacts of an answer that are new to the lookup, and its records that are genuine."""
+        """The contacts of an answer, and its records that are genuine."""
         match result:
             case [list() as packed_contacts, list() as packed_records]:
                 pass
             case _:
                 raise RemoteError("an answer to a lookup of an unknown form")
         contacts = []
-        for packed in packed_contacts[:HOLDERS_MAX]:
+        for packed in packed_contacts[:CONTACTS_READ_MAX]:
             node_key = packed[:KEY_BYTES] if isinstance(packed, bytes) else b""
-            if not lookup.knows(node_key) and node_key != self._own_key:
-                contacts.append(self._table.find(node_key) or unpack_contact(packed))
+            if node_key != self._own_key:
+                held = self._table.find(node_key)
+                contacts.append(held if held is not None and not held.failures else unpack_contact(packed))
         records: list[Authored] = []
         for data in packed_records:
             try:
