@@ -1,11 +1,12 @@
 """Asking nodes who they are, and what the overlay's newest configuration is."""
 
 from collections.abc import Callable
+from typing import Any
 
 from overlay.contact import Contact
-from overlay.events import ConfigurationChanged, Output
+from overlay.events import ConfigurationChanged, Output, RequestDone
 from overlay.heard import HeardAddresses
-from overlay.rpc import CONFIGURATION, OK, PING, Answer
+from overlay.rpc import CONFIGURATION, OK, PING, UNAUTHORIZED, Answer
 from p2psip.base.core import Address
 
 CHECKED_AT_ONCE_MAX = 4_096
@@ -15,20 +16,25 @@ ASK_WHO_BYTES = 500
 class Acquaintance:
     """One question at a time for each address of a node; whoever answers and belongs is taken in with its answer.
 
-    `may_cause()` is how many bytes the datagram at hand may still cause, `update(configuration)` takes a newer configuration.
+    `time()` is that of the input that is served, `may_cause()` how many bytes the datagram at hand may still cause,
+    `update(configuration)` takes a newer configuration.
     """
+
+    __slots__ = ("_ask", "_asked", "_emit", "_heard", "_may_cause", "_time", "_update")
 
     def __init__(
         self,
         heard: HeardAddresses,
         *,
         ask: Callable[..., None],
+        time: Callable[[], float],
         may_cause: Callable[[], int],
         update: Callable[[bytes], bool],
         emit: Callable[[Output], None],
     ) -> None:
         self._heard = heard
         self._ask = ask
+        self._time = time
         self._may_cause = may_cause
         self._update = update
         self._emit = emit
@@ -55,6 +61,20 @@ class Acquaintance:
         address = self._heard.get(node_key)
         if address is not None and self._may_cause() >= ASK_WHO_BYTES:
             self.greet(Contact(node_key, address), now, once=True)
+
+    def request(self, number: int, contact: Contact, method: int, arguments: list[Any], now: float) -> None:
+        """Ask something; `RequestDone` brings the answer. Asked again with the token that a first refusal brings."""
+
+        def done(_contact: Contact, answer: Answer | None) -> None:
+            self._emit(RequestDone(number, answer))
+
+        def first(contact: Contact, answer: Answer | None) -> None:
+            if answer is not None and answer.status == UNAUTHORIZED:
+                self._ask(contact, method, arguments, done, self._time())
+            else:
+                done(contact, answer)
+
+        self._ask(contact, method, arguments, first, now)
 
     def ask_configuration(self, contact: Contact, now: float) -> None:
         """A member has a newer configuration than ours."""

@@ -19,6 +19,8 @@ FAILURES_MAX = 2
 class RoutingTable:
     """Verified peers by the highest bit in which their Node-ID differs from ours."""
 
+    __slots__ = ("_buckets", "_contacts", "_networks", "_own", "_used")
+
     def __init__(self, own: int) -> None:
         self._own = own
         self._buckets: dict[int, list[Contact]] = {}  # by the index of the bit, those in use only

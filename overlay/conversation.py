@@ -81,6 +81,11 @@ class Conversations:
     `unix_offset` is unix time minus steady time (`now`); set it anew when the wall clock was corrected.
     """
 
+    __slots__ = (
+        "_chance", "_correspondents", "_hello_budget", "_hello_floor", "_hellos", "_key", "_message_id", "_outputs",
+        "_reassembler", "timers", "unix_offset"
+    )  # fmt: skip
+
     def __init__(self, node_key: NodeKey, chance: Chance, *, now: float, unix_offset: float) -> None:
         self._key = node_key
         self._chance = chance

@@ -32,6 +32,11 @@ class Correspondence:
     certificate, `emit` takes the messages that came from members.
     """
 
+    __slots__ = (
+        "_ask_who", "_certificate", "_emit", "_introduced", "_members", "_routes", "_seal", "conversations",
+        "unproved", "unsent"
+    )  # fmt: skip
+
     def __init__(
         self,
         conversations: Conversations,

@@ -38,6 +38,11 @@ TOLD_AT_ONCE_MAX = 128
 class DialBack:
     """Runs the tests of one node, and tells its peers of a new role."""
 
+    __slots__ = (
+        "_ask", "_asked_around", "_box", "_certificate", "_chance", "_clock", "_delay", "_emit", "_is_running",
+        "_reach", "_table", "_test", "_tokens", "_told", "_tried", "tests_done", "timers"
+    )  # fmt: skip
+
     def __init__(
         self,
         reach: Reachability,
@@ -99,12 +104,14 @@ class DialBack:
             self._begin(contact, now)
         if self._reach.is_suspicious and not was_suspicious:
             self._ask_around(now)
-        self._tell(now)
+        if self._reach.verdict is not self._told:
+            self._tell(now)
 
     def take_request(self, source: Address, now: float) -> None:
         """Somebody has sent a request."""
-        self._reach.note_unasked(source, now)
-        self._tell(now)
+        if not self._reach.verdict.proved:
+            self._reach.note_unasked(source, now)
+            self._tell(now)
 
     def take_probe(self, payload: bytes, source: Address, now: float) -> None:
         """A probe: RemoteError unless it has the token of one of our last tests."""

@@ -40,6 +40,8 @@ class _Partial:
 class Reassembler:
     """Partial messages by (peer, message id). The oldest gives way, of the same peer first."""
 
+    __slots__ = ("_partials", "_per_peer")
+
     def __init__(self) -> None:
         self._partials: OrderedDict[tuple[bytes, int], _Partial] = OrderedDict()
         self._per_peer: dict[bytes, int] = {}

@@ -65,6 +65,8 @@ class _Peer(ReplayWindow):
 class FrameBox:
     """Seals frames of one node and opens those sent to it. `started` is the start of this run in unix seconds."""
 
+    __slots__ = ("_first_count", "_key", "_peers", "_public", "_run_number", "_sealing", "_strangers", "is_member")
+
     def __init__(self, node_key: NodeKey, chance: Chance, started: float, sealing: Sealing | None = None) -> None:
         self._key = node_key
         self._sealing: Sealing = sealing or STATIC_SEALING

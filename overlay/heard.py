@@ -12,6 +12,8 @@ HEARD_SECONDS_MAX = 10.0
 class HeardAddresses:
     """The addresses of the ADDRESSES_MAX nodes heard from last; those that `is_member` knows are forgotten after others."""
 
+    __slots__ = ("_heard", "is_member")
+
     def __init__(self) -> None:
         self.is_member: Callable[[bytes], bool] = lambda _key: False
         self._heard: dict[bytes, tuple[Address, float]] = {}

@@ -11,6 +11,8 @@ MEMBERS_MAX = 4_096
 class Members:
     """Certificates by node key, of the MEMBERS_MAX nodes that showed one last."""
 
+    __slots__ = ("_membership", "_shown")
+
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
         self._shown: dict[bytes, DeviceCertificate] = {}

@@ -20,6 +20,8 @@ NEW_CERTIFICATES_PER_SECOND_MAX = 1_000
 class Membership:
     """The overlay's authority, and in `configuration` its newest one. It begins with a signed form."""
 
+    __slots__ = ("_budget", "_signed", "_signed_by_authority", "ca_der", "configuration")
+
     def __init__(self, ca_der: bytes, configuration: bytes) -> None:
         self.ca_der = ca_der
         self.configuration = verify_configuration(configuration, ca_der)

@@ -28,6 +28,8 @@ class Gateway:
 class Paths:
     """Seals payloads and finds the way out. `own_flow(node_id)`: the address of a node attached to us, if we are a super-node."""
 
+    __slots__ = ("_box", "_own_flow", "_own_key", "_transmit", "_vias", "dropped", "gateways")
+
     def __init__(
         self,
         own_key: bytes,

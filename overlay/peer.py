@@ -17,7 +17,7 @@ from overlay.conversation import Conversations
 from overlay.correspondence import Correspondence
 from overlay.crossing import NESTED_MAX, Crossing, Surroundings
 from overlay.dialback import DialBack
-from overlay.events import Output, PeerJoined, ReachTested, RequestDone, VerdictChanged
+from overlay.events import Output, PeerJoined, ReachTested, VerdictChanged
 from overlay.frame import FrameBox
 from overlay.handover import hand_over
 from overlay.heard import HeardAddresses
@@ -29,7 +29,7 @@ from overlay.reachability import Reachability, Role
 from overlay.records import Record
 from overlay.region import NetworkSize
 from overlay.registration import Rendezvous
-from overlay.rpc import UNAUTHORIZED, Answer, Callback, Late, PendingRequests
+from overlay.rpc import ANSWER, REQUEST, Callback, Late, PendingRequests
 from overlay.sealing import Sealing
 from overlay.searches import Searches, SearchPolicy
 from overlay.store import RecordStore
@@ -44,6 +44,12 @@ from p2psip.base.timers import NEVER, Timers
 
 class Peer:
     """The core of one node. `unix_offset` is unix time minus steady time; set it anew when the wall clock was corrected."""
+
+    __slots__ = (
+        "_acquaintance", "_box", "_clockwork", "_correspondence", "_heard", "_holder", "_may_cause", "_members",
+        "_outputs", "_requests", "_searches", "_upkeep", "crossing", "dialback", "malformed", "membership",
+        "node_key", "number", "reach", "seen", "table"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -66,7 +72,7 @@ class Peer:
         self.seen = AddressVotes()
         self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset, sealing)
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
-        self._requests = PendingRequests(chance.child("requests"), self._send_request)
+        self._requests = PendingRequests(chance.child("requests"), self._send)
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit, policy)
         self._searches.now, self._searches.unix_offset = now, unix_offset
         self._members = Members(membership)
@@ -74,6 +80,7 @@ class Peer:
         self._acquaintance = Acquaintance(
             self._heard,
             ask=self._ask,
+            time=lambda: self._searches.now,
             may_cause=lambda: self._may_cause,
             update=self.update_configuration,
             emit=self._emit,
@@ -159,17 +166,7 @@ class Peer:
     def request(self, node_key: bytes, address: Address, method: int, arguments: list[Any], now: float) -> int:
         """Ask a node something; `RequestDone` brings the answer. Asked again with the token that a first refusal brings."""
         number = self._searches.take_number()
-
-        def done(_contact: Contact, answer: Answer | None) -> None:
-            self._emit(RequestDone(number, answer))
-
-        def first(contact: Contact, answer: Answer | None) -> None:
-            if answer is not None and answer.status == UNAUTHORIZED:
-                self._ask(contact, method, arguments, done, self._searches.now)
-            else:
-                done(contact, answer)
-
-        self._ask(Contact(node_key, address), method, arguments, first, now)
+        self._acquaintance.request(number, Contact(node_key, address), method, arguments, now)
         return number
 
     def say(self, node_key: bytes, ways: Sequence[Address | Rendezvous], data: bytes, now: float) -> None:
@@ -211,34 +208,31 @@ class Peer:
         self._searches.now = now
         self._may_cause = rpc.AMPLIFICATION_MAX * len(data)
         try:
-            for _level in range(NESTED_MAX + 1):
-                sender, payload = self._box.open(data, now)
-                self._heard.note(sender, source, now)
-                self.crossing.routes.heard(sender, source, now)
-                if not payload or payload[0] != rpc.RELAYED:
-                    self._take(sender, payload, source, now)
-                    return
-                data, source = self.crossing.take_relayed(sender, payload, source)
-            self.malformed += 1
+            self._take(data, source, now, NESTED_MAX)
         except RemoteError:
             self.malformed += 1
 
-    def _take(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
-        match payload[0] if payload else 0:
-            case rpc.REQUEST:
-                self._take_request(sender, payload, source, now)
-            case rpc.ANSWER:
-                self._take_answer(sender, payload, source, now)
-            case rpc.CONVERSATION | rpc.INTRODUCTION:
-                self._correspondence.receive(sender, payload, now)
-            case rpc.RELAY:
-                self.crossing.take_relay(sender, payload, source, now)
-            case rpc.LOST:
-                self.crossing.take_lost(sender, payload, self.node_key.node_id, now)
-            case rpc.PROBE:
-                self.dialback.take_probe(payload, source, now)
-            case _:
-                self.malformed += 1
+    def _take(self, data: bytes, source: Address, now: float, nested: int) -> None:
+        sender, payload = self._box.open(data, now)
+        self._heard.note(sender, source, now)
+        self.crossing.routes.heard(sender, source, now)
+        kind = payload[0] if payload else 0
+        if kind == REQUEST:
+            self._take_request(sender, payload, source, now)
+        elif kind == ANSWER:
+            self._take_answer(sender, payload, source, now)
+        elif kind in (rpc.CONVERSATION, rpc.INTRODUCTION):
+            self._correspondence.receive(sender, payload, now)
+        elif kind == rpc.RELAY:
+            self.crossing.take_relay(sender, payload, source, now)
+        elif kind == rpc.RELAYED and nested:
+            self._take(*self.crossing.take_relayed(sender, payload, source), now, nested - 1)
+        elif kind == rpc.LOST:
+            self.crossing.take_lost(sender, payload, self.node_key.node_id, now)
+        elif kind == rpc.PROBE:
+            self.dialback.take_probe(payload, source, now)
+        else:
+            self.malformed += 1
 
     def handle_timeout(self, now: float) -> None:
         """Serve what is due."""
@@ -303,9 +297,6 @@ class Peer:
         except LocalError:
             callback(contact, None)
 
-    def _send_request(self, contact: Contact, payload: bytes) -> None:
-        self._send(contact.node_key, contact.address, payload)
-
     def _send(self, node_key: bytes, address: Address, payload: bytes) -> None:
         try:
             self.crossing.paths.send(node_key, address, payload)
@@ -315,30 +306,34 @@ class Peer:
     def _transmit(self, transmit: Transmit) -> None:
         self._outputs.append(transmit)
         self._may_cause -= len(transmit.data)
-        self.reach.note_sent(transmit.destination, self._searches.now)
+        self.reach.touched.note(transmit.destination, self._searches.now)
 
     def _take_request(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
-        if node_id_of(sender) in self.membership.configuration.banned_node_ids:
+        configuration = self.membership.configuration
+        if configuration.banned_node_ids and node_id_of(sender) in configuration.banned_node_ids:
             return
         self.dialback.take_request(source, now)
         self._holder.is_client = self.reach.is_client
-        served = self._holder.answer(sender, payload, source, now, now + self.unix_offset)
+        served = self._holder.answer(sender, payload, source, now, now + self._searches.unix_offset)
+        request = served.request
         self._send(sender, source, served.payload)
-        contact = Contact(sender, source)
-        self._meet(contact, served, now)
-        self._compare_configuration(contact, served.request.sequence, now)
+        held = self.table.find(sender)
+        if held is None or held.address != source or request.certificate or request.is_client:
+            self._meet(held, Contact(sender, source), served, now)
+        if request.sequence > configuration.sequence:
+            self._compare_configuration(Contact(sender, source), request.sequence, now)
 
-    def _meet(self, contact: Contact, served: Served, now: float) -> None:
+    def _meet(self, held: Contact | None, contact: Contact, served: Served, now: float) -> None:
         """An asker is taken in once it is known to belong and to live where it asks from, if there is room for it.
 
         It is pinged only when its answer can change something; else two full tables would ping one another for ever.
         """
-        held = self.table.get(contact)
-        if self.crossing.relaying is not None or is_synthetic(contact.address[0]):
+        is_far = is_synthetic(contact.address[0])
+        if self.crossing.relaying is not None or is_far:
             self._learn_shown(contact, served, now)
         if served.request.is_client:
             self.table.remove(contact)
-        if served.request.is_client or is_synthetic(contact.address[0]):
+        if served.request.is_client or is_far:
             return
         if held is not None:
             if served.is_proved:
@@ -376,14 +371,15 @@ class Peer:
                 self.table.remove(contact)
             elif self.table.get(contact) is None and not is_synthetic(contact.address[0]):
                 self._take_in(contact, now)
-            if not is_synthetic(source[0]) and not is_synthetic(answer.seen[0]):
+            if not (is_synthetic(source[0]) or is_synthetic(answer.seen[0])):
                 self.seen.cast(sender, answer.seen)
                 self.dialback.answered(contact, answer.seen, now)
             callback(contact, answer)
         else:
             self.table.remove(contact)
             callback(contact, None)
-        self._compare_configuration(contact, answer.sequence, now)
+        if answer.sequence > self.membership.configuration.sequence:
+            self._compare_configuration(contact, answer.sequence, now)
 
     def _learn_certificate(self, contact: Contact, der: bytes, now: float) -> None:
         certificate = self._members.learn(contact.node_key, der, now + self.unix_offset)
@@ -393,7 +389,7 @@ class Peer:
                 self.crossing.relaying.proved(contact.node_key, now)
 
     def _is_member(self, contact: Contact, now: float) -> bool:
-        return self._members.certificate_of(contact.node_key, now + self.unix_offset) is not None
+        return self._members.certificate_of(contact.node_key, now + self._searches.unix_offset) is not None
 
     def _compare_configuration(self, contact: Contact, sequence: int, now: float) -> None:
         if sequence > self.membership.configuration.sequence and self._is_member(contact, now):

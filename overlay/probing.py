@@ -46,6 +46,8 @@ Send = Callable[[bytes, Address, bytes], None]
 class Allowance:
     """TESTS_PER_SECOND_MAX tests for all, TESTS_PER_NODE_PER_SECOND_MAX for each of the ASKERS_MAX nodes that asked last."""
 
+    __slots__ = ("_each", "_total")
+
     def __init__(self) -> None:
         self._total = Budget(TESTS_PER_SECOND_MAX)
         self._each: OrderedDict[bytes, Budget] = OrderedDict()
@@ -70,6 +72,10 @@ class Allowance:
 
 class Prober:
     """Serves DIAL_BACK and PROBE_FOR. `send` sends from our port, `send_elsewhere` from another."""
+
+    __slots__ = (
+        "_ask", "_asked", "_certificate", "_chance", "_members", "_probing", "_send", "_send_elsewhere", "_table"
+    )  # fmt: skip
 
     def __init__(
         self,

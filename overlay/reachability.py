@@ -82,6 +82,12 @@ class _Vote:
 class Reachability:
     """The evidence, and in `verdict` what it amounts to; times are steady seconds. `forced` overrides the role, not the facts."""
 
+    __slots__ = (
+        "_early", "_elsewhere_silent", "_forced", "_good_until", "_heard", "_heard_elsewhere",
+        "_is_elsewhere_promised", "_last_host", "_local", "_passes_elsewhere", "_probers", "_proved", "_refuted",
+        "_seen", "_silent", "_suspect_since", "_votes", "is_client", "is_confined", "touched", "verdict"
+    )  # fmt: skip
+
     def __init__(self, now: float, forced: Role | None = None) -> None:
         self.touched = Touched()
         self._forced = forced

@@ -55,6 +55,8 @@ class _Check:
 class Reaching:
     """The tester's side. `ways(told, now)` makes addresses of what a registration tells."""
 
+    __slots__ = ("_ask", "_budget", "_checks", "_find", "_is_member", "_time", "_ways")
+
     def __init__(
         self,
         ask: Asker,

@@ -147,6 +147,8 @@ def make_record(
 class RecordVerifier:
     """Verifies records against the overlay's membership, cheapest refusals first, and remembers true signatures."""
 
+    __slots__ = ("_membership", "_verified")
+
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
         self._verified: OrderedDict[bytes, None] = OrderedDict()

@@ -56,6 +56,11 @@ class RendezvousKeeper:
     when they do not suffice; `time()` is the time of the input that is served.
     """
 
+    __slots__ = (
+        "_ask", "_avoided", "_candidates", "_chance", "_changed", "_flows", "_generation", "_hungry", "_pinned",
+        "_time", "_told", "_wanted", "timers"
+    )  # fmt: skip
+
     def __init__(
         self,
         ask: Asker,

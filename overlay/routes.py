@@ -53,6 +53,8 @@ class Routes:
     """The ways to the NODES_MAX nodes spoken with last. `forward(node_key, way, frame)` sends a frame over one way;
     `seek(node_key, now)` looks for new ways to a node that none of the known ones reaches."""
 
+    __slots__ = ("_forward", "_heard", "_keys", "_nodes", "_seek", "timers")
+
     def __init__(
         self,
         heard: HeardAddresses,

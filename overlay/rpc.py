@@ -82,9 +82,11 @@ class _Pending:
 
 
 class PendingRequests:
-    """Our requests that wait. `send(contact, payload)` puts one on its way."""
+    """Our requests that wait. `send(node_key, address, payload)` puts one on its way."""
 
-    def __init__(self, chance: Chance, send: Callable[[Contact, bytes], None]) -> None:
+    __slots__ = ("_next_id", "_pending", "_send", "_tokens", "round_trips", "timers")
+
+    def __init__(self, chance: Chance, send: Callable[[bytes, Address, bytes], None]) -> None:
         self._send = send
         self._next_id = chance.integer(31)
         self._pending: dict[int, _Pending] = {}
@@ -123,7 +125,7 @@ class PendingRequests:
         if not token and len(payload) < PADDED_BYTES:
             padding = bytes(max(0, PADDED_BYTES - len(payload) - 5))
             payload = _REQUEST + pack([*head, [*arguments, padding]])
-        self._send(contact, payload)  # first: what is too large to be sent must not wait for an answer
+        self._send(contact.node_key, contact.address, payload)  # first: what is too large to be sent must not wait for an answer
         self._pending[number] = _Pending(contact, payload, callback, late, now, False, once)
         wait = self.round_trips.give_up_seconds if once else self.round_trips.retransmit_seconds
         self.timers.set(number, now + wait)
@@ -161,7 +163,7 @@ class PendingRequests:
                 waiting.repeated = True
                 left = self.round_trips.give_up_seconds - (now - waiting.sent_at)
                 self.timers.set(number, now + max(left, 0.05))
-                self._send(waiting.contact, waiting.payload)
+                self._send(waiting.contact.node_key, waiting.contact.address, waiting.payload)
                 if waiting.late is not None:
                     waiting.late(waiting.contact)
         return lost

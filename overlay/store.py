@@ -38,6 +38,8 @@ _Place = tuple[str, bytes]
 class RecordStore:
     """The records of one node."""
 
+    __slots__ = ("_count", "_expiries", "_per_author", "_places", "_serial")
+
     def __init__(self) -> None:
         self._places: dict[_Place, dict[bytes, _Entry]] = {}
         self._per_author: dict[bytes, int] = {}

@@ -72,6 +72,11 @@ class SuperNodes:
     that is served, steady and of the wall clock. Addresses of our own `families` are preferred, and without a gateway the
     others are of no use."""
 
+    __slots__ = (
+        "_again", "_ask", "_chance", "_find", "_found", "_known", "_left", "_looked_at", "_measuring", "_own_key",
+        "_places", "_time", "_under_way", "_unix", "families", "has_gateway"
+    )  # fmt: skip
+
     def __init__(
         self,
         own_key: bytes,

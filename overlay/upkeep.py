@@ -19,6 +19,8 @@ OLDEST_AHEAD = 16
 class Upkeep:
     """Refreshes buckets and pings, each at its time."""
 
+    __slots__ = ("_ask", "_chance", "_oldest", "_searches", "_store", "_table", "timers")
+
     def __init__(
         self, table: RoutingTable, searches: Searches, store: RecordStore, ask: Asker, chance: Chance, now: float
     ) -> None:

@@ -43,6 +43,8 @@ def node_id_of(node_key: bytes) -> bytes:
 class NodeKey:
     """The X25519 key pair of a node; its public half is the node's identity in every frame."""
 
+    __slots__ = ("_key", "node_id", "private", "public")
+
     def __init__(self, private: bytes) -> None:
         if len(private) != KEY_BYTES:
             raise LocalError(f"a node key has {KEY_BYTES} bytes, not {len(private)}")

@@ -32,7 +32,7 @@ class Asker:
         self.sent: list[bytes] = []
         self.ended: list[Answer | None] = []
         self.late: list[Contact] = []
-        self.table = PendingRequests(Chance.seeded(1), lambda _contact, payload: self.sent.append(payload))
+        self.table = PendingRequests(Chance.seeded(1), lambda _node_key, _address, payload: self.sent.append(payload))
 
     def ask(self, contact: Contact, now: float = 0.0, method: int = PING, certificate: bytes = b"certificate") -> None:
         """Ask, without arguments."""
