@@ -1,8 +1,9 @@
 """What became of each call of a village, as its phones and its nodes saw it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from p2psip.softphone.phone import CallReport
+from simulations.results import Cell
 from simulations.village.household import Household
 from simulations.village.phone import Voice
 
@@ -13,9 +14,11 @@ _NO_ANSWER = (408, 480, 487)
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """One call. Times in seconds: `t` virtual time of the INVITE, `ring_seconds` to the first 180, `setup_seconds` until both hear.
+    """One call, in seconds: `t` virtual time of the INVITE, `setup_seconds` from there to the first 180, `answer_seconds` to the
+    200, `media_seconds` from the 200 until both have heard the other.
 
-    `way` is "direct", "relayed" or "none", `relays` how many relays were on it, `one_way` that only one of both was heard.
+    `way` is "direct", "relayed", "tls" (all of it over a stream) or "none", `relays` how many relays were on it, `one_way` that
+    only one of both was heard, `spoken`, `heard` and `heard_back` are packets.
     """
 
     t: float
@@ -26,9 +29,9 @@ class CallResult:
     outcome: str
     cause: str
     status: int
-    ring_seconds: float | None
-    answer_seconds: float | None
     setup_seconds: float | None
+    answer_seconds: float | None
+    media_seconds: float | None
     way: str
     relays: int
     spoken: int
@@ -37,10 +40,14 @@ class CallResult:
     longest_gap: float
     one_way: bool
 
+    def as_row(self) -> dict[str, Cell]:
+        """A row of the table of calls."""
+        return asdict(self)
+
     @property
     def has_media(self) -> bool:
         """Whether both have heard the other, and nobody else."""
-        return self.setup_seconds is not None
+        return self.media_seconds is not None
 
 
 def result_of(
@@ -57,6 +64,7 @@ def result_of(
     strangers = any(set(each.heard) - {name.address} for each, name in ((voice, callee), (other, caller)) if each)
     firsts = [each.first_heard for each in (voice, other) if each is not None and each.first_heard is not None]
     both = len(firsts) == 2 and heard > 0 and heard_back > 0 and not strangers
+    answer = None if report.answered is None else report.answered - report.started
     outcome, cause = _outcome(report, both)
     way, relays = _way(caller, callee)
     return CallResult(
@@ -68,9 +76,9 @@ def result_of(
         outcome=outcome,
         cause="strange words were heard" if strangers else cause,
         status=report.status,
-        ring_seconds=None if report.rang is None else round(report.rang - report.started, 6),
-        answer_seconds=None if report.answered is None else round(report.answered - report.started, 6),
-        setup_seconds=round(max(firsts) - started, 6) if both else None,
+        setup_seconds=None if report.rang is None else round(report.rang - report.started, 6),
+        answer_seconds=None if answer is None else round(answer, 6),
+        media_seconds=round(max(firsts) - started - answer, 6) if both and answer is not None else None,
         way=way if both else "none",
         relays=relays,
         spoken=0 if voice is None else voice.spoken,
@@ -101,5 +109,5 @@ def _way(caller: Household, callee: Household) -> tuple[str, int]:
         return "none", 0
     record = next((each for each in reversed(list(caller.node.calls.log)) if each.callee == callee.address), None)
     path = record.media["ends"][1]["path"] if record is not None and record.media else {}
-    way = path.get("way")
+    way = "tls" if path.get("transport") in ("tcp", "tls") else path.get("way")
     return ("none", 0) if way is None else (str(way), len(path.get("via", ())))

@@ -12,10 +12,10 @@ from p2psip.app.state import Membership
 from p2psip.app.state import Phone as PhoneAccount
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
-from p2psip.net.clock import Clock
 from p2psip.sip.digest import digest_secret
 from p2psip.softphone.phone import Credentials
 from simulations.network.endpoint import Endpoint
+from simulations.village.clock import VirtualClock
 from simulations.village.lan import NODE_HOST, Lan
 from simulations.village.machine import MemoryState
 from simulations.village.phone import Phone
@@ -41,7 +41,7 @@ class Household:
     """A node and its phone. `run` serves; `is_ready` is set once the phone is registered and others can call it."""
 
     def __init__(
-        self, number: int, membership: Membership, endpoint: Endpoint, lan: Lan, clock: Clock, chance: Chance
+        self, number: int, membership: Membership, endpoint: Endpoint, lan: Lan, clock: VirtualClock, chance: Chance
     ) -> None:
         self.number = number
         self.membership = membership

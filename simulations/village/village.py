@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import trio
 
@@ -14,17 +14,22 @@ from simulations.enrolment import Enrolment
 from simulations.network.model import Network
 from simulations.network.nat import PUBLIC, NatKind
 from simulations.network.plain import PlainNetwork
+from simulations.results import Cell
+from simulations.trace import Trace
 from simulations.village.calls import CallResult, result_of
 from simulations.village.clock import UNIX_START, Timeline, VirtualClock, scheduled_by
 from simulations.village.household import Household, Wishes
 from simulations.village.lan import Lan
 from simulations.village.machine import VirtualMachine
-from simulations.village.wire import Wire
+from simulations.village.wire import Counters, Wire
+from simulations.world import Tap
 
 INTRODUCERS = 3
 HOUSEHOLDS_MAX = 2_000
 CALLS_MAX = 100_000
 WATCH_SECONDS = 10.0
+ENROLLED_SECONDS_AGO = 7 * 86_400
+"""People joined some time ago: a machine whose clock is behind takes its certificate for valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Village:
     """Plan with `add` and `call`, then `run` once; `calls`, `households` and `wire` hold what happened.
 
     The first household is the bootstrap's: it must be public, and it introduces the others. Times given are virtual seconds
-    since the start.
+    since the start. `skipped` counts calls that could not be made: the caller was in a call, or a node was not running.
     """
 
     def __init__(self, seed: int, *, network: Network | None = None, real_dtls: bool = False) -> None:
@@ -54,11 +59,13 @@ class Village:
         self.network = network or PlainNetwork(self.chance.child("network"))
         self.timeline = Timeline()
         self.wire = Wire(self.network, self.timeline)
-        self.enrolment = Enrolment(self.chance.child("enrolment"), UNIX_START)
+        self.enrolment = Enrolment(self.chance.child("enrolment"), UNIX_START - ENROLLED_SECONDS_AGO)
         self.households: list[Household] = []
         self.calls: list[CallResult] = []
+        self.skipped = 0
         self.cpu_seconds = 0.0
         self.seconds = 0.0
+        self.on_call: Callable[[Household, CallResult], None] = lambda _caller, _result: None
         self._real_dtls = real_dtls
         self._plans: list[_Plan] = []
         self._appointments: list[_Appointment] = []
@@ -118,9 +125,57 @@ class Village:
             trio.run(self._live, seconds, watch, clock=self.timeline)
         self.cpu_seconds = time.process_time() - begun
 
-    def rows(self) -> list[dict[str, object]]:
-        """The calls as rows of a table."""
-        return [asdict(call) for call in self.calls]
+    def facts(self, household: Household) -> dict[str, Cell]:
+        """A row of the table of nodes."""
+        doors, node = self.wire.doors(household.endpoint), household.node
+        up = 0.0 if household.started_at is None else self.now - household.started_at
+        relays = (
+            0
+            if node is None or node.supernode is None or node.supernode.turn is None
+            else (node.supernode.turn.statistics()["packets"])
+        )
+        return {
+            "node": household.number,
+            "position": 0.0
+            if node is None
+            else int.from_bytes(node.overlay.peer.node_key.node_id[:7], "big") / (1 << 56),
+            "role": "none" if household.role is None else household.role.value,
+            "nat": household.nat,
+            "hostile": False,
+            "up_seconds": round(up, 3),
+            "sent_bytes": doors.sent_bytes,
+            "received_bytes": doors.received_bytes,
+            "bytes_per_second": round((doors.sent_bytes + doors.received_bytes) / up, 3) if up else 0.0,
+            "messages": doors.sent,
+            "held": 0 if node is None else len(node.overlay.peer.store),
+            "contacts": 0 if node is None else len(node.overlay.peer.table),
+            "relayed": relays,
+            "registered_after": None
+            if household.published_at is None
+            else round(household.published_at - (household.started_at or 0.0), 3),
+        }
+
+    # What a run reads of a world
+
+    @property
+    def now(self) -> float:
+        """Virtual time."""
+        return self.wire.now
+
+    @property
+    def trace(self) -> Trace:
+        """The hash of every datagram."""
+        return self.wire.trace
+
+    @property
+    def counters(self) -> Counters:
+        """Of all datagrams."""
+        return self.wire.counters
+
+    @property
+    def taps(self) -> list[Tap]:
+        """Who watches every datagram between nodes."""
+        return self.wire.taps
 
     async def _live(self, seconds: float, watch: Callable[[float], None] | None) -> None:
         with trio.CancelScope(deadline=seconds):
@@ -150,6 +205,7 @@ class Village:
         started = self.wire.now
         phone, other = caller.phone, callee.phone
         if phone is None or other is None or phone.is_busy:
+            self.skipped += 1
             return
         known = len(other.answered)
         try:
@@ -159,8 +215,13 @@ class Village:
         await trio.sleep(1.0)  # until the callee has put down, too
         answers = [each for each in other.answered[known:] if each[1] is not None and caller.address in each[1].heard]
         heard_by = answers[-1][1] if answers else None
-        self.calls.append(result_of(caller, callee, started, report, voice, heard_by))
+        self._note(caller, result_of(caller, callee, started, report, voice, heard_by))
 
     def _note_failure(self, appointment: _Appointment, started: float, error: RemoteError) -> None:
         report = CallReport(status=error.status or 0, reason=str(error), started=started)
-        self.calls.append(result_of(appointment.caller, appointment.callee, started, report, None, None))
+        caller = appointment.caller
+        self._note(caller, result_of(caller, appointment.callee, started, report, None, None))
+
+    def _note(self, caller: Household, result: CallResult) -> None:
+        self.calls.append(result)
+        self.on_call(caller, result)

@@ -1,6 +1,7 @@
 """Carries every datagram of a village on one heap of virtual time: between nodes over the network, at home over a LAN."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from p2psip.base.core import Address
@@ -10,6 +11,7 @@ from simulations.network.latency import one_way
 from simulations.network.model import Network
 from simulations.trace import Trace
 from simulations.village.clock import START_SECONDS, Timeline
+from simulations.world import Tap
 
 LAN_SECONDS = 0.0005
 """One way at home between a phone and its node: a switched network; a good wireless one takes 1 to 5 ms."""
@@ -27,6 +29,17 @@ class Doors:
         self.sent = self.sent_bytes = self.received = self.received_bytes = 0
 
 
+@dataclass(slots=True)
+class Counters:
+    """Datagrams between nodes since the start, and what went over streams and at home."""
+
+    sent: int = 0
+    delivered: int = 0
+    bytes: int = 0
+    streamed: int = 0
+    at_home: int = 0
+
+
 class Wire:
     """The network and the trace; what is under way is on the timeline."""
 
@@ -34,7 +47,8 @@ class Wire:
         self.network = network
         self.timeline = timeline
         self.trace = Trace()
-        self.sent = self.sent_bytes = self.delivered = self.at_home = self.streamed = 0
+        self.counters = Counters()
+        self.taps: list[Tap] = []
         self.listeners: dict[Address, Any] = {}  # who accepts connections where
 
     @property
@@ -66,17 +80,20 @@ class Wire:
         """Put a datagram on its way, from the port of `endpoint` or another `port` of it."""
         now, size, doors = self.now, len(data), self.doors(endpoint)
         self.trace.note(now, destination, data)
-        self.sent += 1
-        self.sent_bytes += size
+        self.counters.sent += 1
+        self.counters.bytes += size
         doors.sent += 1
         doors.sent_bytes += size
-        for when, source in self.network.route(now, endpoint, destination, size, port):
+        arrivals = self.network.route(now, endpoint, destination, size, port)
+        for when, source in arrivals:
             self.timeline.at(when - START_SECONDS, self._arrive, data, destination, source)
+        for tap in self.taps:
+            tap(now, endpoint, destination, data, len(arrivals))
 
     def note_stream(self, endpoint: Endpoint, data: bytes, source: Address) -> None:
         """A datagram leaves over a connection; `source` is what the other end calls this one."""
         self.trace.note(self.now, source, data)
-        self.streamed += 1
+        self.counters.streamed += 1
         doors = self.doors(endpoint)
         doors.sent += 1
         doors.sent_bytes += len(data)
@@ -90,7 +107,7 @@ class Wire:
     def hand_over(self, data: bytes, source: Address, destination: Address, receiver: Receiver) -> None:
         """A datagram at home: it reaches `receiver` a moment later."""
         self.trace.note(self.now, destination, data)
-        self.at_home += 1
+        self.counters.at_home += 1
         self.timeline.at(self.timeline.seconds + LAN_SECONDS, receiver, data, source)
 
     def _arrive(self, data: bytes, destination: Address, source: Address) -> None:
@@ -100,7 +117,7 @@ class Wire:
         doors: Doors = found[0].host
         receiver = doors.by_port.get(found[1])
         if receiver is not None:
-            self.delivered += 1
+            self.counters.delivered += 1
             doors.received += 1
             doors.received_bytes += len(data)
             receiver(data, source)
