@@ -33,6 +33,9 @@ HOME = (
 )
 """Use at home by the local hour."""
 
+REGION_HOURS = (-6.0, -5.0, -5.0, 1.0, 0.0, 1.0, 9.0, 10.0, 9.0, -3.0)
+"""How far the clocks of the regions of `simulations.network.latency` are ahead of UTC, in hours, in winter."""
+
 ONLINE_TROUGH = 5.0 / 8.4
 """Of the users online at the peak, so many are online at the trough."""
 
@@ -42,7 +45,7 @@ class Diurnal:
     """A profile of 24 values in [0, 1], and by region how many hours its clocks are ahead of UTC."""
 
     profile: Sequence[float]
-    offset_hours: Sequence[float] = (0.0,)
+    offset_hours: Sequence[float] = REGION_HOURS
 
     def level(self, unix: float, region: int = 0) -> float:
         """The share of the busiest hour's load at this time, between the values of two hours in a straight line."""
