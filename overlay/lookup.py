@@ -32,6 +32,8 @@ MISLEADING_MAX = 2
 DOUBTFUL_ASKED_MAX = 8
 QUESTIONS_PER_CELL = 2
 TELL_CLOSEST = 2
+CELLS_HEARD = 5
+"""Twelve nodes thrown into 16 cells lie in eight of them on average; ids beside the target lie in one."""
 MESSAGES_MAX = 192
 
 Authored = tuple[Record, DeviceCertificate]
@@ -48,6 +50,7 @@ class _Candidate:
     path: int
     cell: int | None
     namers: "list[_Candidate]"
+    place: tuple[bytes, Address]
     asked: bool = False
     late: bool = False
     answered: bool = False
@@ -163,7 +166,10 @@ class Lookup:
         return [candidate.contact for candidate in self._order if candidate.answered][:count]
 
     def _candidate(self, contact: Contact) -> _Candidate | None:
-        return self._candidates.get((contact.node_key, contact.address))
+        known = self._candidates.get((contact.node_key, contact.address))
+        if known is None and contact.node_key in self._addresses:  # the table has moved it since (`RoutingTable.move`)
+            known = next((candidate for candidate in self._order if candidate.contact is contact), None)
+        return known
 
     def _add(self, contact: Contact, hops: int, namer: _Candidate | None) -> None:
         known = self._candidate(contact)
@@ -183,8 +189,9 @@ class Lookup:
         path = len(self._order) % self.paths if namer is None else namer.path
         cell = None if self.region is None else self.region.cell(contact.number)
         named = [] if namer is None else [namer]
-        candidate = _Candidate(contact, contact.number ^ self.target, hops, path, cell, named)
-        self._candidates[contact.node_key, contact.address] = candidate
+        place = contact.node_key, contact.address
+        candidate = _Candidate(contact, contact.number ^ self.target, hops, path, cell, named, place)
+        self._candidates[place] = candidate
         insort(self._order, candidate, key=_distance)
 
     def _drop(self) -> None:
@@ -196,7 +203,7 @@ class Lookup:
         for dropped in waiting[: len(self._order) - CANDIDATES_MAX]:
             self._order.remove(dropped)
             contact = dropped.contact
-            del self._candidates[contact.node_key, contact.address]
+            del self._candidates[dropped.place]
             self._addresses[contact.node_key] -= 1
             if not self._addresses[contact.node_key]:
                 del self._addresses[contact.node_key]
@@ -249,7 +256,8 @@ class Lookup:
         if waiting:
             chosen = waiting[min(waiting, key=lambda place: (place[0], asked[place[1]], place[1]))]
         else:
-            outside = self._next_of_paths() if min(self._questions) < QUESTIONS_PER_CELL else None
+            enough = min(self._questions) >= QUESTIONS_PER_CELL and self._cells_heard() >= CELLS_HEARD
+            outside = None if enough else self._next_of_paths()
             if outside is None:
                 return None
             chosen = outside
@@ -311,6 +319,9 @@ class Lookup:
             candidate.answered and self.region is not None and candidate.distance <= self.region.radius
             for candidate in self._order
         )
+
+    def _cells_heard(self) -> int:
+        return len({candidate.cell for candidate in self._order if candidate.answered and candidate.cell is not None})
 
     def _search_thoroughly(self) -> None:
         self.is_thorough = True
