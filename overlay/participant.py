@@ -79,19 +79,8 @@ class Participant:
     """The core of one member. `bound`: what its port is bound to; wildcards tell others nothing."""
 
     __slots__ = (
-        *(
-            "_finding",
-            "_found",
-            "_joining",
-            "_last_number",
-            "_now",
-            "_outputs",
-            "_publishing",
-            "_timers",
-            "bound",
-            "peer",
-        ),
-    )
+        "_finding", "_found", "_joining", "_last_number", "_local", "_now", "_outputs", "_publishing", "_timers", "bound", "peer",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -122,6 +111,7 @@ class Participant:
         )
         self.peer.crossing.volunteer(volunteer)
         self.bound = tuple(bound)
+        self._local: tuple[Address, ...] = ()
         self._now = now
         self._timers: Timers[str] = Timers()
         self._outputs: list[Event] = []
@@ -189,12 +179,14 @@ class Participant:
         self._found.forget(address)
 
     def note_local(self, local: Sequence[Address], now: float) -> None:
-        """The addresses that this host has itself."""
+        """The addresses that this host has itself; what is bound and not among them is not told."""
+        self._local = tuple(local)
         self.peer.reach.note_local(local, now)
 
     def network_changed(self, local: Sequence[Address], now: float) -> None:
         """This host has other addresses now: forget what others have seen, and test anew at once."""
         self._now = now
+        self._local = tuple(local)
         self.peer.network_changed(local, now)
         self._publishing.look_soon(now)
 
@@ -235,7 +227,8 @@ class Participant:
         """How this node is reached: a peer where others see it, a client by rendezvous and never at its own addresses."""
         if self.peer.reach.is_client:
             return (), self.peer.crossing.public_flows
-        return addresses_to_tell(self.peer.seen.candidates, self.bound), ()
+        own = [address for address in self.bound if address in self._local]
+        return addresses_to_tell(self.peer.seen.candidates, own), ()
 
     # Core
 

@@ -1,7 +1,8 @@
 """Keeping a node's own records in the overlay: its registration, the names of its person, its announcement as a super-node.
 
 A registration is stored at once, again at half life, and again when the node is reached in another way or nobody has taken
-it; then it is read back (the canary). Stores of registrations go one after the other, so that a withdrawal is the last word.
+it; then it is read back (the canary). Registrations are stored one after the other. A withdrawal overtakes them, for who
+withdraws may have a second left: its sequence is higher, so holders refuse what comes behind it.
 While the node joins, all waits: what is sent to strangers then spoils the reachability test (`overlay.joining`).
 """
 
@@ -41,7 +42,7 @@ NOWHERE: Where = ((), ())
 
 
 class _Wish(NamedTuple):
-    """A command for registrations that waits: withdraw `addresses`, or publish what is `published` then (None)."""
+    """A command for registrations: withdraw `addresses`, or publish what is `published` when its turn has come (None)."""
 
     number: int
     addresses: tuple[str, ...] | None
@@ -129,13 +130,17 @@ class Publishing:
         self._grant(now)
 
     def withdraw(self, number: int, addresses: Sequence[str], now: float) -> None:
-        """Take the registrations back everywhere. LocalError when WISHES_MAX wait."""
-        self._wish(_Wish(number, tuple(addresses)))
+        """Take the registrations back everywhere, at once if there is anybody to tell. LocalError when WISHES_MAX wait."""
+        wish = _Wish(number, tuple(addresses))
+        must_wait = self._is_held and not len(self._peer.table)
+        if must_wait:
+            self._wish(wish)
         self.published = tuple(address for address in self.published if address not in addresses)
         if not self.published:
             for name in (REFRESH, LOOK, LOOK_SOON):
                 self._timers.stop(name)
-        self._grant(now)
+        if not must_wait:
+            self._take_back(wish, now)
 
     # What happens
 
@@ -233,14 +238,19 @@ class Publishing:
     def _grant(self, now: float) -> None:
         while self._wishes and self._batch is None and not self._is_held:
             wish = self._wishes.pop(0)
-            batch = self._batch = _Batch(REGISTRATION, wish.number)
-            if wish.addresses is None:
-                self._told = self._where()
-                told = Registration(self._peer.node_key.public, *self._told, self._capabilities)
-                addresses, body = self.published, encode_registration(told)
-            else:
-                addresses, body = wish.addresses, None
-            self._store(batch, [registration_key(address) for address in addresses], body, REGISTRATION_SECONDS, now)
+            if wish.addresses is not None:
+                self._take_back(wish, now)
+                continue
+            self._batch = _Batch(REGISTRATION, wish.number)
+            self._told = self._where()
+            registration = Registration(self._peer.node_key.public, *self._told, self._capabilities)
+            self._store_registrations(self._batch, self.published, encode_registration(registration), now)
+
+    def _take_back(self, wish: _Wish, now: float) -> None:
+        self._store_registrations(_Batch(REGISTRATION, wish.number), wish.addresses or (), None, now)
+
+    def _store_registrations(self, batch: _Batch, addresses: Sequence[str], body: bytes | None, now: float) -> None:
+        self._store(batch, [registration_key(address) for address in addresses], body, REGISTRATION_SECONDS, now)
 
     def _try_canary(self, now: float) -> None:
         """Read our own registration back: that a write was answered proves little."""
@@ -317,13 +327,15 @@ class Publishing:
             if not holders:
                 self._said_at = now + RETRY_SECONDS - REFRESH_SECONDS
         else:
-            self._batch = None
-            if self.published:
-                self._timers.set(REFRESH, now + self._spread(REFRESH_SECONDS))
             self._done(batch.number, holders, batch.refusal)
-            if not holders:
-                self._told = None  # LOOK tries again
-            elif self.published:
+        if batch is not self._batch:
+            return
+        self._batch = None
+        if not holders:
+            self._told = None  # LOOK tries again
+        if self.published:
+            self._timers.set(REFRESH, now + self._spread(REFRESH_SECONDS))
+            if holders:
                 self._try_canary(now)
                 self._moved(now)
 

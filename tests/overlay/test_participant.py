@@ -260,12 +260,14 @@ def test_a_withdrawal_during_a_refresh_is_the_last_word() -> None:
     village.settle(10)
     node = village.nodes[3]
     village.publish(node)
+    node.events.clear()
     number = core(node).publish([person(node)], village.now)
     village.pump(node)
     village.run(0.1)
-    last = core(node).withdraw([person(node)], village.now)
-    assert village.wait(node, Published, lambda event: event.number == number).holders >= 8
-    assert village.wait(node, Published, lambda event: event.number == last).holders >= 8
+    assert village.withdraw(node).holders >= 8
+    village.wait(node, Published, lambda event: event.number == number)
+    village.run(1)
+    assert count_found(village, person(node)) == [0] * 10
     village.run(400)
     assert count_found(village, person(node)) == [0] * 10
 
@@ -385,12 +387,40 @@ def test_a_client_names_no_address_of_its_own() -> None:
     village.settle(6)
     node = village.add(role=Role.CLIENT)
     core(node).bound = (node.address,)
+    core(node).note_local([node.address], village.now)
     village.enter(node, village.nodes[1])
     assert core(node).where() == ((), ())
     assert core(village.nodes[1]).where() == ((village.nodes[1].address,), ())
     village.publish(node)
     (found,) = village.seek(village.nodes[3], person(node)).found.registrations
     assert found.ways == ()
+
+
+def test_what_is_bound_is_told_as_long_as_the_host_has_it() -> None:
+    village = Village(seed=24)
+    node = village.add()
+    core(node).bound = (("0.0.0.0", 5000), ("192.0.2.7", 5000))
+    core(node).note_local([("127.0.0.1", 5000), ("192.0.2.7", 5000)], village.now)
+    assert core(node).where() == ((("192.0.2.7", 5000),), ())
+    core(node).network_changed([("192.0.2.8", 5000)], village.now)
+    assert core(node).where() == ((), ())
+
+
+def test_a_withdrawal_while_nobody_is_known_waits_for_the_attempt_under_way() -> None:
+    village = Village(seed=25)
+    village.settle(8)
+    node = village.nodes[2]
+    village.publish(node)
+    village.wall = lambda source, destination: node.address in (source, destination)
+    while len(node.peer.table):
+        village.run(30)
+    village.run_until(lambda: core(node)._joining.is_under_way, 120)
+    number = core(node).withdraw([person(node)], village.now)
+    village.pump(node)
+    village.run(0.5)
+    assert not [event for event in node.events if isinstance(event, Published) and event.number == number]
+    village.wait(node, Published, lambda event: event.number == number)
+    assert not core(node)._joining.is_under_way
 
 
 def test_more_changes_than_may_wait_are_refused() -> None:
@@ -400,7 +430,7 @@ def test_more_changes_than_may_wait_are_refused() -> None:
     for _ in range(WISHES_MAX + 1):  # one is under way, the others wait
         core(node).publish([person(node)], village.now)
     with pytest.raises(LocalError):
-        core(node).withdraw([person(node)], village.now)
+        core(node).publish(["another@home.example"], village.now)
     assert core(node).published == (person(node),)
     village.run(60)
     assert village.withdraw(node).holders == 2
