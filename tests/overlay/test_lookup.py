@@ -182,3 +182,23 @@ def test_ten_thousand_candidates_do_not_pile_up() -> None:
         lookup.add(peers[first : first + 40])
         lookup.next_to_ask()
     assert sum(lookup.knows(peer.node_key) for peer in peers) <= CANDIDATES_MAX + ALPHA
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_contact_that_moves_while_it_is_asked_still_ends_the_lookup(is_answered: bool) -> None:
+    lookup, (moving,) = Lookup(0, False), contacts(1)
+    lookup.add([moving])
+    assert ask_all(lookup) == [moving]
+    moving.address = ("198.51.100.1", 5000)  # what `RoutingTable.move` does with the contact that both hold
+    if is_answered:
+        lookup.answered(moving, contacts(CANDIDATES_MAX + 5, first=10), [])
+    else:
+        lookup.failed(moving)
+    for contact in ask_all(lookup):
+        contact.address = ("198.51.100.2", 5000)
+        lookup.failed(contact)
+    while asked := ask_all(lookup):
+        for contact in asked:
+            lookup.failed(contact)
+    assert lookup.finished
+    assert lookup.closest(1) == ([moving] if is_answered else [])
