@@ -1,5 +1,6 @@
 """Hostile nodes that store records that are not theirs. Every one of them must be refused; `deeds` says what was answered."""
 
+import heapq
 from dataclasses import replace
 
 from overlay.events import RequestDone
@@ -34,8 +35,8 @@ class Forger(Hostile):
     def holders(self, key: bytes) -> list[Node]:
         """The honest nodes closest to a key: an attacker can find them by a lookup."""
         wanted = int.from_bytes(key, "big")
-        near = sorted(self.gang.honest(), key=lambda node: int.from_bytes(node.node_id, "big") ^ wanted)
-        return near[:HOLDERS_ASKED]
+        near = {int.from_bytes(node.node_id, "big") ^ wanted: node for node in self.gang.honest()}
+        return [near[distance] for distance in heapq.nsmallest(HOLDERS_ASKED, near)]
 
     def forgeries(self, victim: Node) -> list[Record]:
         """Registrations of the victim's person that lead to us."""

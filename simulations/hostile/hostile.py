@@ -12,8 +12,8 @@ A hostile node is enrolled like any other: real keys, a real certificate, and th
 A node behind a NAT becomes a client, which nobody asks anything: hostile nodes do their evil from public addresses.
 """
 
-from collections.abc import Iterable
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeVar, cast
 
 from overlay.contact import Contact
 from overlay.participant import Participant
@@ -23,10 +23,13 @@ from p2psip.base.keys import NodeKey
 from simulations.enrolment import Device
 from simulations.hostile.grinding import grind
 from simulations.hostile.lying import Asked, Reply, corrupt
+from simulations.hostile.ring import Ring
 from simulations.network.endpoint import Endpoint
 from simulations.network.nat import PUBLIC
 from simulations.nodes import Node
 from simulations.swarm import Swarm
+
+T = TypeVar("T")
 
 CONTACTS_NAMED = 8
 """As many as an honest answer names (`overlay.holder.CONTACTS_PER_ANSWER`)."""
@@ -110,6 +113,8 @@ class Gang:
         self.deeds: dict[str, int] = {}
         self.targets = frozenset(targets)
         self._known: set[int] = set()
+        self._shared: dict[str, Any] = {}
+        self._ring: Ring[Hostile] = Ring()
 
     def of(self, kind: type[Hostile]) -> type[Hostile]:
         """This kind of hostile node as a member of this gang, for `node_class` of `Swarm.add` and `Swarm.grow`."""
@@ -141,11 +146,14 @@ class Gang:
 
     def closest(self, target: bytes, count: int = CONTACTS_NAMED) -> list[bytes]:
         """The accomplices (packed contacts) closest to `target`, closest first."""
-        wanted = int.from_bytes(target, "big")
-        near = sorted(
-            (node for node in self.members if node.alive), key=lambda node: int.from_bytes(node.node_id, "big") ^ wanted
-        )
-        return [packed_contact(node.key, node.endpoint.address) for node in near[:count]]
+        near = self._ring.near(int.from_bytes(target, "big"), count, _is_up)
+        return [packed_contact(node.key, node.endpoint.address) for node in near]
+
+    def shared(self, name: str, make: Callable[[], T]) -> T:
+        """Something that the gang makes once, when a member needs it first."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return cast(T, self._shared[name])
 
     def honest(self) -> list[Node]:
         """All nodes that are up and not hostile."""
@@ -156,6 +164,7 @@ class Gang:
         if node.number not in self._known:
             self._known.add(node.number)
             self.members.append(node)
+            self._ring.add(int.from_bytes(node.node_id, "big"), node)
         if node.every is None:
             return
         starts, world, every = node.starts, self.swarm.world, node.every
@@ -178,3 +187,7 @@ class Gang:
 def packed_contact(node_key: bytes, address: Address) -> bytes:
     """A contact as answers name it."""
     return Contact(node_key, address).pack()
+
+
+def _is_up(node: Hostile) -> bool:
+    return node.alive

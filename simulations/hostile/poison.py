@@ -1,22 +1,21 @@
 """Hostile nodes that lead astray: they name accomplices, or nodes that do not exist, and crowd around a key or a victim."""
 
 import hashlib
-from bisect import bisect_left
-from collections.abc import Iterable
 
 from overlay.buckets import BUCKET_CONTACTS_MAX
 from overlay.rpc import PING
 from p2psip.base.chance import Chance
 from p2psip.base.keys import KEY_BYTES, NODE_ID_BYTES, NodeKey
-from simulations.enrolment import Device
 from simulations.hostile.grinding import bits_for, grind
 from simulations.hostile.hostile import CONTACTS_NAMED, Gang, Hostile, packed_contact
 from simulations.hostile.lying import Asked
+from simulations.hostile.ring import Ring
 from simulations.hostile.silent import Suppressor
-from simulations.network.endpoint import Endpoint
 from simulations.nodes import Node
 
-INVENTED_MAX = 16_384
+INVENTED_MAX = 262_144
+INVENTED_FOR_EACH = 16
+"""So many for each node there is, and (nearly) always eight of them are closer to a target than any that exists."""
 CROWD_SECONDS = 15.0
 
 
@@ -32,16 +31,14 @@ class Poisoner(Hostile):
 class Inventor(Hostile):
     """Names nodes that do not exist, closer to the target than any that does: each costs the asker a time-out."""
 
-    def __init__(self, number: int, person: str, device: Device, endpoint: Endpoint) -> None:
-        super().__init__(number, person, device, endpoint)
-        self._invented: Invented | None = None
-
     def name_contacts(self, asked: Asked, target: bytes, honest: list[bytes]) -> list[bytes]:
         """Nobody."""
         self.did("invented")
-        if self._invented is None:
-            self._invented = Invented(self.chance.child("invented"), max(256, 16 * len(self.gang.swarm.alive)))
-        return self._invented.near(target, CONTACTS_NAMED)
+        return self.gang.shared("invented", self._invent).near(target, CONTACTS_NAMED)
+
+    def _invent(self) -> "Invented":
+        count = INVENTED_FOR_EACH * max(16, len(self.gang.swarm.alive))
+        return Invented(self.gang.chance.child("invented"), count)
 
 
 class Conspirator(Poisoner, Suppressor):
@@ -106,18 +103,19 @@ class Invented:
 
     def __init__(self, chance: Chance, count: int) -> None:
         keys = [chance.bytes(KEY_BYTES) for _ in range(min(count, INVENTED_MAX))]
-        self._keys = sorted((hashlib.sha256(key).digest()[:NODE_ID_BYTES], key) for key in keys)
+        self._ring = Ring((_number(hashlib.sha256(key).digest()[:NODE_ID_BYTES]), key) for key in keys)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._ring)
 
     def near(self, target: bytes, count: int) -> list[bytes]:
-        """`count` packed contacts near `target`."""
-        place = bisect_left(self._keys, (target, b""))
-        around: Iterable[tuple[bytes, bytes]] = self._keys[max(0, place - count) : place + count]
-        wanted = int.from_bytes(target, "big")
-        near = sorted(around, key=lambda each: int.from_bytes(each[0], "big") ^ wanted)[:count]
-        return [packed_contact(key, (f"203.0.113.{1 + number[19] % 254}", 5_000)) for number, key in near]
+        """`count` packed contacts closest to `target`."""
+        keys = self._ring.near(_number(target), count)
+        return [packed_contact(key, (f"203.0.113.{1 + key[0] % 254}", 5_000)) for key in keys]
+
+
+def _number(node_id: bytes) -> int:
+    return int.from_bytes(node_id, "big")
 
 
 def _in_bucket(node_id: bytes, depth: int) -> bytes:
