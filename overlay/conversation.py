@@ -95,7 +95,7 @@ class Conversations:
         self._hellos: OrderedDict[bytes, float] = OrderedDict()
         self._hello_budget = Budget(HELLOS_PER_SECOND_MAX)
         self._reassembler = Reassembler()
-        self._message_id = chance.integer(32)
+        self._message_id: int | None = None  # drawn when something is said first: most nodes talk to few
         self.timers: Timers[bytes] = Timers()
         self._outputs: deque[ConversationTransmit | MessageReceived] = deque()
 
@@ -181,10 +181,10 @@ class Conversations:
             self._transmit(peer, _NUMBERED.pack(_DATA, session.remote_id, number) + sealed)
 
     def _transmit(self, peer: bytes, flight: bytes) -> None:
-        self._message_id = (self._message_id + 1) & 0xFFFFFFFF
-        for fragment in reversed(
-            split(flight, self._message_id)
-        ):  # full ones last: who they complete may cause an answer
+        last = self._chance.integer(32) if self._message_id is None else self._message_id
+        self._message_id = (last + 1) & 0xFFFFFFFF
+        fragments = split(flight, self._message_id)
+        for fragment in reversed(fragments):  # full ones last: who they complete may cause an answer
             self._outputs.append(ConversationTransmit(peer, fragment))
 
     # Receiving

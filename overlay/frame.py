@@ -27,9 +27,11 @@ from collections.abc import Callable
 
 from overlay.budget import Budget
 from overlay.forgetting import forget_one
+from overlay.heard import HeardFrom
 from overlay.replay import ReplayWindow
 from overlay.sealing import STATIC_SEALING, Cipher, Sealing
 from p2psip.base.chance import Chance
+from p2psip.base.core import Address
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import KEY_BYTES, NodeKey, identity_of
 
@@ -52,11 +54,13 @@ _FIRST = bytes((FIRST_BYTE,))
 class _Peer(ReplayWindow):
     """Cipher, counter, marks (of what we send, then of what we get) and replay window of one peer; there are thousands."""
 
-    __slots__ = ("cipher", "count", "key", "marks")
+    __slots__ = ("address", "cipher", "count", "heard_at", "key", "marks")
 
     def __init__(self, key: bytes, cipher: Cipher, marks: bytes, count: int) -> None:
         super().__init__()
         self.key = key
+        self.address: Address | None = None
+        self.heard_at = 0.0
         self.cipher = cipher
         self.marks = marks
         self.count = count
@@ -97,8 +101,12 @@ class FrameBox:
         nonce = (self._run_number | count).to_bytes(12, "big")
         return b"".join((_FIRST, peer.marks[:_MARK_BYTES], self._public, nonce, peer.cipher.encrypt(nonce, payload)))
 
-    def open(self, datagram: bytes, now: float) -> tuple[bytes, bytes]:
-        """(sender's node key, payload) of a frame that is authentic, for us and new; else RemoteError."""
+    def peer(self, node_key: bytes) -> HeardFrom | None:
+        """Where the newest authentic frame of this node came from, if it is remembered."""
+        return self._peers.get(node_key)
+
+    def open(self, datagram: bytes, now: float, source: Address | None = None) -> tuple[bytes, bytes]:
+        """(sender's node key, payload) of a frame from `source` that is authentic, for us and new; else RemoteError."""
         sender = datagram[_KEY_AT:_NUMBER_AT]
         peers = self._peers
         peer = peers.get(sender)
@@ -112,6 +120,7 @@ class FrameBox:
         peer.check(number)
         payload = peer.cipher.decrypt(nonce, datagram[_SEALED_AT:])
         peer.add(number)
+        peer.address, peer.heard_at = source, now
         if not known:
             self._remember(peer)
         elif 2 * len(peers) > PEER_KEYS_MAX:

@@ -76,7 +76,7 @@ class Peer:
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit, policy)
         self._searches.now, self._searches.unix_offset = now, unix_offset
         self._members = Members(membership)
-        self._heard = HeardAddresses()
+        self._heard = HeardAddresses(self._box)
         self._acquaintance = Acquaintance(
             self._heard,
             ask=self._ask,
@@ -213,8 +213,7 @@ class Peer:
             self.malformed += 1
 
     def _take(self, data: bytes, source: Address, now: float, nested: int) -> None:
-        sender, payload = self._box.open(data, now)
-        self._heard.note(sender, source, now)
+        sender, payload = self._box.open(data, now, source)
         self.crossing.routes.heard(sender, source, now)
         kind = payload[0] if payload else 0
         if kind == REQUEST:

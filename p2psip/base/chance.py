@@ -10,13 +10,23 @@ T = TypeVar("T")
 
 
 class Chance:
-    """A named stream of randomness: the system's (keys, tokens) or a seeded one (simulation, tests)."""
+    """A named stream of randomness: the system's (keys, tokens) or a seeded one (simulation, tests).
 
-    __slots__ = ("_random", "_seed")
+    The generator of a seeded one takes 2.5 KB and is made at the first draw: most streams of most nodes are never drawn from.
+    """
 
-    def __init__(self, source: random.Random, seed: bytes | None) -> None:
-        self._random = source
+    __slots__ = ("_seed", "_source")
+
+    def __init__(self, source: random.Random | None, seed: bytes | None) -> None:
+        self._source = source
         self._seed = seed
+
+    @property
+    def _random(self) -> random.Random:
+        source = self._source
+        if source is None:
+            source = self._source = random.Random(hashlib.sha256(self._seed or b"").digest())
+        return source
 
     @classmethod
     def system(cls) -> "Chance":
@@ -27,7 +37,7 @@ class Chance:
     def seeded(cls, seed: int | bytes) -> "Chance":
         """A reproducible stream; never for keys of a real node."""
         raw = seed if isinstance(seed, bytes) else str(seed).encode()
-        return cls(random.Random(hashlib.sha256(raw).digest()), raw)
+        return cls(None, raw)
 
     def child(self, name: str) -> "Chance":
         """An independent stream for the component `name`; a seeded parent gives the same child each time."""
@@ -66,4 +76,5 @@ class Chance:
 
     def shuffle(self, values: MutableSequence[T]) -> None:
         """Shuffle in place."""
-        self._random.shuffle(values)
+        if len(values) > 1:
+            self._random.shuffle(values)

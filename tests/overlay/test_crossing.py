@@ -419,7 +419,7 @@ def test_checks_for_one_node_follow_one_another() -> None:
 
 def test_strangers_with_many_keys_push_out_no_member(monkeypatch: pytest.MonkeyPatch) -> None:
     bound = 40
-    for name in ("overlay.frame.PEER_KEYS_MAX", "overlay.heard.ADDRESSES_MAX", "overlay.paths.VIAS_MAX"):
+    for name in ("overlay.frame.PEER_KEYS_MAX", "overlay.paths.VIAS_MAX"):
         monkeypatch.setattr(name, bound)
     world, _supernodes, (client,) = town(42, Nat.PORT_RESTRICTED)
     flows = flows_of(client)
@@ -433,7 +433,7 @@ def test_strangers_with_many_keys_push_out_no_member(monkeypatch: pytest.MonkeyP
             FrameBox(key, Chance.seeded(1), world.unix).seal(client.key, frame), ("10.8.8.8", 1), world.now
         )
     paths, heard_at, box = client.peer.crossing.paths, client.peer._heard, client.peer._box
-    assert (len(paths), len(heard_at), len(box)) == (bound, bound, bound)
+    assert (len(paths), len(box)) == (bound, bound)
     for node_key in flows:
         assert paths.hop(via_address(node_key)) is not None
         assert heard_at.get(node_key) is not None

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from overlay import frame as module
 from overlay.frame import FRAME_OVERHEAD_BYTES, NEW_PEERS_PER_SECOND_MAX, PAYLOAD_BYTES_MAX, FrameBox
+from overlay.heard import HEARD_SECONDS_MAX, HeardAddresses
 from overlay.replay import REPLAY_WINDOW_FRAMES
 from p2psip.base.chance import Chance
 from p2psip.base.errors import LocalError, RemoteError
@@ -127,6 +128,20 @@ def test_peers_are_bounded_and_the_one_unused_longest_goes(monkeypatch: pytest.M
     bob.seal(keys[0].public, b"x")
     bob.open(box(keys[3]).seal(BOB.public, b"x"), 0.0)
     assert list(bob._peers) == [keys[2].public, keys[0].public, keys[3].public]
+
+
+def test_where_a_node_was_heard_from_is_known_and_fresh_for_a_while() -> None:
+    alice, bob = box(ALICE), box(BOB)
+    heard = HeardAddresses(bob)
+    assert heard.get(ALICE.public) is None
+    bob.seal(ALICE.public, b"x")
+    assert (heard.get(ALICE.public), heard.is_fresh(ALICE.public, 5.0)) == (None, False)
+    bob.open(alice.seal(BOB.public, b"x"), 5.0, ("192.0.2.1", 7))
+    with pytest.raises(RemoteError):
+        bob.open(alice.seal(BOB.public, b"x")[:-1] + b"!", 6.0, ("192.0.2.2", 7))
+    assert heard.get(ALICE.public) == ("192.0.2.1", 7)
+    assert heard.is_fresh(ALICE.public, 5.0 + HEARD_SECONDS_MAX - 0.1)
+    assert not heard.is_fresh(ALICE.public, 5.0 + HEARD_SECONDS_MAX)
 
 
 def _forged(sender: bytes) -> bytes:

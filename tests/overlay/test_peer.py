@@ -10,7 +10,6 @@ from overlay.correspondence import UNPROVED_MESSAGES_MAX
 from overlay.events import ConfigurationChanged, MessageArrived, PeerJoined
 from overlay.frame import PAYLOAD_BYTES_MAX, FrameBox
 from overlay.handover import HANDED_OVER_MAX
-from overlay.heard import ADDRESSES_MAX, HEARD_SECONDS_MAX, HeardAddresses
 from overlay.rpc import FIND, PING
 from overlay.upkeep import PING_SECONDS
 from overlay.votes import VOTES_MAX
@@ -228,14 +227,3 @@ def test_the_wall_clock_may_be_corrected() -> None:
     peer = world.add().peer
     peer.unix_offset += 3_600
     assert peer._searches.unix_offset == peer.unix_offset
-
-
-def test_one_address_over_the_bound_forgets_the_one_heard_longest_ago() -> None:
-    heard = HeardAddresses()
-    for number in range(ADDRESSES_MAX + 1):
-        heard.note(number.to_bytes(32, "big"), ("192.0.2.1", 1), float(number))
-    assert len(heard) == ADDRESSES_MAX
-    assert heard.get(bytes(32)) is None
-    last = ADDRESSES_MAX.to_bytes(32, "big")
-    assert heard.is_fresh(last, ADDRESSES_MAX + HEARD_SECONDS_MAX - 1)
-    assert not heard.is_fresh(last, ADDRESSES_MAX + HEARD_SECONDS_MAX)

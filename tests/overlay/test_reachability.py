@@ -344,10 +344,10 @@ def test_when_one_address_too_many_was_sent_to_no_host_is_strange_for_a_while() 
         touched.note((f"10.1.{number >> 8}.{number & 255}", 5), 1.0 + number / TOUCHED_MAX)
     assert not touched.has_host("192.0.2.1", 2.0)
     touched.note(("10.2.0.0", 5), 2.0)
-    assert len(touched) == TOUCHED_MAX
+    assert TOUCHED_MAX // 2 < len(touched) <= TOUCHED_MAX
     assert touched.has_host("192.0.2.1", 2.0)
     assert touched.has_address(("192.0.2.1", 5), 2.0)
-    assert not touched.has_host("192.0.2.1", 1.0 + UNTOUCHED_SECONDS)
+    assert not touched.has_host("192.0.2.1", 2.0 + UNTOUCHED_SECONDS)
     assert touched.latest_hosts(2) == ["10.2.0.0", f"10.1.{(TOUCHED_MAX - 1) >> 8}.{(TOUCHED_MAX - 1) & 255}"]
     touched.forget_before(2.0)
     assert len(touched) == 1

@@ -1,6 +1,8 @@
 """Several ways to one node: which of them are used, when all are, and what is forgotten."""
 
-from overlay.heard import HEARD_SECONDS_MAX, HeardAddresses
+from dataclasses import dataclass
+
+from overlay.heard import HEARD_SECONDS_MAX, HeardAddresses, HeardFrom
 from overlay.routes import KEPT_FRAMES_MAX, KEPT_SECONDS, LOST_SECONDS, NODES_MAX, SILENCE_SECONDS, WAYS_MAX, Routes
 from overlay.via import via_address
 from p2psip.base.core import Address
@@ -11,11 +13,24 @@ FOUR, SIX = ("192.0.2.1", 4500), ("2001:db8::1", 4500)
 THROUGH_S, THROUGH_T = ("100::8000:0:0:1", 1), ("100::8000:0:0:2", 1)
 
 
+@dataclass
+class Heard:
+    """Where bob was heard from."""
+
+    address: Address | None
+    heard_at: float
+
+    def peer(self, node_key: bytes) -> HeardFrom | None:
+        """Bob only."""
+        return self if node_key == BOB else None
+
+
 class Desk:
     """Routes, and what they send and look for."""
 
     def __init__(self) -> None:
-        self.heard = HeardAddresses()
+        self.bob = Heard(None, 0.0)
+        self.heard = HeardAddresses(self.bob)
         self.sent: list[tuple[Address, bytes]] = []
         self.sought: list[float] = []
         self.routes = Routes(
@@ -26,7 +41,7 @@ class Desk:
 
     def hear(self, way: Address, now: float) -> None:
         """A frame of bob's came over this way."""
-        self.heard.note(BOB, way, now)
+        self.bob.address, self.bob.heard_at = way, now
         self.routes.heard(BOB, way, now)
 
     def say(self, frame: bytes, now: float) -> list[Address]:
