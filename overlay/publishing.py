@@ -27,6 +27,8 @@ REGISTRATION_SECONDS = 600
 REFRESH_SECONDS = REGISTRATION_SECONDS / 2
 REFRESH_SPREAD = 0.1
 NAME_SECONDS = 29 * 86_400
+NAME_REFRESH_SECONDS = 900.0
+"""Only holders that leave make names rare; while their person is away, the holders hand them on."""
 RETRY_SECONDS = 60.0
 LOOK_SECONDS = 20.0
 LOOK_SOON_SECONDS = 0.2
@@ -322,7 +324,7 @@ class Publishing:
         """All of a batch are stored as well as they could be: what is next."""
         holders = batch.least or 0
         if batch.kind == NAME:
-            self._timers.set(NAMES, now + self._spread(REFRESH_SECONDS if holders else RETRY_SECONDS))
+            self._timers.set(NAMES, now + self._spread(NAME_REFRESH_SECONDS if holders else RETRY_SECONDS))
         elif batch.kind == RELAY:
             if not holders:
                 self._said_at = now + RETRY_SECONDS - REFRESH_SECONDS
