@@ -30,6 +30,7 @@ GREETED_FIRST_MAX = 3
 GREETED_FIRST_SECONDS = 1.0
 GREETED_SECONDS_MAX = 5.0
 TEST_SECONDS_MAX = 4.0
+LOOKING_SECONDS_MAX = 30.0
 LOOKUPS_MAX = 3
 GREETED_AT_ONCE_MAX = 64
 KNOWN_MAX = 512
@@ -133,7 +134,7 @@ class Joining:
                 self._greet_others(now)
                 self.step = Step.GREETING
                 self._timers.set(JOIN, now + GREETED_SECONDS_MAX)
-            case Step.GREETING:
+            case Step.GREETING | Step.LOOKING:
                 self._end(now)
             case Step.TESTING:
                 self._look(now)
@@ -187,7 +188,7 @@ class Joining:
 
     def _look(self, now: float) -> None:
         self.step = Step.LOOKING
-        self._timers.stop(JOIN)
+        self._timers.set(JOIN, now + LOOKING_SECONDS_MAX)
         self._greet_others(now)
         self._look_self_up(now)
 
@@ -203,6 +204,7 @@ class Joining:
 
     def _end(self, now: float) -> None:
         self.step = Step.RESTING
+        self._lookup = None
         self._attempts += 1
         self._timers.stop(JOIN)
         if len(self._peer.table):

@@ -215,6 +215,7 @@ class Publishing:
         elif name == ANNOUNCE:
             self._announce(now)
         elif name == REFRESH:
+            self._give_up(now)
             if self.published and not self._is_wished:
                 self._refresh(now)
         elif self.published:
@@ -244,6 +245,7 @@ class Publishing:
                 self._take_back(wish, now)
                 continue
             self._batch = _Batch(REGISTRATION, wish.number)
+            self._timers.set(REFRESH, now + REFRESH_SECONDS)
             self._told = self._where()
             registration = Registration(self._peer.node_key.public, *self._told, self._capabilities)
             self._store_registrations(self._batch, self.published, encode_registration(registration), now)
@@ -253,6 +255,15 @@ class Publishing:
 
     def _store_registrations(self, batch: _Batch, addresses: Sequence[str], body: bytes | None, now: float) -> None:
         self._store(batch, [registration_key(address) for address in addresses], body, REGISTRATION_SECONDS, now)
+
+    def _give_up(self, now: float) -> None:
+        """A store that has not ended by the next refresh never will: it must not be the last one of this node."""
+        batch = self._batch
+        if batch is not None:
+            self._stores = {number: other for number, other in self._stores.items() if other is not batch}
+            batch.note(0, "a store has not ended")
+            self._end(batch, now)
+            self._grant(now)
 
     def _try_canary(self, now: float) -> None:
         """Read our own registration back: that a write was answered proves little."""
@@ -333,6 +344,7 @@ class Publishing:
         if batch is not self._batch:
             return
         self._batch = None
+        self._timers.stop(REFRESH)
         if not holders:
             self._told = None  # LOOK tries again
         if self.published:

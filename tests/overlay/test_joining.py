@@ -1,13 +1,17 @@
 """Joining on virtual time: through dead introducers, loss, outages and partitions, at drawn times and within bounds."""
 
+import pytest
+
 from overlay.joining import (
     GREETED_AT_ONCE_MAX,
     GREETED_FIRST_MAX,
     GREETED_FIRST_SECONDS,
     GREETED_SECONDS_MAX,
     KNOWN_MAX,
+    LOOKING_SECONDS_MAX,
     REJOIN_SECONDS_MAX,
     REUNION_SECONDS,
+    Joining,
 )
 from overlay.participant import Joined
 from overlay.publishing import REFRESH_SECONDS
@@ -125,3 +129,14 @@ def test_no_more_are_known_and_greeted_at_once_than_may_be() -> None:
     village.run(900)
     greeted = {destination for _at, _source, destination, _size in village.trace}
     assert greeted == {address for _key, address in many[:KNOWN_MAX]}
+
+
+def test_a_lookup_that_never_ends_does_not_keep_the_node_from_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    village = Village(seed=26)
+    village.settle(5)
+    node = village.add()
+    monkeypatch.setattr(Joining, "looked_up", lambda _joining, _done, _now: True)
+    core(node).join([(village.nodes[0].key, village.nodes[0].address)], village.now)
+    started = village.now
+    assert village.wait(node, Joined).peers >= 1
+    assert LOOKING_SECONDS_MAX <= village.now - started < LOOKING_SECONDS_MAX + 10

@@ -6,7 +6,14 @@ import pytest
 
 from overlay.crossing import Volunteering
 from overlay.participant import CanaryDone, Joined, Published
-from overlay.publishing import ANNOUNCE_CHECK_SECONDS, LOOK_SECONDS, RETRY_SECONDS, WISHES_MAX
+from overlay.publishing import (
+    ANNOUNCE_CHECK_SECONDS,
+    LOOK_SECONDS,
+    REFRESH_SECONDS,
+    RETRY_SECONDS,
+    WISHES_MAX,
+    Publishing,
+)
 from overlay.relay_record import Announcement, announcement_keys, decode_announcement
 from p2psip.base.errors import LocalError, RemoteError
 from tests.overlay.village import Village, core, count_found, person
@@ -182,3 +189,19 @@ def test_a_super_node_says_so_and_takes_it_back() -> None:
     node.peer.crossing.volunteer(None)
     village.run(ANNOUNCE_CHECK_SECONDS + 2)
     assert announced() == {None}
+
+
+def test_a_store_that_never_ends_does_not_keep_the_node_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    village = Village(seed=27)
+    village.settle(8)
+    node = village.nodes[3]
+    with monkeypatch.context() as patched:
+        patched.setattr(Publishing, "stored", lambda _publishing, _event, _now: True)
+        number = core(node).publish([person(node)], village.now)
+        village.pump(node)
+        village.run(60)
+    done = village.wait(node, Published, lambda event: event.number == number, REFRESH_SECONDS)
+    assert (done.holders, done.refusal) == (0, "a store has not ended")
+    assert village.wait(node, Published).holders >= 6
+    village.run(2 * REFRESH_SECONDS)
+    assert count_found(village, person(node)) == [1] * 8
