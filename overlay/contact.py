@@ -70,17 +70,19 @@ def _host_text(packed: bytes) -> str:
 
 def unpack_contact(value: Any) -> Contact:
     """The contact in a message; RemoteError if it is malformed."""
-    if type(value) is not bytes or len(value) not in _PACKED_BYTES:
+    if type(value) is not bytes:
         raise RemoteError("a malformed contact")
-    return Contact(value[:KEY_BYTES], _unpack_address(value[KEY_BYTES:]))
+    return Contact(*_unpack(value))
 
 
 @lru_cache(maxsize=HOSTS_CACHED_MAX)
-def _unpack_address(packed: bytes) -> Address:
-    port = int.from_bytes(packed[:2], "big")
+def _unpack(packed: bytes) -> tuple[bytes, Address]:
+    if len(packed) not in _PACKED_BYTES:
+        raise RemoteError("a malformed contact")
+    port = int.from_bytes(packed[KEY_BYTES : KEY_BYTES + 2], "big")
     if port == 0:
         raise RemoteError("a contact with port 0")
-    return _host_text(packed[2:]), port
+    return identity_of(packed[:KEY_BYTES]).node_key, (_host_text(packed[KEY_BYTES + 2 :]), port)
 
 
 @lru_cache(maxsize=HOSTS_CACHED_MAX)

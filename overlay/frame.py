@@ -39,8 +39,8 @@ FIRST_BYTE = 0xC0
 FRAME_OVERHEAD_BYTES = 65
 FRAME_BYTES_MAX = 2_048
 PAYLOAD_BYTES_MAX = FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES
-PEER_KEYS_MAX = 8_192
 NEW_PEERS_PER_SECOND_MAX = 500
+PEER_KEYS_MAX = 8_192
 
 _MARK_BYTES = 4
 _KEY_AT = 1 + _MARK_BYTES
@@ -73,7 +73,7 @@ class FrameBox:
 
     def __init__(self, node_key: NodeKey, chance: Chance, started: float, sealing: Sealing | None = None) -> None:
         self._key = node_key
-        self._sealing: Sealing = sealing or STATIC_SEALING
+        self._sealing: Sealing = STATIC_SEALING if sealing is None else sealing
         self._public = node_key.public
         self._peers: dict[bytes, _Peer] = {}  # once half full, in the order of use
         run = (int(started) & 0xFFFFFFFF) << 24 | chance.integer(24)
@@ -83,7 +83,7 @@ class FrameBox:
         self.is_member: Callable[[bytes], bool] = lambda _key: False  # those are forgotten after strangers
 
     def __len__(self) -> int:
-        """How many peers' keys are remembered (at most PEER_KEYS_MAX)."""
+        """How many peers' keys are remembered (at most PEER_KEYS_MAX, fewer in simulations)."""
         return len(self._peers)
 
     def seal(self, peer_public: bytes, payload: bytes) -> bytes:
@@ -92,7 +92,7 @@ class FrameBox:
         peer = peers.get(peer_public)
         if peer is None:
             peer = self._remember(self._new_peer(peer_public))
-        elif 2 * len(peers) > PEER_KEYS_MAX:
+        elif 2 * len(peers) > (self._sealing.peers_max or PEER_KEYS_MAX):
             peers[peer.key] = peers.pop(peer_public)
         count = peer.count
         if len(payload) > PAYLOAD_BYTES_MAX or count > _COUNT_MAX:
@@ -123,7 +123,7 @@ class FrameBox:
         peer.address, peer.heard_at = source, now
         if not known:
             self._remember(peer)
-        elif 2 * len(peers) > PEER_KEYS_MAX:
+        elif 2 * len(peers) > (self._sealing.peers_max or PEER_KEYS_MAX):
             peers[peer.key] = peers.pop(sender)
         return peer.key, payload
 
@@ -143,7 +143,7 @@ class FrameBox:
 
     def _remember(self, peer: _Peer) -> _Peer:
         self._peers[peer.key] = peer
-        if len(self._peers) > PEER_KEYS_MAX:
+        if len(self._peers) > (self._sealing.peers_max or PEER_KEYS_MAX):
             forgotten = forget_one(self._peers, self.is_member)[1]
             # A peer that returns goes on from the highest number ever used, so that no nonce repeats.
             self._first_count = max(self._first_count, forgotten.count)

@@ -35,7 +35,9 @@ class Cipher(Protocol):
 
 
 class Sealing(Protocol):
-    """Makes the cipher between a node of ours and another one."""
+    """Makes the cipher between a node of ours and another one, of which `peers_max` are remembered, or PEER_KEYS_MAX."""
+
+    peers_max: int | None
 
     def cipher(self, ours: NodeKey, theirs: bytes) -> Cipher:
         """The cipher of our end; RemoteError(400) if `theirs` is no X25519 key."""
@@ -64,6 +66,8 @@ class PairCipher:
 
 class StaticSealing:
     """X25519 (RFC 7748) of the two static keys, through HKDF-SHA-256 (RFC 5869), with both node keys in its info."""
+
+    peers_max: int | None = None
 
     def cipher(self, ours: NodeKey, theirs: bytes) -> Cipher:
         """The cipher of our end."""

@@ -14,6 +14,9 @@ from p2psip.base.errors import RemoteError
 from p2psip.base.keys import KEY_BYTES, NodeKey
 
 PAIRS_MAX = 65_536
+PEERS_MAX = 256
+"""Each node remembers the keys of so many others, not of PEER_KEYS_MAX: to find them again costs little here, and thousands of
+nodes must find room in one process. Who was forgotten could have frames repeated to it; no scenario does that."""
 TAG_BYTES = 16
 
 _TAG_FILL = bytes(TAG_BYTES - 4)
@@ -21,6 +24,8 @@ _TAG_FILL = bytes(TAG_BYTES - 4)
 
 class SharedSealing:
     """Real ciphers. The keys of the PAIRS_MAX pairs derived last are remembered until the other end asks for them, too."""
+
+    peers_max: int | None = PEERS_MAX
 
     def __init__(self) -> None:
         self._keys: dict[bytes, tuple[bytes, bytes]] = {}
@@ -44,6 +49,8 @@ class SharedSealing:
 
 class StandInSealing:
     """No cipher at all: the payload in the clear, and a tag that holds a CRC-32 begun with a number of the pair."""
+
+    peers_max: int | None = PEERS_MAX
 
     def cipher(self, ours: NodeKey, theirs: bytes) -> Cipher:
         """The stand-in between these two nodes; RemoteError(400) for what has not the length of a key."""
