@@ -34,6 +34,7 @@ NOT_PICKED_UP = 0.2
 TO_ABSENT = 0.05
 TO_NOBODY = 0.01
 DRAWS_MAX = 50
+CALLS_AT_ONCE_MAX = 100_000
 
 _HOUR = 3_600.0
 
@@ -91,21 +92,24 @@ class Calls:
 
     def begin(self) -> None:
         """From now on, until `stop`."""
-        self._is_on = True
-        self._next()
+        self._is_on = self._calling > 0
+        if self._is_on:
+            self._next()
 
     def stop(self) -> None:
         """No new calls; those that are under way go on."""
         self._is_on = False
 
     def call(self, caller: Node, callee: Node, *, fate: Fate | None = None, address: str | None = None) -> Call:
-        """One call. `address`: dial this and not the callee's."""
+        """One call; LocalError over CALLS_AT_ONCE_MAX. `address`: dial this and not the callee's (no part of the lookups)."""
+        if len(self.signalling.calls) >= CALLS_AT_ONCE_MAX:
+            raise LocalError(f"more than {CALLS_AT_ONCE_MAX} calls at once")
         self.made += 1
         live = callee.alive and callee.registered_at is not None and address is None
         call = Call(self.made, caller, callee, self._swarm.now, live, fate or self._fate())
         self.signalling.begin(call)
-        if self._lookups is not None:
-            self._lookups.look_up(caller, callee, self._found_by(call), address=address)
+        if self._lookups is not None and address is None:
+            self._lookups.look_up(caller, callee, self._found_by(call))
             return call
         with contextlib.suppress(
             LocalError

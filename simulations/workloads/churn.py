@@ -10,6 +10,7 @@ measures it; 1.0 is the worst case. Who comes back has its keys and the peers th
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from p2psip.base.chance import Chance
 from simulations.nodes import Node
@@ -43,7 +44,9 @@ class Churn:
         self._swarm = swarm
         self._takes_part = takes_part or is_person
         self._chance = swarm.world.chance.child(name)
+        self._members: set[int] = set()
         self._stopped = False
+        swarm.listeners.append(self)
 
     def begin(self, *, absent: Iterable[Node] | None = None) -> None:
         """From now on. `absent`: devices that are away now; by default as many new ones as keep the number that is up."""
@@ -51,13 +54,22 @@ class Churn:
         if absent is None:
             absent = self._absent(round(len(present) * self.absences.mean / self.sessions.mean), present)
         for node in present:
+            self._members.add(node.number)
             self._leave_after(node, self.sessions.residual(self._of(node)))
         for node in absent:
+            self._members.add(node.number)
             self._return_after(node, self.absences.residual(self._of(node)))
 
     def admit(self, node: Node) -> None:
-        """A newcomer that was started takes part: its first session has just begun."""
-        self._leave_after(node, self.sessions.draw(self._of(node)))
+        """A newcomer takes part from its first session on, which has just begun or is still to come."""
+        self._members.add(node.number)
+        if node.alive:
+            self._leave_after(node, self.sessions.draw(self._of(node)))
+
+    def observe(self, node: Node, event: Any, now: float) -> None:
+        """As listener of the swarm: whoever starts a member (a mass restart, too), its next session begins."""
+        if type(event) is str and event == "started" and node.number in self._members:
+            self._leave_after(node, self.sessions.draw(self._of(node)))
 
     def stop(self) -> None:
         """No more comings and goings."""
@@ -106,7 +118,6 @@ class Churn:
                 return
             self.returns += 1
             self._swarm.start(node)
-            self._leave_after(node, self.sessions.draw(self._of(node)))
 
         self._swarm.world.after(seconds, come_back)
 

@@ -1,8 +1,10 @@
 """Droppers, suppressors and stalers really keep others from what is there."""
 
+import pytest
+
 from overlay.records import REGISTRATION, registration_key
 from simulations.hostile.hostile import Gang
-from simulations.hostile.silent import KEPT_MAX, Dropper, Staler, Suppressor
+from simulations.hostile.silent import Dropper, Staler, Suppressor
 from tests.simulations.town import Answers, find, pairs, people_of, town
 
 
@@ -60,14 +62,15 @@ def test_a_staler_shows_who_has_left_as_if_he_had_not() -> None:
         if any(record.withdrawn for record in staler.core.peer.store.get(REGISTRATION, key, swarm.world.unix))
     ]
     assert told, "some were told that the registration is withdrawn"
-    for staler in told:
-        records = answers.find(asker, staler, key)[1]
-        assert [record.withdrawn for record in records if record.kind == REGISTRATION] == [False]
+    shown = [record for staler in told for record in answers.find(asker, staler, key)[1]]
+    alive = [record for record in shown if record.kind == REGISTRATION and not record.withdrawn]
+    assert len(alive) > len(told) / 2, "they show it nevertheless, but for those who never had another"
 
 
-def test_what_a_staler_keeps_is_bounded() -> None:
+def test_what_a_staler_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulations.hostile.silent.KEPT_MAX", 3)
     swarm = town(5, 6)
     staler = Gang(swarm).recruit(Staler, 1)[0]
     assert isinstance(staler, Staler)
     swarm.world.run(350.0)
-    assert 0 < len(staler._kept) <= KEPT_MAX
+    assert len(staler._kept) == 3

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from p2psip.base.errors import LocalError
+from simulations.lookups import Lookups
 from simulations.network.nat import PORT_RESTRICTED, PUBLIC
 from simulations.nodes import Node
 from simulations.results import Cell
@@ -189,6 +191,35 @@ def test_only_the_stated_share_of_people_calls() -> None:
     callers = Counter(row["caller"] for row in records.rows)
     assert 1 <= len(callers) <= 8
     assert len({row["callee"] for row in records.rows}) > len(callers)
+
+
+def test_a_call_to_a_wrong_name_is_no_lookup_of_the_person_it_was_drawn_for() -> None:
+    swarm = town(13, 8)
+    run = Records()
+    lookups = Lookups(run, swarm)  # type: ignore[arg-type]
+    calls = Calls(None, swarm, lookups=lookups)
+    calls.call(*people_of(swarm)[:2], address="nobody@sim.example")
+    swarm.world.run(10.0)
+    assert lookups.made == 0
+    assert calls.outcomes == {UNKNOWN: 1}
+
+
+def test_one_call_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulations.workloads.calls.CALLS_AT_ONCE_MAX", 2)
+    swarm = town(14, 5)
+    calls = Calls(None, swarm)
+    for _ in range(2):
+        calls.call(*people_of(swarm)[:2])
+    with pytest.raises(LocalError, match="more than 2 calls"):
+        calls.call(*people_of(swarm)[:2])
+
+
+def test_nobody_calls_where_no_share_of_people_does() -> None:
+    swarm = town(15, 3)
+    calls = Calls(None, swarm, calling=0.0)
+    calls.begin()
+    swarm.world.run(100.0)
+    assert calls.made == 0
 
 
 def test_at_night_nobody_calls() -> None:

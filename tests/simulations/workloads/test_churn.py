@@ -102,6 +102,17 @@ def test_a_newcomer_takes_part_and_stopping_stops() -> None:
     assert churn.departures == departures
 
 
+def test_who_was_restarted_by_somebody_else_comes_and_goes_on() -> None:
+    swarm = town(9, 8)
+    churn = Churn(swarm, Weibull(1.0, 10.0), Weibull(1.0, 10.0))
+    churn.begin(absent=[])
+    for node in people_of(swarm):
+        swarm.crash(node)
+        swarm.start(node)
+    swarm.world.run(120.0)
+    assert all(node.starts > 3 for node in people_of(swarm))
+
+
 def test_the_same_seed_churns_the_same() -> None:
     hashes = []
     for _ in range(2):
