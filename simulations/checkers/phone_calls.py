@@ -8,15 +8,9 @@ from simulations.village.calls import ANSWERED, LOST, REFUSED, CallResult
 if TYPE_CHECKING:
     from simulations.run import Run
 
-SETUP_SECONDS_MAX = 8.0
-MEDIA_SECONDS_MAX = 5.0
-
 
 class PhoneCalls(Checker):
-    """`least`: the share of calls to people at home that must be answered or find them busy; the rest must have a cause, too.
-
-    `people_ring`: in this village everybody answers, so a call that rings for ever has failed.
-    """
+    """`least`: the share of all calls that must be answered or find the phone busy; the rest must have a cause, too."""
 
     name = "phone-calls"
 

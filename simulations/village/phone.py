@@ -1,6 +1,7 @@
 """A phone: our own softphone on the LAN, that registers, calls, rings, answers, is busy, and knows whom it hears."""
 
 from array import array
+from collections import deque
 
 import trio
 
@@ -19,7 +20,7 @@ PACKET_SECONDS = 0.2
 """Between two packets of a phone: a tenth of what telephones send (20 ms), so that hundreds of calls can be afforded."""
 PAYLOAD_BYTES = 160
 PCMU = 0
-VOICES_MAX = 1_000
+VOICES_KEPT = 8
 TICKS_PER_SECOND = 8_000
 
 
@@ -129,7 +130,7 @@ class Phone(Softphone):
         super().__init__(credentials, self.sip, self.audio, chance.child("phone"))
         self.ring_seconds = ring_seconds
         self.is_busy = False
-        self.answered: list[tuple[CallReport, Voice | None]] = []
+        self.answered: deque[tuple[CallReport, Voice | None]] = deque(maxlen=VOICES_KEPT)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ring and answer until cancelled; started once its socket is open."""
@@ -164,8 +165,7 @@ class Phone(Softphone):
         ring_seconds = float("inf") if self.ring_seconds is None else self.ring_seconds
         try:
             report = await self._answer_one(exchange, array("h"), ring_seconds)
-            if len(self.answered) < VOICES_MAX:
-                self.answered.append((report, self.audio.voice))
+            self.answered.append((report, self.audio.voice))
         except RemoteError:
             return  # the caller was gone before the ACK
         finally:

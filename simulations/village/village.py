@@ -207,14 +207,13 @@ class Village:
         if phone is None or other is None or phone.is_busy:
             self.skipped += 1
             return
-        known = len(other.answered)
         try:
             report, voice = await phone.call_to(callee.address, appointment.seconds)
         except RemoteError as error:
             return self._note_failure(appointment, started, error)
         await trio.sleep(1.0)  # until the callee has put down, too
-        answers = [each for each in other.answered[known:] if each[1] is not None and caller.address in each[1].heard]
-        heard_by = answers[-1][1] if answers else None
+        answers = [each for each in other.answered if each[0].started >= report.started]
+        heard_by = next((each[1] for each in answers if each[1] and caller.address in each[1].heard), None)
         self._note(caller, result_of(caller, callee, started, report, voice, heard_by))
 
     def _note_failure(self, appointment: _Appointment, started: float, error: RemoteError) -> None:
