@@ -7,6 +7,7 @@ from simulations.compare import CheckPair, Comparison, FigurePair
 from simulations.report.courses import success
 from simulations.report.distributions import Series, call_setup, hops, lookup_latency, traffic
 from simulations.report.document import document, heading
+from simulations.report.look import Section, plot_settings
 from simulations.report.page import met_words, passed_words
 from simulations.report.words import Markup, number, table
 from simulations.results import Check
@@ -15,13 +16,8 @@ from simulations.results import Check
 def comparison_html(comparison: Comparison) -> str:
     """The whole page as one HTML text, the same bytes for the same two results."""
     first, second = comparison.labels
-    plots = [
-        lookup_latency(_series(comparison, "lookups")),
-        hops(_series(comparison, "lookups")),
-        success(_series(comparison, "lookups")),
-        call_setup(_series(comparison, "calls")),
-        traffic(_series(comparison, "nodes")),
-    ]
+    with plot_settings():
+        plots = _plots(comparison)
     lead = (
         "Both sent the same datagrams to the byte."
         if comparison.same_trace
@@ -37,6 +33,11 @@ def comparison_html(comparison: Comparison) -> str:
             f"<pre>{html.escape(repeat_command(result))}</pre>" for result in (comparison.first, comparison.second)
         ),
     )
+
+
+def _plots(comparison: Comparison) -> list[Section | None]:
+    lookups, calls, nodes = (_series(comparison, name) for name in ("lookups", "calls", "nodes"))
+    return [lookup_latency(lookups), hops(lookups), success(lookups), call_setup(calls), traffic(nodes)]
 
 
 def _series(comparison: Comparison, name: str) -> Series:

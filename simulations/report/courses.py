@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.ticker import EngFormatter
+
 from simulations.quantiles import numbers, wilson
 from simulations.report.look import LINES, SERIES, Canvas, Grid, Section, label_axes, show_legend
 from simulations.results import Row
 from simulations.world import START_SECONDS
 
 BINS_MAX = 60
+BIN_LOOKUPS = 50  # on average at least, else points are noise
 MINUTES_SHOWN_MAX = 60  # rows of a table
 PANELS = (
     (("alive", "joined"), "nodes"),
@@ -70,7 +73,7 @@ def minutes(rows: list[Row]) -> Section | None:
             axes.plot(x, y, color=SERIES[place], linestyle=LINES[place], label=name.replace("_", " "))
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)
-        axes.ticklabel_format(axis="y", scilimits=(-3, 5), useMathText=False)
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))
         show_legend(axes, loc="best", fontsize=9)
     for axes in canvas.axes[len(shown) :]:
         axes.set_visible(False)
@@ -125,7 +128,7 @@ def _bins(rows: list[Row]) -> list[tuple[float, float, int, int]]:
     """(from minute, to minute, found, tried), at most BINS_MAX, without those in which nothing was tried."""
     times = [((float(row["t"] or 0) - START_SECONDS) / 60, bool(row.get("found"))) for row in rows]
     first, last = min(t for t, _ in times), max(t for t, _ in times)
-    width = max(1.0, (last - first) / BINS_MAX)
+    width = max(1.0, (last - first) / BINS_MAX, (last - first) * BIN_LOOKUPS / len(times))
     counts: dict[int, list[int]] = {}
     for t, found in times:
         count = counts.setdefault(int((t - first) / width), [0, 0])

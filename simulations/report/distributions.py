@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from matplotlib.axes import Axes
 
 from simulations.quantiles import numbers, quantile
-from simulations.report.look import LINES, SERIES, Canvas, Grid, Section, label_axes, show_legend
+from simulations.report.look import LINES, SERIES, Canvas, Grid, Section, label_axes, plain_number, show_legend
 from simulations.results import Row
 
 POINTS_MAX = 400  # of one curve
-TAIL_SHARE = 0.999  # an axis ends here, else one straggler makes the rest a line
+TAIL_SHARE, TAIL_ROOM = (
+    0.99,
+    1.25,
+)  # an axis ends a little after this quantile, else one straggler makes the rest a line
 LOG_SPREAD = 50.0  # the 99th percentile over the median from which an axis is logarithmic
 HOPS_MAX = 40
 QUANTILES = ("count", "mean", "5 %", "median", "90 %", "95 %", "99 %", "largest")
@@ -116,12 +119,14 @@ def _curves(name: str, title: str, words: str, panels: list[tuple[Named, str]]) 
     spoken = "; ".join(f"in {unit}: {_spoken(named)}" for named, unit in panels)
     svg = canvas.svg(name, title, f"{words} {spoken}")
     count = max(len(values) for named, _ in panels for _, values in named)
-    note = f"Curves have at most {POINTS_MAX} points, evenly spaced by share." if count > POINTS_MAX else ""
+    note = "The axis ends soon after the 99th percentile; the largest value stands in the numbers."
+    if count > POINTS_MAX:
+        note += f" Curves have at most {POINTS_MAX} points, evenly spaced by share."
     return Section(name, title, words, svg, Grid(("of", "unit", *QUANTILES), tuple(rows)), note)
 
 
 def _draw(axes: Axes, named: Named, unit: str) -> None:
-    ends = [quantile(values, TAIL_SHARE) for _, values in named]
+    ends = [min(quantile(values, TAIL_SHARE), values[-1]) for _, values in named]
     for place, (label, values) in enumerate(named):
         x, y = thinned(values)
         axes.step(
@@ -139,8 +144,9 @@ def _draw(axes: Axes, named: Named, unit: str) -> None:
     lowest = min(values[0] for _, values in named)
     if max(spread) > LOG_SPREAD and lowest > 0:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(plain_number)
     else:
-        axes.set_xlim(0, max(*ends, 1e-9) * 1.05 if len(ends) > 1 else max(ends[0], 1e-9) * 1.05)
+        axes.set_xlim(0, max([*ends, 1e-9]) * TAIL_ROOM)
     show_legend(axes, loc="lower right")
 
 

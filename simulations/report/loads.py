@@ -3,7 +3,18 @@
 from itertools import accumulate
 
 from simulations.quantiles import gini, numbers, quantile
-from simulations.report.look import FAINT, INK, LINES, SERIES, Canvas, Grid, Section, label_axes, show_legend
+from simulations.report.look import (
+    FAINT,
+    INK,
+    LINES,
+    SERIES,
+    Canvas,
+    Grid,
+    Section,
+    label_axes,
+    plain_number,
+    show_legend,
+)
 from simulations.results import Row
 
 POINTS_MAX = 300
@@ -44,6 +55,7 @@ def load(rows: list[Row]) -> Section | None:
     label_axes(left, "nodes from idle to busy, %", "their share of the load, %")
     label_axes(right, "rank of the node, busiest first", "load, multiples of the mean")
     right.set_xscale("log")
+    right.xaxis.set_major_formatter(plain_number)
     right.set_ylim(bottom=0)
     left.legend(loc="upper left", fontsize=9.5)
     show_legend(right, loc="upper right", fontsize=9.5)

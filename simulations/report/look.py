@@ -27,7 +27,7 @@ LINES: tuple[Any, ...] = (
     (0, (8, 2)),
 )
 
-WIDTH = 8.6  # inches of 72 px: the text column of the page
+WIDTH = 9.6  # inches of 72 px: the text column of the page
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "font.size": 10.5,
@@ -102,6 +102,16 @@ def show_legend(axes: Axes, **options: Any) -> None:
     """A legend if there is more than one thing to tell apart."""
     if len(axes.get_legend_handles_labels()[0]) > 1:
         axes.legend(**options)
+
+
+def plot_settings() -> Any:
+    """A context in which all plots of a page are drawn: some settings are read when a part is added, not when its plot begins."""
+    return mpl.rc_context(_settings(""))
+
+
+def plain_number(value: float, _place: object = None) -> str:
+    """A tick of a logarithmic axis as a plain number."""
+    return f"{value:g}"
 
 
 def _settings(salt: str) -> Any:

@@ -9,7 +9,7 @@ from simulations.report.courses import curves, minutes, success
 from simulations.report.distributions import call_setup, hops, lookup_latency, traffic
 from simulations.report.document import document, heading
 from simulations.report.loads import load
-from simulations.report.look import Grid, Section
+from simulations.report.look import Grid, Section, plot_settings
 from simulations.report.pairs import ways
 from simulations.report.ring import ring_map
 from simulations.report.words import Markup, number, table
@@ -21,7 +21,8 @@ OUTCOMES_MAX = 30
 def report_html(result: Result) -> str:
     """The whole report as one HTML text, the same bytes for the same result."""
     top = _verdict(result) + _figures(result.figures) + _checks(result.checks)
-    sections = [each for each in _sections(result.tables) if each is not None]
+    with plot_settings():
+        sections = [each for each in _sections(result.tables) if each is not None]
     return document(f"Simulation: {result.scenario}", _lead(result), top, sections, _origin(result))
 
 

@@ -31,16 +31,27 @@ def share(value: float | None) -> str:
 
 def cell(value: Any) -> str:
     """A cell of a table as HTML."""
-    kind = ' class="n"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    kind = ' class="n"' if _is_number(value) else ""
     return f"<td{kind}>{html.escape(number(value))}</td>"
 
 
 def table(headings: Any, rows: Any, kind: str = "") -> str:
     """An HTML table; a cell that begins with `<td` is taken as it is."""
-    head = "".join(f'<th scope="col">{html.escape(str(each))}</th>' for each in headings)
+    rows = list(rows)
+    head = "".join(_heading(str(each), [row[place] for row in rows]) for place, each in enumerate(headings))
     body = "".join(f"<tr>{''.join(_given(each) for each in row)}</tr>" for row in rows)
     attribute = f' class="{kind}"' if kind else ""
     return f'<div class="wide"><table{attribute}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _heading(text: str, column: list[Any]) -> str:
+    """Over numbers the heading stands to the right, as they do."""
+    right = ' class="n"' if column and all(_is_number(value) or value is None for value in column) else ""
+    return f'<th scope="col"{right}>{html.escape(text)}</th>'
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _given(value: Any) -> str:
