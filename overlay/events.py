@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from overlay.agreement import Authored
 from overlay.contact import Contact
-from overlay.lookup import Authored
 from overlay.reachability import Verdict
 from overlay.rpc import Answer
 from p2psip.base.certificates import DeviceCertificate

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from overlay.agreement import Authored
 from overlay.events import LookupDone
-from overlay.lookup import Authored
 from overlay.records import REGISTRATION
 from overlay.registration import Rendezvous, read_registration
 from p2psip.base.certificates import DeviceCertificate

@@ -14,17 +14,15 @@ from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from overlay.agreement import Agreement, Authored
 from overlay.contact import Contact, network_of
-from overlay.records import NAME, Record
 from overlay.region import CELLS, CELLS_IN_TURN, Region
-from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.core import Address
 
 ALPHA = 4
 ALPHA_REGION = 8
 WIDTH = 8
 CANDIDATES_MAX = 256
-AGREEING_ANSWERS = 3
 PATHS = 4
 ADDRESSES_EACH_MAX = 3
 NAMERS_MAX = 4
@@ -32,14 +30,17 @@ MISLEADING_MAX = 2
 DOUBTFUL_ASKED_MAX = 8
 QUESTIONS_PER_CELL = 2
 TELL_CLOSEST = 2
+CHOICE = 4
+SIMILAR = 2
+SURGE = 2
+CLOSER = 3
+USUAL_SECONDS = 0.1
+SILENT_SECONDS_MAX = 3_600.0
+GONE_COST = 1e-4
+"""A session lasts an hour on average, and who is gone costs a third of a second: seconds lost for each second of silence."""
 CELLS_HEARD = 5
 """Twelve nodes thrown into 16 cells lie in eight of them on average; ids beside the target lie in one."""
 MESSAGES_MAX = 192
-
-Authored = tuple[Record, DeviceCertificate]
-"""A record whose signature was verified, and its author's certificate."""
-
-_Newest = dict[tuple[str, bytes], Authored]
 
 
 @dataclass(slots=True, eq=False)
@@ -68,30 +69,30 @@ class _Candidate:
 class Lookup:
     """The state of one lookup. Drive it: ask what `next_to_ask` gives about `point`, tell it what came of that, until `finished`.
 
-    `region`: where the records of the target are; None: unknown, or not to matter. `whole_region`: all that live in it are wanted.
+    `started`: when it began. `region`: where the records of the target are; None: unknown, or not to matter.
+    `whole_region`: all that live in it are wanted.
     """
 
     target: int
     wants_records: bool
     width: int = WIDTH
-    agreeing: int = AGREEING_ANSWERS
+    agreement: Agreement = field(default_factory=Agreement)
     region: Region | None = None
     whole_region: bool = False
     paths: int = PATHS
+    started: float = 0.0
     messages: int = 0
     hops: int = 0
     finished: bool = False
     agreed: bool = False
     is_thorough: bool = False
     point: int = 0
-    newest: _Newest = field(default_factory=dict)
     _candidates: dict[tuple[bytes, Address], _Candidate] = field(default_factory=dict)
     _addresses: dict[bytes, int] = field(default_factory=dict)
     _order: list[_Candidate] = field(default_factory=list)
     _busy: set[bytes] = field(default_factory=set)
     _heard: set[bytes] = field(default_factory=set)
     _late: int = 0
-    _votes: set[object] = field(default_factory=set)
     _doubtful: int = 0
     _questions: list[int] = field(default_factory=lambda: [0] * CELLS)
     _turns: list[int] = field(default_factory=list)
@@ -108,7 +109,7 @@ class Lookup:
 
     def next_to_ask(self) -> Contact | None:
         """The next candidate, marked as asked; None when ALPHA are under way, or none is left that could matter."""
-        if self.finished or len(self._busy) >= (ALPHA_REGION if self.is_thorough else ALPHA):
+        if self.finished or len(self._busy) >= (ALPHA_REGION if self.is_thorough else self._at_once()):
             return None
         candidate = None
         if self.messages < MESSAGES_MAX:
@@ -150,7 +151,8 @@ class Lookup:
             self._add(named, candidate.hops + 1, candidate)
         self._drop()
         if self.wants_records:
-            self._vote(candidate, {(record.kind, author.node_id): (record, author) for record, author in records})
+            self.agreed = self.agreement.add(records, self._voter(candidate), is_thorough=self.is_thorough)
+            self.finished = self.finished or self.agreed
         if self.region is not None and not self.is_thorough and self.region.is_crowded(self._vouched()):
             self._search_thoroughly()
 
@@ -164,6 +166,20 @@ class Lookup:
     def closest(self, count: int) -> list[Contact]:
         """The closest that have answered, closest first."""
         return [candidate.contact for candidate in self._order if candidate.answered][:count]
+
+    def _at_once(self) -> int:
+        """ALPHA, and SURGE more while fewer than CLOSER of those under way are closer than who could be asked next."""
+        if len(self._busy) < ALPHA or len(self._busy) >= ALPHA + SURGE:
+            return ALPHA
+        closer = 0
+        for candidate in self._order:
+            if candidate.asked and not (candidate.answered or candidate.late or candidate.failed):
+                closer += 1
+                if closer >= CLOSER:
+                    return ALPHA
+            elif not candidate.asked and not self._is_doubtful(candidate):
+                return ALPHA + SURGE
+        return ALPHA
 
     def _candidate(self, contact: Contact) -> _Candidate | None:
         known = self._candidates.get((contact.node_key, contact.address))
@@ -212,6 +228,7 @@ class Lookup:
 
     def _next_closest(self) -> _Candidate | None:
         region, alive, goes_on = self.region, 0, True
+        choice: list[_Candidate] = []
         for candidate in self._order:
             if alive >= self.width and not (goes_on and region is not None and candidate.distance <= region.radius):
                 break
@@ -222,12 +239,25 @@ class Lookup:
                 if alive == self.width and region is not None:
                     goes_on = self.whole_region or (self._lacks_record() and region.is_dense(candidate.distance))
             elif self._may_ask(candidate) and not self._is_doubtful(candidate):
-                self.point = self._point_for(candidate)
-                return candidate
+                if not choice or candidate.distance <= SIMILAR * choice[0].distance:
+                    choice.append(candidate)
+                if len(choice) == CHOICE or choice[-1] is not candidate:
+                    break
+                alive += 1
+        if choice:
+            chosen = min(choice, key=self._delay)
+            self.point = self._point_for(chosen)
+            return chosen
         if not self._busy and self._is_sparse():
             self._search_thoroughly()
             return self._next_of_region()
         return None
+
+    def _delay(self, candidate: _Candidate) -> float:
+        """How long its answer will take, about: measured, and more for those not heard of for long, who may be gone."""
+        contact = candidate.contact
+        silent = min(max(self.started - contact.last_seen, 0.0), SILENT_SECONDS_MAX) if contact.last_seen else 0.0
+        return (USUAL_SECONDS if contact.rtt is None else contact.rtt) + GONE_COST * silent
 
     def _point_for(self, candidate: _Candidate) -> int:
         """The target; when all of the region is wanted and the first inside have told who is closest, the places around it, too."""
@@ -312,7 +342,7 @@ class Lookup:
         return lacks and self.region is not None and self.region.is_sparse(self._answered_inside())
 
     def _lacks_record(self) -> bool:
-        return self.wants_records and not self._tells(self.newest)
+        return self.wants_records and not self.agreement.tells
 
     def _answered_inside(self) -> int:
         return sum(
@@ -326,12 +356,11 @@ class Lookup:
     def _search_thoroughly(self) -> None:
         self.is_thorough = True
         self._turns = [0] * self.paths
-        self._votes = {vote for vote in self._votes if not isinstance(vote, bytes | str)}
 
     def _lacks_something(self) -> bool:
         """Whether what the late ones may say still matters: no record yet, or fewer than WIDTH places to go on from."""
         if self.wants_records:
-            return not self._tells(self.newest)
+            return not self.agreement.tells
         return len(self.closest(self.width)) < self.width
 
     def _settle(self, candidate: _Candidate) -> None:
@@ -341,32 +370,6 @@ class Lookup:
             self._late -= 1
         elif candidate.asked:
             self._busy.discard(candidate.contact.node_key)
-
-    @staticmethod
-    def _tells(records: _Newest) -> bool:
-        return any(record.kind != NAME for record, _author in records.values())
-
-    def _vote(self, candidate: _Candidate, records: _Newest) -> None:
-        """An answer agrees when it holds nothing older than the newest known; news starts the count again.
-
-        That a name exists is no end: names are held more widely than what is looked for at the same key. A network votes once.
-        """
-        news = False
-        for place, authored in records.items():
-            known = self.newest.get(place)
-            if known is None or authored[0].sequence > known[0].sequence:
-                self.newest[place] = authored
-                news = True
-        if news:
-            self._votes.clear()
-        agrees = all(
-            place in records and records[place][0].sequence >= newest[0].sequence
-            for place, newest in self.newest.items()
-        )
-        if agrees and self._tells(records):
-            self._votes.add(self._voter(candidate))
-        if len(self._votes) >= self.agreeing:
-            self.finished = self.agreed = True
 
     def _voter(self, candidate: _Candidate) -> object:
         """Who votes: the cell of the region when it looks attacked, else the network."""

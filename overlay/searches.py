@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from overlay.agreement import AGREEING_ANSWERS, Agreement, Authored
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact, unpack_contact
 from overlay.events import LookupDone, StoreDone
-from overlay.lookup import AGREEING_ANSWERS, CANDIDATES_MAX, PATHS, WIDTH, Authored, Lookup
+from overlay.lookup import CANDIDATES_MAX, PATHS, WIDTH, Lookup
 from overlay.records import Record, RecordVerifier, decode_record, encode_record
 from overlay.region import HOLDERS_MAX, HOLDERS_MIN, NetworkSize
 from overlay.rpc import FIND, OK, STORE, UNAUTHORIZED, Answer, Callback, Late
@@ -128,7 +129,7 @@ class Searches:
 
         def done(lookup: Lookup, started: float) -> None:
             closest = tuple(lookup.closest(HOLDERS_MAX))
-            found = tuple(lookup.newest.values())
+            found = tuple(lookup.agreement.newest.values())
             then(LookupDone(number, found, closest, lookup.hops, lookup.messages, self.now - started))
 
         self._begin(number, self._make(int.from_bytes(key, "big"), records), now, done)
@@ -136,7 +137,9 @@ class Searches:
 
     def _make(self, target: int, records: bool, *, width: int = WIDTH, whole_region: bool = False) -> Lookup:
         region = self.size.region(target) if self._policy.regions else None
-        return Lookup(target, records, width, self._policy.agreeing, region, whole_region, self._policy.paths)
+        return Lookup(
+            target, records, width, Agreement(self._policy.agreeing), region, whole_region, self._policy.paths
+        )
 
     def take_number(self) -> int:
         """The number of the next command; LocalError when LOOKUPS_MAX are under way."""
@@ -147,6 +150,8 @@ class Searches:
 
     def _begin(self, number: int, lookup: Lookup, now: float, then: Callable[[Lookup, float], None]) -> None:
         self.now = now
+        lookup.started = now
+        lookup.agreement.unix = now + self.unix_offset
         lookup.add(self._table.find_closest(lookup.target, START_CONTACTS))
         self._running[number] = _Running(lookup, now, then)
         self._advance(number)

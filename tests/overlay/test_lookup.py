@@ -2,8 +2,9 @@
 
 import pytest
 
+from overlay.agreement import AGREEING_ANSWERS, Authored
 from overlay.contact import Contact
-from overlay.lookup import AGREEING_ANSWERS, ALPHA, CANDIDATES_MAX, WIDTH, Authored, Lookup
+from overlay.lookup import ALPHA, CANDIDATES_MAX, WIDTH, Lookup
 from tests.overlay.devices import UNIX, Town
 
 TOWN = Town()
@@ -93,7 +94,7 @@ def test_it_stops_when_enough_answers_agree() -> None:
     lookup.answered(asked[AGREEING_ANSWERS - 1], [], [authored(3)])
     assert lookup.finished
     assert ask_all(lookup) == []
-    assert [record.sequence for record, _author in lookup.newest.values()] == [3]
+    assert [record.sequence for record, _author in lookup.agreement.newest.values()] == [3]
 
 
 def test_a_newer_record_starts_the_count_again() -> None:
@@ -106,7 +107,7 @@ def test_a_newer_record_starts_the_count_again() -> None:
     ask_all(lookup)
     lookup.answered(peers[5], [], [authored(2)])
     assert lookup.finished
-    assert [record.sequence for record, _author in lookup.newest.values()] == [2]
+    assert [record.sequence for record, _author in lookup.agreement.newest.values()] == [2]
 
 
 def test_that_a_name_exists_ends_nothing() -> None:
