@@ -72,6 +72,28 @@ def compare(first: Result, second: Result, labels: tuple[str, str] = ("A", "B"))
     return Comparison(first, second, labels, _differing(first, second), _figures(first, second), _checks(first, second))
 
 
+def comparison_text(comparison: Comparison) -> str:
+    """What a terminal shows: one line for each parameter that differs, each figure, and each check that changed."""
+    lines = [f"{name}: {first} -> {second}" for name, first, second in comparison.parameters]
+    for pair in comparison.figures:
+        difference = "" if pair.difference is None else f"  difference {pair.difference:+.6g}"
+        ratio = "" if pair.ratio is None else f"  ratio {pair.ratio:.4g}"
+        lines.append(f"{pair.name}: {_shown(pair.first)} -> {_shown(pair.second)} {pair.unit}{difference}{ratio}")
+    for each in comparison.checks:
+        if each.changed:
+            lines.append(f"check {each.name}: {_verdict(each.first)} -> {_verdict(each.second)}")
+    lines.append("the traces are the same" if comparison.same_trace else "the traces differ")
+    return "\n".join(lines)
+
+
+def _shown(value: Cell) -> str:
+    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _verdict(check: Check | None) -> str:
+    return "not there" if check is None else "passed" if check.passed else "failed"
+
+
 def _differing(first: Result, second: Result) -> list[tuple[str, Cell, Cell]]:
     names = dict.fromkeys([*first.parameters, *second.parameters])
     facts: list[tuple[str, Cell, Cell]] = [

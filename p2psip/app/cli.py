@@ -22,6 +22,7 @@ from p2psip.app.phones import add_phone
 from p2psip.app.quickcall import call_once, message_once
 from p2psip.app.settings import home_folder, load_settings
 from p2psip.app.show import Printer
+from p2psip.app.simulate import app as simulate_app
 from p2psip.app.state import State
 from p2psip.app.views import (
     show_call,
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 phone_app = typer.Typer(help="The phones that may register with this node.", no_args_is_help=True)
 app.add_typer(phone_app, name="phone")
+app.add_typer(simulate_app, name="simulate")
 
 
 @dataclass(frozen=True, slots=True)
