@@ -7,12 +7,24 @@ there. A node must therefore not answer an unproved address with more than three
 
 from typing import Any
 
+from overlay.frame import FrameBox
+from overlay.participant import Participant
 from overlay.probing import TOKEN_BYTES
-from overlay.rpc import CONFIGURATION, DIAL_BACK, FIND, PADDED_BYTES, PING, REQUEST
+from overlay.rpc import (
+    ATTACH,
+    CONFIGURATION,
+    DIAL_BACK,
+    FIND,
+    PADDED_BYTES,
+    PING,
+    PROBE_FOR,
+    REQUEST,
+    WANTS_CERTIFICATE,
+)
+from overlay.via import make_relay
 from p2psip.base.chance import Chance
 from p2psip.base.codec import pack
 from p2psip.base.core import Address, Core, Transmit
-from p2psip.base.errors import RemoteError
 from simulations.hostile.hostile import Gang, Hostile
 from simulations.network.endpoint import Endpoint
 from simulations.network.nat import PUBLIC
@@ -21,6 +33,19 @@ from simulations.world import World
 
 VOLLEY = 20
 VOLLEY_SECONDS = 1.0
+STRANGERS = 8
+REQUESTS = (
+    "ping",
+    "find",
+    "configuration",
+    "attach",
+    "introduced ping",
+    "padded find",
+    "dial-back",
+    "probe-for",
+    "relay",
+)
+"""Short ones, padded ones, such as show a certificate, and such as make others send."""
 
 
 class Bystander:
@@ -50,7 +75,19 @@ class Amplifier(Hostile):
 
     every = VOLLEY_SECONDS
     bystander: Bystander
+    requests: tuple[str, ...] = REQUESTS
+    identities: list[tuple[bytes, FrameBox]]
     spoofed_bytes = 0
+
+    def prepare(self, core: Participant) -> None:
+        """Beside its own, which others get to know, it has devices that nobody has heard of: they cause questions."""
+        swarm = self.gang.swarm
+        self.identities = [(self.device.certificate.der, core.peer._box)]
+        for number in range(STRANGERS):
+            device = swarm.enrolment.device(self.person)
+            chance = self.chance.child(f"stranger {number}")
+            box = FrameBox(device.node_key, chance, swarm.world.unix, core.peer._box._sealing)
+            self.identities.append((device.certificate.der, box))
 
     def act(self, now: float) -> None:
         """One volley."""
@@ -60,11 +97,8 @@ class Amplifier(Hostile):
 
     def fire(self, other: Node) -> None:
         """One request with a forged source: one of those that an honest node answers at length."""
-        payload = self.chance.choice(_requests(self.device.certificate.der, self.chance))
-        try:
-            frame = self.core.peer._box.seal(other.key, payload)
-        except RemoteError:
-            return
+        certificate, box = self.chance.choice(self.identities)
+        frame = box.seal(other.key, _payload(self.chance.choice(self.requests), certificate, self.chance))
         self.did("spoofed")
         self.spoofed_bytes += len(frame)
         send_spoofed(self.gang.swarm.world, self, self.bystander.endpoint.address, other.endpoint.address, frame)
@@ -75,11 +109,11 @@ class Amplifier(Hostile):
         return self.bystander.received_bytes / max(1, self.spoofed_bytes)
 
 
-def amplify(gang: Gang) -> Amplifier:
-    """Start one Amplifier with a bystander of its own."""
+def amplify(gang: Gang, requests: tuple[str, ...] = REQUESTS) -> Amplifier:
+    """Start one Amplifier with a bystander of its own, which sends requests of these kinds (of REQUESTS) only."""
     swarm = gang.swarm
     bystander = Bystander(swarm.world, len(swarm.nodes), gang.chance.child(f"bystander {len(swarm.nodes)}"))
-    kind = type("Amplifier", (Amplifier,), {"bystander": bystander})
+    kind = type("Amplifier", (Amplifier,), {"bystander": bystander, "requests": requests})
     started = gang.recruit(kind, 1)[0]
     assert isinstance(started, Amplifier)
     return started
@@ -105,18 +139,22 @@ def _arrive(world: World, source: Address, destination: Address, data: bytes) ->
         world.pump(host)
 
 
-def _requests(certificate: bytes, chance: Chance) -> list[bytes]:
-    """Payloads of requests (form: `overlay.rpc`): short, padded, with a certificate, and such as make others ask."""
-    number, target = chance.integer(31), chance.bytes(20)
-    bare = [
-        [number, PING, 1, b"", 0, b"", []],
-        [number, FIND, 1, b"", 0, b"", [target, True]],
-        [number, CONFIGURATION, 0, b"", 0, b"", []],
-        [number, PING, 1, b"", 0, certificate, []],
-        [number, FIND, 0, b"", 0, certificate, [target, True, bytes(PADDED_BYTES)]],
-        [number, DIAL_BACK, 1, b"", 0, certificate, [chance.bytes(TOKEN_BYTES), [], certificate]],
-    ]
-    return [bytes((REQUEST,)) + pack(each) for each in bare]
+def _payload(kind: str, certificate: bytes, chance: Chance) -> bytes:
+    """A request of this kind (form: `overlay.rpc`), as a node would get it that gives no token away."""
+    number, target, token = chance.integer(31), chance.bytes(20), chance.bytes(TOKEN_BYTES)
+    if kind == "relay":
+        return make_relay(target, bytes(64))
+    method, shown, arguments = {
+        "ping": (PING, b"", []),
+        "find": (FIND, b"", [target, True]),
+        "configuration": (CONFIGURATION, b"", []),
+        "attach": (ATTACH, certificate, []),
+        "introduced ping": (PING, certificate, []),
+        "padded find": (FIND, certificate, [target, True, bytes(PADDED_BYTES)]),
+        "dial-back": (DIAL_BACK, certificate, [token, [], certificate]),
+        "probe-for": (PROBE_FOR, certificate, [token, bytes(32), bytes((192, 0, 2, 1)), 5_000, certificate]),
+    }[kind]
+    return bytes((REQUEST,)) + pack([number, method, WANTS_CERTIFICATE, b"", 0, shown, arguments])
 
 
 class _Mute:

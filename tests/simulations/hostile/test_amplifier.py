@@ -3,8 +3,9 @@
 import pytest
 
 from overlay.rpc import AMPLIFICATION_MAX
-from simulations.hostile.amplifier import VOLLEY, Bystander, amplify, send_spoofed
+from simulations.hostile.amplifier import REQUESTS, VOLLEY, Bystander, amplify, send_spoofed
 from simulations.hostile.hostile import Gang
+from simulations.network.nat import PUBLIC
 from tests.simulations.town import people_of, town
 
 
@@ -15,6 +16,17 @@ def test_a_bystander_is_hit_but_not_with_more_than_the_bound() -> None:
     swarm.world.run(30.0)
     assert gang.deeds["spoofed"] >= 25 * VOLLEY
     assert attacker.bystander.received > 20 * VOLLEY
+    assert 0.3 < attacker.factor <= AMPLIFICATION_MAX
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_no_kind_of_request_is_worth_more_than_the_bound(kind: str) -> None:
+    swarm = town(3, 6)
+    swarm.grow(2, volunteer=True, nat=PUBLIC, per_second=4.0)
+    swarm.world.run(20.0)
+    attacker = amplify(Gang(swarm), (kind,))
+    swarm.world.run(5.0)
+    assert attacker.bystander.received > 2 * VOLLEY
     assert 0.3 < attacker.factor <= AMPLIFICATION_MAX
 
 
