@@ -19,7 +19,7 @@ from overlay.records import (
     decode_record,
     encode_record,
 )
-from overlay.rpc import AMPLIFICATION_MAX, OK, Request, make_answer, parse_request
+from overlay.rpc import AMPLIFICATION_MAX, OK, UNAUTHORIZED, Request, make_answer, parse_request
 from overlay.store import RecordStore, WriteTokens
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
@@ -95,7 +95,7 @@ class Holder:
         room = budget - ANSWER_HEAD_BYTES - (len(certificate) if certificate else 0)
         try:
             if request.method == rpc.FIND:
-                result: Any = self._find(request.arguments, room, unix)
+                result: Any = self._find(request.arguments, room, unix, proved)
             else:
                 result = self._serve(request, Asking(sender, source, proved, room, now, unix))
             status = OK
@@ -135,8 +135,12 @@ class Holder:
             case _:
                 raise RemoteError("a request that is not known here", status=405)
 
-    def _find(self, arguments: list[Any], room: int, unix: float) -> list[Any]:
-        """[contacts, records]: the peers that we know closest to the key, or to [point], and what we hold at the key."""
+    def _find(self, arguments: list[Any], room: int, unix: float, proved: bool) -> list[Any]:
+        """[contacts, records]: the peers that we know closest to the key, or to [point], and what we hold at the key.
+
+        RemoteError(401) when a record is kept back only because the asker has not proved its address: its NAT may have given
+        it a new one since it got our token. It asks again with the new token; else it would believe that there is none.
+        """
         match arguments:
             case [bytes() as target, bool() as wants_records, *more] if len(target) == RECORD_KEY_BYTES:
                 records: list[bytes] = []
@@ -148,6 +152,8 @@ class Holder:
                 if len(encoded) + 4 <= room and len(records) < RECORDS_PER_ANSWER_MAX:
                     records.append(encoded)
                     room -= len(encoded) + 4
+                elif not proved and len(records) < RECORDS_PER_ANSWER_MAX:
+                    raise RemoteError("records that only a proved address may be sent", status=UNAUTHORIZED)
         count = min(CONTACTS_PER_ANSWER, max(room, 0) // CONTACT_ROOM_BYTES)
         closest = named(self.table, int.from_bytes(_point(more, target), "big"), count) if count else []
         return [[pack_contact(contact.node_key, contact.address) for contact in closest], records]

@@ -166,18 +166,22 @@ class Searches:
             arguments: list[Any] = [key, lookup.wants_records]
             if lookup.point != lookup.target:
                 arguments.append([lookup.point.to_bytes(20, "big")])
-            self._ask(
-                contact,
-                FIND,
-                arguments,
-                lambda c, a: self._answered(number, c, a),
-                self.now,
-                late=lambda c: self._late(number, c),
-            )
+            self._ask_for(number, contact, arguments)
         if lookup.finished and self._running.pop(number, None) is not None:
             if not lookup.agreed:
                 self.size.observe(lookup.target, [contact.number for contact in lookup.closest(STORE_WIDTH)])
             running.then(lookup, running.started)
+
+    def _ask_for(self, number: int, contact: Contact, arguments: list[Any], *, again: bool = False) -> None:
+        """FIND; once more if our address is not proved there any more, which keeps records back, and a new token has come."""
+
+        def answered(asked: Contact, answer: Answer | None) -> None:
+            if answer is not None and answer.status == UNAUTHORIZED and answer.token and not again:
+                self._ask_for(number, asked, arguments, again=True)
+            else:
+                self._answered(number, asked, answer)
+
+        self._ask(contact, FIND, arguments, answered, self.now, late=lambda c: self._late(number, c))
 
     def _late(self, number: int, contact: Contact) -> None:
         running = self._running.get(number)

@@ -67,6 +67,17 @@ def test_the_certificate_is_given_to_those_who_want_it(desk: Desk) -> None:
     assert desk.ask(rpc.PING, bytes(400))[2] is None
 
 
+def test_records_are_not_hidden_from_who_must_prove_its_address_first(desk: Desk) -> None:
+    """Its NAT gave it another port since it got its token: it is told so, and asks again with the token that it gets."""
+    record = desk.alice.record()
+    desk.store(record)
+    status, token, _certificate, _result = desk.ask(rpc.FIND, record.key, True, token=bytes(8))
+    assert (status, bool(token)) == (401, True)
+    status, _token, _certificate, result = desk.ask(rpc.FIND, record.key, True, token=token)
+    assert isinstance(result, list)
+    assert (status, result[1]) == (200, [encode_record(record)])
+
+
 def test_find_gives_the_closest_contacts(desk: Desk) -> None:
     status, _token, _certificate, result = desk.ask(rpc.FIND, bytes(20), False, token=desk.token())
     closest = [contact.pack() for contact in desk.holder.table.find_closest(0, CONTACTS_PER_ANSWER)]

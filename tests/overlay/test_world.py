@@ -9,6 +9,7 @@ from overlay.contact import Contact
 from overlay.records import CLOCK_SKEW_SECONDS, REGISTRATION, Record, encode_record, registration_key
 from overlay.rpc import Answer
 from tests.overlay.devices import Town
+from tests.overlay.nats import Nat
 from tests.overlay.world import World
 
 
@@ -55,6 +56,21 @@ def test_every_lookup_finds_the_record_when_every_tenth_datagram_is_lost() -> No
     owner = world.nodes[7]
     assert world.register(owner).holders >= 6
     assert found_sequences(world, owner.device.certificate.addresses[0]) == [[1]] * 50
+
+
+@pytest.mark.parametrize("quiet", [0.0, 100.0, 1_000.0])
+def test_who_gets_a_new_port_at_each_peer_finds_the_record_after_a_silence(quiet: float) -> None:
+    """Behind a symmetric NAT with short lifetimes no token is good any more then: holders say so, and do not send less."""
+    world = World(21)
+    world.populate(20)
+    callers = [world.add(f"caller{number}", nat=Nat.SYMMETRIC, lifetime=30.0) for number in range(4)]
+    for caller in callers:
+        world.join(caller, world.nodes[0])
+    world.run(quiet)
+    assert world.register(world.nodes[5]).holders > 0
+    world.run(60)
+    address = world.nodes[5].device.certificate.addresses[0]
+    assert [bool(world.find(caller, address).records) for caller in callers] == [True] * 4
 
 
 def test_every_lookup_finds_the_record_after_a_third_of_the_nodes_has_vanished() -> None:
