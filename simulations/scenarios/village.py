@@ -20,6 +20,7 @@ DRAIN_SECONDS = 40.0
 CLOCK_SECONDS_MAX = 300.0
 """Who is further off cannot take part (`overlay.frame`), and is told so."""
 PACE_SECONDS = 2.0
+SPARE_SECONDS = 5.0
 
 
 @scenario("village")
@@ -42,10 +43,13 @@ def village(
         place.add(ring_seconds=ring_seconds, at=number * ARRIVAL_SECONDS)
     people = [each for each in place.households if abs(each.endpoint.skew) < CLOCK_SECONDS_MAX]
     begin = households * ARRIVAL_SECONDS + SETTLE_SECONDS
+    free_at = dict.fromkeys(range(households), 0.0)  # nobody dials while in a call of their own
     for number in range(calls):
-        caller, callee = chance.sample(people, 2)
-        talk = chance.uniform(0.2, 1.8) * talk_seconds
-        place.call(caller, callee, talk, at=begin + number * PACE_SECONDS)
+        at, talk = begin + number * PACE_SECONDS, chance.uniform(0.2, 1.8) * talk_seconds
+        caller = chance.choice([each for each in people if free_at[each.number] <= at] or people)
+        callee = chance.choice([each for each in people if each is not caller])
+        place.call(caller, callee, talk, at=at)
+        free_at[caller.number] = free_at[callee.number] = at + ring_seconds + talk + SPARE_SECONDS
     run.check(PhoneCalls(least=least))
     _live(run, place, begin + calls * PACE_SECONDS + 2 * talk_seconds + ring_seconds + DRAIN_SECONDS)
 
