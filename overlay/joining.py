@@ -1,6 +1,6 @@
 """How a node joins the overlay, and comes back when it knows nobody any more: one attempt is a small state machine.
 
-    GREETING   the first GREETED_FIRST_MAX known peers are greeted; the others when none of them answers soon
+    GREETING   the first GREETED_FIRST_MAX known peers are greeted; the others when none of them answers soon; all once again
     TESTING    while most hosts have been sent nothing, so that they can prove who reaches us, the reachability test ends
     LOOKING    all others are greeted, and we look ourselves up (§2.3 of the Kademlia paper), again when an answer was lost
     RESTING    the attempt has ended; after one that met nobody, and when the routing table has run empty, the next begins
@@ -29,6 +29,7 @@ from p2psip.base.timers import Timers
 GREETED_FIRST_MAX = 3
 GREETED_FIRST_SECONDS = 1.0
 GREETED_SECONDS_MAX = 5.0
+GREETED_AGAIN_SECONDS = 2.6  # a little later than the first greeting is given up (`overlay.rtt`)
 TEST_SECONDS_MAX = 4.0
 LOOKING_SECONDS_MAX = 30.0
 LOOKUPS_MAX = 3
@@ -51,8 +52,12 @@ class Step(enum.Enum):
     RESTING = enum.auto()
     GREETING_FIRST = enum.auto()
     GREETING = enum.auto()
+    GREETING_AGAIN = enum.auto()
     TESTING = enum.auto()
     LOOKING = enum.auto()
+
+
+_GREETING = (Step.GREETING_FIRST, Step.GREETING, Step.GREETING_AGAIN)
 
 
 class Joining:
@@ -96,7 +101,7 @@ class Joining:
         """This peer is in the routing table now."""
         if REUNION not in self._timers:
             self._plan_reunion(now)
-        if self.step is Step.GREETING_FIRST or self.step is Step.GREETING:
+        if self.step in _GREETING:
             self._test(now)
         elif contact.node_key == self._greeted and self.step is Step.RESTING:
             self._greeted = None
@@ -132,9 +137,12 @@ class Joining:
                     self._begin(now)
             case Step.GREETING_FIRST:
                 self._greet_others(now)
-                self.step = Step.GREETING
-                self._timers.set(JOIN, now + GREETED_SECONDS_MAX)
-            case Step.GREETING | Step.LOOKING:
+                self._wait(Step.GREETING, GREETED_AGAIN_SECONDS, now)
+            case Step.GREETING:
+                self._greet(self._candidates()[:GREETED_FIRST_MAX], now)
+                self._greet_others(now)
+                self._wait(Step.GREETING_AGAIN, GREETED_SECONDS_MAX - GREETED_AGAIN_SECONDS, now)
+            case Step.GREETING_AGAIN | Step.LOOKING:
                 self._end(now)
             case Step.TESTING:
                 self._look(now)
@@ -164,11 +172,13 @@ class Joining:
         elif not others:
             self._end(now)
         elif len(others) > GREETED_FIRST_MAX:
-            self.step = Step.GREETING_FIRST
-            self._timers.set(JOIN, now + GREETED_FIRST_SECONDS)
+            self._wait(Step.GREETING_FIRST, GREETED_FIRST_SECONDS, now)
         else:
-            self.step = Step.GREETING
-            self._timers.set(JOIN, now + GREETED_SECONDS_MAX)
+            self._wait(Step.GREETING, GREETED_AGAIN_SECONDS, now)
+
+    def _wait(self, step: Step, seconds: float, now: float) -> None:
+        self.step = step
+        self._timers.set(JOIN, now + seconds)
 
     def _greet(self, others: Sequence[Known], now: float) -> None:
         for node_key, address in others:
@@ -182,13 +192,11 @@ class Joining:
         self._greet(others[start : start + GREETED_AT_ONCE_MAX], now)
 
     def _test(self, now: float) -> None:
-        self.step = Step.TESTING
-        self._timers.set(JOIN, now + TEST_SECONDS_MAX)
+        self._wait(Step.TESTING, TEST_SECONDS_MAX, now)
         self.tested(now)
 
     def _look(self, now: float) -> None:
-        self.step = Step.LOOKING
-        self._timers.set(JOIN, now + LOOKING_SECONDS_MAX)
+        self._wait(Step.LOOKING, LOOKING_SECONDS_MAX, now)
         self._greet_others(now)
         self._look_self_up(now)
 

@@ -33,7 +33,7 @@ from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit
 from p2psip.base.keys import NodeKey, SigningKey
-from p2psip.base.timers import Timers
+from p2psip.base.timers import NEVER, Timers
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,19 +241,16 @@ class Participant:
         """Serve what is due."""
         self._now = now
         self.peer.handle_timeout(now)
-        for name in self._timers.expired(now):
-            if name in (JOIN, REUNION):
-                self._joining.expired(name, now)
-                if self._joining.is_under_way:
-                    self._publishing.hold()
-            else:
-                self._publishing.expired(name, now)
+        if self._timers.at <= now:
+            self._serve(now)
         self._joining.look_after(now)
 
     def poll_timeout(self) -> float | None:
         """The next deadline."""
-        own, of_peer = self._timers.next(), self.peer.poll_timeout()
-        return own if of_peer is None or (own is not None and own < of_peer) else of_peer
+        own, of_peer = self._timers.at, self.peer.poll_timeout()
+        if of_peer is not None and of_peer < own:
+            return of_peer
+        return own if own < NEVER else None
 
     def poll_output(self) -> Event | None:
         """The next output, or None. What the peer tells of our own lookups and stores is kept here."""
@@ -262,6 +259,15 @@ class Participant:
             if type(output) is Transmit or not self._take(output):
                 return output
         return self._outputs.pop(0) if self._outputs else None
+
+    def _serve(self, now: float) -> None:
+        for name in self._timers.expired(now):
+            if name in (JOIN, REUNION):
+                self._joining.expired(name, now)
+                if self._joining.is_under_way:
+                    self._publishing.hold()
+            else:
+                self._publishing.expired(name, now)
 
     def _take(self, event: Output) -> bool:
         """Learn from an event of the peer; whether it was for us only."""
