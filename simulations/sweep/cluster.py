@@ -3,6 +3,7 @@
 On this machine nothing listens but on loopback, with credentials made for this one sweep, and the processes end with the block.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -14,14 +15,16 @@ from typing import Any
 import dask
 import distributed
 from distributed import CancelledError, KilledWorker
+from distributed.comm.core import CommClosedError
 
 from simulations.results import Result
 from simulations.sweep.plan import SweepError
 from simulations.sweep.work import Task
 
-Client: Any = distributed.Client  # these three have no types
+Client: Any = distributed.Client  # these have no types
 LocalCluster: Any = distributed.LocalCluster
 wait: Any = distributed.wait
+rpc: Any = distributed.rpc
 
 ATTEMPTS_MAX = 3
 CONNECT_SECONDS_MAX = 10.0
@@ -144,11 +147,19 @@ def on_scheduler(address: str) -> Iterator[Cluster]:
     How often the death of a worker is borne is a setting of that scheduler.
     """
     try:
+        asyncio.run(_meet(address))
         client = Client(address, timeout=CONNECT_SECONDS_MAX)
-    except (OSError, ValueError, ImportError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (OSError, ValueError, TypeError, ImportError, CommClosedError) as error:
+        said = str(error).splitlines()[0] if str(error) else "it does not answer"
         raise SweepError(f"there is no Dask scheduler at {address}: {said}") from None
     with client:
         if not client.nthreads():
             raise SweepError(f"the scheduler at {address} has no workers: start some with `dask worker {address}`")
         yield Cluster(client, deaths_max=1)
+
+
+async def _meet(address: str) -> None:
+    """Ask who is there: a client would wait for ever for somebody who accepts and says nothing."""
+    async with asyncio.timeout(CONNECT_SECONDS_MAX):
+        async with rpc(address) as scheduler:
+            await scheduler.identity()

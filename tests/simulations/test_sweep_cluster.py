@@ -1,6 +1,7 @@
 """Sweeps on real worker processes: workers that die, points that fail, a scheduler elsewhere, and nothing left behind."""
 
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -85,12 +86,22 @@ def test_a_scheduler_without_workers_is_said() -> None:
         raise AssertionError
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1", "nonsense://there", "tcp://127.0.0.1:port"])
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:1", "127.0.0.1", "nonsense://there", "tcp://127.0.0.1:port", "tls://127.0.0.1:1"]
+)
 def test_a_scheduler_that_is_not_there_is_one_sentence(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulations.sweep.cluster.CONNECT_SECONDS_MAX", 0.3)
     with pytest.raises(SweepError, match="there is no Dask scheduler at") as caught, on_scheduler(address):
         raise AssertionError
     assert "\n" not in str(caught.value)
+
+
+def test_somebody_who_accepts_and_says_nothing_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulations.sweep.cluster.CONNECT_SECONDS_MAX", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(SweepError, match="it does not answer"), on_scheduler(address):
+            raise AssertionError
 
 
 def test_nothing_is_bound_but_loopback() -> None:
