@@ -1,6 +1,7 @@
 """What became of each call of a village, as its phones and its nodes saw it."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from p2psip.softphone.phone import CallReport
 from simulations.results import Cell
@@ -104,10 +105,19 @@ def _outcome(report: CallReport, both: bool) -> tuple[str, str]:
 
 
 def _way(caller: Household, callee: Household) -> tuple[str, int]:
-    """What the caller's node says of the last path to the callee."""
-    if caller.node is None:
+    """What both nodes say of the last path between them: over a stream if either has one."""
+    paths = [path for path in (_path(caller, callee), _path(callee, caller)) if path.get("way") is not None]
+    if not paths:
         return "none", 0
-    record = next((each for each in reversed(list(caller.node.calls.log)) if each.callee == callee.address), None)
-    path = record.media["ends"][1]["path"] if record is not None and record.media else {}
-    way = "tls" if path.get("transport") in ("tcp", "tls") else path.get("way")
-    return ("none", 0) if way is None else (str(way), len(path.get("via", ())))
+    way = "tls" if any(path.get("transport") == "stream" for path in paths) else str(paths[0]["way"])
+    return way, max(len(path.get("via", ())) for path in paths)
+
+
+def _path(household: Household, other: Household) -> dict[str, Any]:
+    """The path to the other node in the newest record of a call with them."""
+    if household.node is None:
+        return {}
+    for record in reversed(list(household.node.calls.log)):
+        if {record.caller, record.callee} == {household.address, other.address} and record.media:
+            return next((end["path"] for end in record.media["ends"] if end["kind"] == "node"), {})
+    return {}

@@ -45,7 +45,7 @@ def test_who_has_no_udp_calls_and_is_called_over_streams(calls: bool) -> None:
     village.call(caller, callee, 4, at=SETTLED)
     village.run(SETTLED + 20)
     (call,) = village.calls
-    assert (call.outcome, call.one_way) == (ANSWERED, False)
+    assert (call.outcome, call.one_way, call.way) == (ANSWERED, False, "tls")
     assert village.wire.counters.streamed > 0
 
 
