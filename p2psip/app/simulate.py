@@ -62,11 +62,9 @@ def run(
     running = importlib.import_module("simulations.run")
     with _Bar() as bar:
         result = running.run_scenario(scenario, parameters, seed, sealing=sealing, watcher=bar.watch)
-    if replay is not None and not result.interrupted:
-        replaying = importlib.import_module("simulations.replay")
-        print(replaying.replay_into(result, replay))
     if out is not None:
         result.save(out)
+    replayed = replay is None or result.interrupted or _replay(result, replay, out)
     if report is not None:
         _write(report, "report_html", result)
     _print_result(result)
@@ -76,7 +74,7 @@ def run(
         )
         print(f"p2psip: stopped after {result.virtual_seconds / 60:.1f} virtual minutes; {where}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
-    if not result.passed:
+    if not (result.passed and replayed):
         raise typer.Exit(1)
 
 
@@ -199,6 +197,18 @@ def _ensure_places(out: Path | None, report: Path | None) -> None:
     if report is not None:
         results.ensure_file_writable(report)
         extra.load("simulations.report")
+
+
+def _replay(result: Any, number: int, out: Path | None) -> bool:
+    """Whether that lookup could be shown; the run itself is worth its report even if not."""
+    try:
+        print(importlib.import_module("simulations.replay").replay_into(result, number))
+    except P2psipError as error:
+        print(f"p2psip: {error}", file=sys.stderr)
+        return False
+    if out is not None:
+        result.save(out)
+    return True
 
 
 def _write(path: Path, function: str, value: Any) -> None:

@@ -36,6 +36,7 @@ COMMANDS = [
     "doctor",
     "message",
     "demo",
+    "simulate",
 ]
 LINK = "p2psip://home.example?ca={}&at=127.0.0.1:1"
 
