@@ -284,9 +284,9 @@ class Searcher:
         return ring.honest(index, point, target, arguments[1])
 
 
-def record_of(ring: Ring, key: bytes, sequence: int = 1) -> Record:
-    """A registration at this key."""
-    return Record(REGISTRATION, key, b"author", sequence, UNIX + 100_000, b"body", bytes(64))
+def record_of(ring: Ring, key: bytes, sequence: int = 1, *, seconds: int = 600) -> Record:
+    """A registration at this key that lives on for so long."""
+    return Record(REGISTRATION, key, b"author", sequence, UNIX + int(ring.now) + seconds, b"body", bytes(64))
 
 
 def ground(ring: Ring, target: bytes, count: int, bits: int) -> list[bytes]:

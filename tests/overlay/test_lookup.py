@@ -4,7 +4,20 @@ import pytest
 
 from overlay.agreement import AGREEING_ANSWERS, Authored
 from overlay.contact import Contact
-from overlay.lookup import ALPHA, CANDIDATES_MAX, WIDTH, Lookup
+from overlay.lookup import (
+    ADDRESSES_EACH_MAX,
+    ALPHA,
+    CANDIDATES_MAX,
+    CHOICE,
+    DOUBTFUL_ASKED_MAX,
+    MESSAGES_MAX,
+    MISLEADING_MAX,
+    NAMERS_MAX,
+    SURGE,
+    WIDTH,
+    Lookup,
+)
+from overlay.region import region_of
 from tests.overlay.devices import UNIX, Town
 
 TOWN = Town()
@@ -203,3 +216,162 @@ def test_a_contact_that_moves_while_it_is_asked_still_ends_the_lookup(is_answere
             lookup.failed(contact)
     assert lookup.finished
     assert lookup.closest(1) == ([moving] if is_answered else [])
+
+
+def test_of_what_one_answer_names_few_are_asked_until_one_of_them_answers() -> None:
+    lookup, (far, *others) = Lookup(0, False), contacts(1 + 2, first=5_000)
+    lookup.add([far, *others])
+    ask_all(lookup)
+    named = contacts(8)
+    lookup.answered(far, named, [])
+    assert ask_all(lookup) == named[:MISLEADING_MAX]
+    lookup.answered(named[0], [], [])
+    assert len(ask_all(lookup)) == 2
+
+
+def test_invented_contacts_do_not_push_true_ones_out() -> None:
+    """The first to answer names a hundred that are nobody, closer than all others: the others are asked all the same."""
+    lookup, honest = Lookup(0, True), contacts(20, first=9_000)
+    lookup.add(honest)
+    asked = ask_all(lookup)
+    lookup.answered(asked[0], contacts(100), [])
+    for _ in range(200):
+        for contact in ask_all(lookup):
+            if contact in honest:
+                lookup.answered(contact, [], [])
+            else:
+                lookup.late(contact)
+                lookup.failed(contact)
+        for contact in asked[1:]:
+            lookup.answered(contact, [], [])
+    assert lookup.finished
+    assert lookup.closest(WIDTH) == honest[:WIDTH]
+    assert lookup.messages <= 2 * WIDTH + MISLEADING_MAX + DOUBTFUL_ASKED_MAX + SURGE
+
+
+def test_a_node_named_at_a_false_address_is_asked_at_its_true_one() -> None:
+    lookup, (liar, honest) = Lookup(0, False), contacts(2, first=5_000)
+    (true,) = contacts(1)
+    false = Contact(true.node_key, ("198.18.0.1", 5000))
+    false.number = true.number
+    lookup.add([liar, honest])
+    ask_all(lookup)
+    lookup.answered(liar, [false], [])
+    assert ask_all(lookup) == [false]
+    lookup.answered(honest, [true], [])
+    assert ask_all(lookup) == []
+    lookup.late(false)
+    assert ask_all(lookup) == [true]
+    lookup.answered(true, [], [])
+    assert lookup.closest(1) == [true]
+
+
+def test_one_address_over_the_bound_is_not_tried() -> None:
+    lookup, (first,) = Lookup(0, False), contacts(1)
+    for number in range(ADDRESSES_EACH_MAX + 1):
+        other = Contact(first.node_key, ("198.18.0.1", 5000 + number))
+        lookup.add([other])
+    asked = ask_all(lookup)
+    while asked:
+        lookup.failed(asked[-1])
+        asked += (more := ask_all(lookup))
+        if not more:
+            break
+    assert len(asked) == ADDRESSES_EACH_MAX
+
+
+def test_the_quickest_of_those_as_close_is_asked_first() -> None:
+    lookup, peers = Lookup(0, False), contacts(CHOICE, first=5_000)
+    for contact, seconds in zip(peers, (0.3, 0.05, 0.2, 0.1), strict=True):
+        contact.rtt = seconds
+    lookup.add(peers)
+    assert [contact.rtt for contact in ask_all(lookup)] == [0.05, 0.1, 0.2, 0.3]
+
+
+def test_who_was_not_heard_of_for_long_comes_later() -> None:
+    lookup, peers = Lookup(0, False, started=10_000.0), contacts(2, first=5_000)
+    peers[0].last_seen, peers[1].last_seen = 7_000.0, 9_990.0
+    lookup.add(peers)
+    assert ask_all(lookup) == [peers[1], peers[0]]
+
+
+def test_those_closer_need_not_wait_for_the_far_ones_and_no_more_than_a_surge_goes_out() -> None:
+    lookup, far = Lookup(0, False), contacts(ALPHA + 20, first=5_000)
+    lookup.add(far)
+    asked = ask_all(lookup)
+    lookup.answered(asked[0], contacts(2), [])
+    lookup.add(contacts(10, first=10))
+    assert len(ask_all(lookup)) == 1 + SURGE
+
+
+def numbered(distances: list[int], host: str = "192.0.2.1") -> list[Contact]:
+    made = contacts(len(distances), first=20_000)
+    for contact, distance in zip(made, distances, strict=True):
+        contact.number, contact.address = distance, (host, 5000)
+    return made
+
+
+def test_a_crowd_beside_the_key_makes_the_lookup_ask_for_the_whole_region() -> None:
+    region = region_of(0, 1_000.0)
+    lookup, far = Lookup(0, True, region=region), numbered([region.radius * 3 + number for number in range(4)])
+    lookup.add(far)
+    ask_all(lookup)
+    crowd = contacts(8)
+    for contact in far[:2]:
+        lookup.answered(contact, crowd, [])
+    assert lookup.is_thorough
+    points = set()
+    while (contact := lookup.next_to_ask()) is not None:
+        points.add(lookup.point)
+    assert len(points) == MISLEADING_MAX
+    assert all(region.cell(point) is not None for point in points)
+
+
+def test_votes_of_one_corner_of_a_crowded_region_count_once() -> None:
+    """Sixty that serve a stale record beside the key must not outvote the others."""
+    region = region_of(0, 1_000.0)
+    lookup = Lookup(0, True, region=region)
+    lookup.add([*contacts(20), *numbered([region.radius // 2, region.radius // 3])])
+    ask_all(lookup)
+    lookup.answered(contacts(1)[0], [], [])
+    for contact in contacts(20)[1:]:
+        ask_all(lookup)
+        lookup.answered(contact, [], [authored(1)])
+    assert lookup.is_thorough
+    assert not lookup.agreed
+
+
+def test_too_few_in_the_region_make_the_lookup_look_farther() -> None:
+    region = region_of(0, 1_000.0)
+    lookup = Lookup(0, True, region=region)
+    near, far = numbered([5, 6, 7]), numbered([region.radius * 2 + number for number in range(40)])
+    for contact in near:
+        contact.node_key = bytes(reversed(contact.node_key))
+    lookup.add([*near, *far])
+    while not lookup.finished:
+        for contact in ask_all(lookup):
+            lookup.answered(contact, [], [])
+    assert lookup.is_thorough
+    assert lookup.messages == 43
+
+
+def test_no_lookup_sends_more_than_the_bound() -> None:
+    region = region_of(0, 1_000.0)
+    lookup = Lookup(0, True, region=region)
+    lookup.add(contacts(40))
+    serial = 100
+    while not lookup.finished:
+        for contact in ask_all(lookup):
+            lookup.answered(contact, contacts(5, first=serial), [])
+            serial += 5
+    assert lookup.messages <= MESSAGES_MAX
+
+
+def test_one_namer_over_the_bound_is_not_kept() -> None:
+    lookup, many = Lookup(0, False), contacts(ALPHA + 3, first=5_000)
+    lookup.add(many)
+    named = contacts(WIDTH + 20)[WIDTH + 5]
+    for _ in range(NAMERS_MAX + 1):
+        for contact in ask_all(lookup):
+            lookup.answered(contact, [named], [])
+    assert lookup.knows(named.node_key)
