@@ -19,7 +19,7 @@ FAILURES_MAX = 2
 class RoutingTable:
     """Verified peers by the highest bit in which their Node-ID differs from ours."""
 
-    __slots__ = ("_buckets", "_contacts", "_networks", "_own", "_used")
+    __slots__ = ("_buckets", "_contacts", "_failed", "_networks", "_own", "_used")
 
     def __init__(self, own: int) -> None:
         self._own = own
@@ -27,6 +27,7 @@ class RoutingTable:
         self._contacts: dict[bytes, Contact] = {}
         self._networks: dict[str, int] = {}
         self._used = 0
+        self._failed = 0  # a bit for each bucket in which some contact may have failures
 
     def __len__(self) -> int:
         return len(self._contacts)
@@ -81,13 +82,21 @@ class RoutingTable:
             return False
         if not self._network_has_room(contact.address):
             return False
-        bucket = self._buckets.get(self._index(contact.number), ())
+        index = self._index(contact.number)
+        bucket = self._buckets.get(index, ())
         if len(bucket) < BUCKET_CONTACTS_MAX:
             return True
-        for other in bucket:  # noqa: SIM110  (asked for each request of a node that is not in the table)
-            if other.failures:
-                return True
+        if not self._failed >> index & 1:  # the usual case, asked for each request of a node that is not in the table
+            return False
+        if any(other.failures for other in bucket):
+            return True
+        self._failed &= ~(1 << index)
         return False
+
+    def note_failed(self, contact: Contact) -> None:
+        """A contact has left a request unanswered: it makes room for another, if there is one."""
+        if contact.number != self._own:
+            self._failed |= 1 << self._index(contact.number)
 
     def remove(self, contact: Contact) -> None:
         """Forget a peer."""

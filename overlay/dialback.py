@@ -5,7 +5,6 @@ nothing is known, and at once when the network has changed. One test is up to TR
 evidence says is decided by `overlay.reachability`; what testers do is in `overlay.probing`.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,7 +57,7 @@ class DialBack:
         self._chance = chance
         self._certificate: Callable[[], bytes] = bytes
         self.timers: Timers[str] = Timers()
-        self._tokens: deque[bytes] = deque(maxlen=TOKENS_MAX)
+        self._tokens: list[bytes] = []
         self._tried: list[bytes] = []
         self._test = 0
         self._is_running = False
@@ -167,7 +166,7 @@ class DialBack:
         self._tried.append(tester.node_key)
         self._reach.begin_try()
         token = self._chance.bytes(TOKEN_BYTES)
-        self._tokens.append(token)
+        self._tokens = [*self._tokens, token][-TOKENS_MAX:]
         latest = self._reach.touched.latest_hosts(AVOIDED_MAX - 1)
         avoid = [pack_host(host) for host in dict.fromkeys([tester.address[0], *latest]) if not is_synthetic(host)]
         self._ask_tester(tester, [token, avoid, self._certificate()], now)

@@ -99,7 +99,7 @@ class FrameBox:
             raise LocalError(f"a payload of {len(payload)} bytes, or the frames of this run are used up")
         peer.count = count + 1
         nonce = (self._run_number | count).to_bytes(12, "big")
-        return b"".join((_FIRST, peer.marks[:_MARK_BYTES], self._public, nonce, peer.cipher.encrypt(nonce, payload)))
+        return b"".join((peer.marks[:_KEY_AT], self._public, nonce, peer.cipher.encrypt(nonce, payload)))
 
     def peer(self, node_key: bytes) -> HeardFrom | None:
         """Where the newest authentic frame of this node came from, if it is remembered."""
@@ -113,11 +113,12 @@ class FrameBox:
         known = peer is not None
         if peer is None:
             peer = self._stranger(datagram, sender, now)
-        if datagram[:_KEY_AT] != _FIRST + peer.marks[_MARK_BYTES:] or len(datagram) > FRAME_BYTES_MAX:
+        if datagram[:_KEY_AT] != peer.marks[_KEY_AT:] or len(datagram) > FRAME_BYTES_MAX:
             raise RemoteError("a frame that is malformed or for another node")
         nonce = datagram[_NUMBER_AT:_SEALED_AT]
         number = int.from_bytes(nonce, "big")
-        peer.check(number)
+        if number <= peer.highest:
+            peer.check(number)
         payload = peer.cipher.decrypt(nonce, datagram[_SEALED_AT:])
         peer.add(number)
         peer.address, peer.heard_at = source, now
@@ -137,7 +138,7 @@ class FrameBox:
         return self._new_peer(sender)
 
     def _new_peer(self, theirs: bytes) -> _Peer:
-        marks = _mark(self._public, theirs) + _mark(theirs, self._public)
+        marks = _FIRST + _mark(self._public, theirs) + _FIRST + _mark(theirs, self._public)
         key = identity_of(theirs).node_key
         return _Peer(key, self._sealing.cipher(self._key, key), marks, self._first_count)
 

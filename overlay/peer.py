@@ -250,6 +250,7 @@ class Peer:
 
     def _give_up(self, now: float) -> None:
         for contact, callback in self._requests.handle_timeout(now):
+            self.table.note_failed(contact)
             if contact.failures >= FAILURES_MAX:
                 self.table.remove(contact)
             callback(contact, None)

@@ -64,6 +64,7 @@ def test_one_that_failed_makes_room_in_a_full_bucket() -> None:
     for each in everyone:
         table.add(each)
     everyone[4].failures = 1
+    table.note_failed(everyone[4])
     assert table.add(contact(99, node_id=FAR + 99))
     assert table.get(everyone[4]) is None
     assert len(table) == BUCKET_CONTACTS_MAX
