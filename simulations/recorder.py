@@ -1,6 +1,7 @@
 """Collects the tables and figures of a run while it goes on; `tables()` gives the rows of `simulations.results.Result`.
 
-Columns that the report knows (t is the time of the world, which begins at START_SECONDS; a table may have more columns, and a run more tables):
+Columns that the report knows (t is the time of the world, which begins at START_SECONDS; a table may have more columns, and a run
+more tables):
 
 - `lookups`: t, node, target, live, found, stale, seconds, round_trips, hops, messages, nat, target_nat
 - `calls`: t, caller, callee, nat, callee_nat, outcome, cause, setup_seconds, way (direct, relayed, tls, none)
