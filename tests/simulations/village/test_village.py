@@ -8,12 +8,14 @@ from simulations.village.calls import ANSWERED, BUSY, NO_ANSWER
 from simulations.village.village import Village
 
 SCRIPT = """
-from simulations.network.nat import PORT_RESTRICTED, SYMMETRIC
+from p2psip.base.chance import Chance
+from simulations.network.internet import Internet
+from simulations.network.nat import PORT_RESTRICTED, PUBLIC, SYMMETRIC
 from simulations.village.village import Village
-village = Village(11)
+village = Village(11, network=Internet(Chance.seeded(11)))
 hub = village.add()
 alice, bob = village.add(nat=SYMMETRIC, at=2), village.add(nat=PORT_RESTRICTED, at=3)
-carol = village.add(at=4)
+carol = village.add(nat=PUBLIC, at=4)
 village.call(alice, bob, 5, at=30)
 village.call(carol, alice, 5, at=31)
 village.run(50)
