@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from overlay import rpc
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact
-from overlay.holder import ANSWER_BYTES_MAX, CONTACTS_PER_ANSWER, Holder
+from overlay.holder import ANSWER_BYTES_MAX, CONTACTS_PER_ANSWER, Holder, named
 from overlay.records import Record, encode_record
 from p2psip.base.chance import Chance
 from p2psip.base.codec import pack, unpack
@@ -82,6 +82,28 @@ def test_find_gives_the_closest_contacts(desk: Desk) -> None:
     status, _token, _certificate, result = desk.ask(rpc.FIND, bytes(20), False, token=desk.token())
     closest = [contact.pack() for contact in desk.holder.table.find_closest(0, CONTACTS_PER_ANSWER)]
     assert (status, result) == (200, [closest, []])
+
+
+def test_find_gives_the_contacts_around_another_point_if_asked_so(desk: Desk) -> None:
+    point = bytes([255]) * 20
+    _status, _token, _certificate, result = desk.ask(rpc.FIND, bytes(20), False, [point], token=desk.token())
+    assert isinstance(result, list)
+    assert result[0] == [contact.pack() for contact in named(desk.holder.table, int.from_bytes(point, "big"))]
+    assert result[0] != [contact.pack() for contact in named(desk.holder.table, 0)]
+
+
+def test_who_owes_an_answer_is_named_only_if_there_are_too_few_others() -> None:
+    table = RoutingTable(0)
+    peers = [Contact(bytes([number]) * 32, ("10.0.0.1", 5000 + number)) for number in range(1, 2 * CONTACTS_PER_ANSWER)]
+    for contact in peers:
+        table.add(contact)
+    silent = table.find_closest(0, 1)[0]
+    silent.failures = 1
+    assert silent not in named(table, 0)
+    assert len(named(table, 0)) == CONTACTS_PER_ANSWER
+    for contact in peers:
+        contact.failures = 1
+    assert silent in named(table, 0)
 
 
 def test_a_stored_record_is_found(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from overlay.contact import Contact
 from overlay.events import LookupDone, StoreDone
 from overlay.records import NAME, RecordVerifier, encode_record, registration_key
 from overlay.rpc import FIND, STORE, Answer, Callback, Late
-from overlay.searches import LOOKUPS_MAX, Searches
+from overlay.searches import CONTACTS_READ_MAX, LOOKUPS_MAX, Searches, SearchPolicy
 from p2psip.base.errors import LocalError
 from tests.overlay.devices import UNIX, Town
 
@@ -22,14 +22,15 @@ SEEN = ("192.0.2.1", 1)
 class Play:
     """Searches over a table of peers, with all that they ask."""
 
-    def __init__(self, peers: int = 5) -> None:
+    def __init__(self, peers: int = 5, policy: SearchPolicy | None = None) -> None:
         self.asked: list[tuple[Contact, int, list[object], Callback]] = []
         self.ended: list[LookupDone | StoreDone] = []
         self.peers = [Contact(bytes([number]) * 32, ("10.0.0.1", 5000 + number)) for number in range(1, peers + 1)]
         table = RoutingTable(0)
         for contact in self.peers:
             table.add(contact)
-        self.searches = Searches(bytes(32), table, RecordVerifier(TOWN.membership()), self._ask, self.ended.append)
+        verifier = RecordVerifier(TOWN.membership())
+        self.searches = Searches(bytes(32), table, verifier, self._ask, self.ended.append, policy)
         self.searches.unix_offset = float(UNIX)
 
     def _ask(
@@ -185,3 +186,35 @@ def test_one_lookup_over_the_bound_is_refused() -> None:
         play.searches.store(ALICE.record(), 0.0)
     play.searches.refresh(0, 0.0)
     assert len(play.searches) == LOOKUPS_MAX
+
+
+def test_one_contact_over_the_bound_of_an_answer_is_not_read() -> None:
+    play = Play(1)
+    play.searches.look_up(KEY, 0.0, records=True)
+    named = [Contact(bytes([7, number]) * 16, ("10.0.1.1", 5000 + number)) for number in range(CONTACTS_READ_MAX + 1)]
+    play.answer([[contact.pack() for contact in named], []])
+    asked = set()
+    while play.asked:
+        asked.add(play.asked[0][0].node_key)
+        play.answer([[], []])
+    assert named[-1].node_key not in asked
+
+
+def test_what_ended_early_says_nothing_about_the_size_of_the_network() -> None:
+    """It has not seen the closest, and would make the network look small and every region large."""
+    play = Play()
+    play.searches.look_up(KEY, 0.0, records=True)
+    play.answer_all([[], [encode_record(ALICE.record(3))]])
+    assert play.searches.size.nodes is None
+    play.searches.look_up(KEY, 0.0, records=True)
+    play.answer_all([[], []])
+    assert play.searches.size.nodes is not None
+
+
+def test_without_regions_a_record_goes_to_the_closest_as_in_kademlia() -> None:
+    play = Play(19, SearchPolicy(paths=1, regions=False, copies=3))
+    play.searches.store(ALICE.record(), 0.0)
+    while play.asked[0][1] == FIND:
+        play.answer([[], []])
+    closest = sorted(play.peers, key=lambda contact: contact.number ^ int.from_bytes(KEY, "big"))[:3]
+    assert [contact for contact, _method, _arguments, _callback in play.asked] == closest
