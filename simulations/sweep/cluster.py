@@ -57,6 +57,12 @@ class Cluster:
 
     def run(self, work: Work, tasks: Sequence[Task]) -> Iterator[Answer]:
         """Every task once, in the order in which they end. A task that failed ATTEMPTS_MAX times gives the reason instead."""
+        try:
+            yield from self._run(work, tasks)
+        except (CommClosedError, ConnectionError):
+            raise SweepError("the scheduler has gone; what is finished is kept") from None
+
+    def _run(self, work: Work, tasks: Sequence[Task]) -> Iterator[Answer]:
         waiting = deque(tasks)
         attempts: Counter[Task] = Counter()
         running: dict[Any, Task] = {}
