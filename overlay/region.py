@@ -17,7 +17,7 @@ from overlay.contact import Contact, network_of
 REGION_NODES = 12
 HOLDERS_MIN = 8
 HOLDERS_MAX = 64
-SAMPLES_MAX = 16
+SAMPLES_MAX = 9
 SAMPLE_NODES_MIN = 4
 CELLS = 16
 SPARSE_SHARE = 0.5
