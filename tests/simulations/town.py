@@ -17,7 +17,7 @@ from simulations.nodes import Node
 from simulations.sealing import StandInSealing
 from simulations.swarm import Swarm
 
-SETTLING_SECONDS = 60.0
+SETTLING_SECONDS = 30.0
 
 
 def empty_town(seed: int, *, policy: SearchPolicy | None = None) -> Swarm:

@@ -83,11 +83,11 @@ def test_sybils_are_closer_to_the_key_than_all_others_and_hide_it_from_plain_kad
 
 
 def test_eclipsers_surround_their_victim_and_nobody_else() -> None:
-    swarm = town(6, 25)
+    swarm = town(6, 15)
     victim, other = people_of(swarm)[3:5]
     gang = Gang(swarm)
-    around = eclipse(gang, victim, 40)
-    swarm.world.run(60.0)
+    around = eclipse(gang, victim, 24)
+    swarm.world.run(40.0)
     table = victim.core.peer.table
     closest = table.find_closest(victim.core.peer.number, 8)
     owners = [swarm.node_of(contact.node_key) for contact in closest]
