@@ -65,7 +65,9 @@ class MediaService:
         self._legs: dict[str, OverlayLeg] = {}  # by user name fragment
         self._streams: StreamTable[OverlayLeg] = StreamTable()
         self._phone_legs = 0
-        self._open: set[OverlayLeg] = set()
+        self._open: dict[
+            OverlayLeg, None
+        ] = {}  # in the order of their beginning, so that a seeded run is the same each time
         self._pool = RelayPool(chance.child("relays"))
         self._relay_hooks: list[RelayHook] = []
         self._reflexive: tuple[Address, ...] = ()
@@ -111,10 +113,10 @@ class MediaService:
             offerer=offerer, candidates=self.candidates(), identity=self._identity, chance=self._chance
         )
         leg = OverlayLeg(self, transport)
-        self._open.add(leg)
+        self._open[leg] = None
         self._register(leg)
         if leg.description.ufrag not in self._legs:
-            self._open.discard(leg)
+            self._open.pop(leg, None)
             raise RemoteError("this node carries as many calls as it can", status=503)
         return leg
 
@@ -255,7 +257,7 @@ class MediaService:
     def close_overlay_leg(self, leg: OverlayLeg) -> None:
         """Called by the leg."""
         if leg in self._open:
-            self._open.discard(leg)
+            self._open.pop(leg, None)
             self._register(leg)
             self._streams.forget(leg)
             self._pool.release(leg)

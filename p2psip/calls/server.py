@@ -69,7 +69,7 @@ class CallServer:
         )
         self._messages = MessageRelay(self._equipment, self._router)
         self._publication = Publication(directory, self.bindings, addresses, clock)
-        self._calls: set[Call] = set()
+        self._calls: dict[Call, None] = {}  # in the order of their beginning
         self._requests = 0
         self._delayed = 0
         self._is_stopping = False
@@ -214,11 +214,11 @@ class CallServer:
         if self._is_stopping or len(self._calls) >= CALLS_MAX:
             raise RemoteError("this node carries as many calls as it can", status=503)
         call = Call(self._equipment, self._router, exchange, sender, address)
-        self._calls.add(call)
+        self._calls[call] = None
         try:
             await call.run()
         finally:
-            self._calls.discard(call)
+            self._calls.pop(call, None)
             self._idle.set()
 
     async def _message(self, exchange: ServerExchange) -> None:
