@@ -59,6 +59,8 @@ class Lookups:
     def look_up(self, node: Node, target: Node, then: Then | None = None, *, address: str | None = None) -> None:
         """One lookup from beginning to end."""
         swarm, begun = self._swarm, self._swarm.now
+        self.made += 1
+        number = self.made
         before = {each.number: each.starts for each in self.devices_of(target.person) if self._is_live(each)}
 
         def done(event: FoundDone) -> None:
@@ -70,11 +72,10 @@ class Lookups:
             found = any(each.key in offered for each in after)
             stale = any(other is None or not other.alive for other in map(swarm.node_of, sorted(offered)))
             looked = LookedUp(node, target, event, live, found, stale, swarm.now - begun)
-            self._record(looked, begun)
+            self._record(number, looked, begun)
             if then is not None:
                 then(looked)
 
-        self.made += 1
         try:
             swarm.find(node, address or target.address, done)
         except LocalError as error:
@@ -84,12 +85,12 @@ class Lookups:
         registered = node.registered_at
         return node.alive and registered is not None and self._swarm.now - registered >= SETTLED_SECONDS
 
-    def _record(self, looked: LookedUp, begun: float) -> None:
+    def _record(self, number: int, looked: LookedUp, begun: float) -> None:
         found = looked.result
         self._run.record(
             "lookups",
             t=round(begun, 3),
-            number=self.made,
+            number=number,
             node=looked.node.number,
             target=looked.target.number,
             live=looked.live,

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from overlay.participant import FoundDone, Joined, Participant, Published
-
 from overlay.reachability import Role
 from p2psip.base.core import Address
 from simulations.enrolment import Device

@@ -216,7 +216,6 @@ class Swarm:
             role=node.role,
             sealing=self._sealing,
             policy=self._policy,
-            bound=[node.endpoint.address],
             volunteer=self._volunteering(node),
         )
         core.note_local([node.endpoint.address], self.now)
