@@ -1,5 +1,8 @@
 """The scenario of a village, small, from the registry to the tables."""
 
+import runpy
+from pathlib import Path
+
 import simulations.scenarios  # noqa: F401 - registers
 from simulations.run import run_scenario
 
@@ -17,3 +20,9 @@ def test_a_small_village_is_a_result() -> None:
     assert told == sorted(told)
     assert result.messages > 100
     assert len(result.trace_hash) == 32
+
+
+def test_the_example_of_the_documents_runs() -> None:
+    example = Path(__file__).resolve().parents[3] / "docs" / "examples" / "my_village.py"
+    village = runpy.run_path(str(example))["main"]()
+    assert [(call.outcome, call.way, call.relays) for call in village.calls] == [("answered", "relayed", 1)] * 2
