@@ -20,9 +20,11 @@ from simulations.workloads.looking import Looking
 from simulations.workloads.moving import Moving
 
 DRAIN_SECONDS = 60.0
+QUIET = "lookups"
+"""The name of the scenario whose trace `benchmarks.simulator` prints."""
 
 
-@scenario("lookups")
+@scenario(QUIET)
 def lookups_only(run: Run, *, peers: int = 1_000, minutes: float = 5.0, per_second: float = 10.0) -> None:
     """A quiet network of public peers: how long lookups take, and whether the true closest are found."""
     swarm = run.swarm(network=internet(run, nats=False))
