@@ -33,6 +33,7 @@ from overlay.rpc import ANSWER, REQUEST, Callback, Late, PendingRequests
 from overlay.sealing import Sealing
 from overlay.searches import Searches, SearchPolicy
 from overlay.store import RecordStore
+from overlay.storing import Stores
 from overlay.upkeep import Upkeep
 from overlay.votes import AddressVotes
 from p2psip.base.chance import Chance
@@ -47,7 +48,7 @@ class Peer:
 
     __slots__ = (
         "_acquaintance", "_box", "_clockwork", "_correspondence", "_heard", "_holder", "_may_cause", "_members",
-        "_outputs", "_requests", "_searches", "_upkeep", "crossing", "dialback", "malformed", "membership",
+        "_outputs", "_requests", "_searches", "_stores", "_upkeep", "crossing", "dialback", "malformed", "membership",
         "node_key", "number", "reach", "seen", "table"
     )  # fmt: skip
 
@@ -75,6 +76,7 @@ class Peer:
         self._requests = PendingRequests(chance.child("requests"), self._send)
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit, policy)
         self._searches.now, self._searches.unix_offset = now, unix_offset
+        self._stores = Stores(self._searches, self.table, self.number, self._emit)
         self._members = Members(membership)
         self._heard = HeardAddresses(self._box)
         self._acquaintance = Acquaintance(
@@ -101,7 +103,7 @@ class Peer:
         self.reach = Reachability(now, role)
         self.dialback = DialBack(self.reach, self.table, self._box, around, chance.child("dialback"))
         self._holder.methods |= self.dialback.serve(self._members, self._holder, self._send) | self.crossing.methods
-        self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, chance.child("peer"), now)
+        self._upkeep = Upkeep(self.number, self.table, self._searches, self.store, self._ask, chance.child("peer"), now)
         self._clockwork = self._wind_up()
         self._outputs: deque[Output] = deque()
         self._may_cause = 0  # bytes that the datagram at hand may still cause, if a stranger sent it
@@ -159,9 +161,9 @@ class Peer:
         """Begin a lookup; `LookupDone` tells its end. LocalError when LOOKUPS_MAX are under way."""
         return self._searches.look_up(key, now, records=records)
 
-    def store_record(self, record: Record, now: float) -> int:
-        """Look for the region of the record's key and store it there; `StoreDone` tells how many took it."""
-        return self._searches.store(record, now)
+    def store_record(self, record: Record, now: float, companions: Sequence[Record] = ()) -> int:
+        """Store a record at the region of its key (`overlay.storing`); `StoreDone` tells how many took it."""
+        return self._stores.store(record, now, companions)
 
     def request(self, node_key: bytes, address: Address, method: int, arguments: list[Any], now: float) -> int:
         """Ask a node something; `RequestDone` brings the answer. Asked again with the token that a first refusal brings."""

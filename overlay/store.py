@@ -20,7 +20,9 @@ from p2psip.base.errors import RemoteError
 RECORDS_MAX = 20_000
 RECORDS_PER_AUTHOR_MAX = 64
 TOKEN_BYTES = 12
-TOKEN_WINDOW_SECONDS = 300.0
+TOKEN_WINDOW_SECONDS = 900.0
+"""It proves only that the asker receives at its address, shown in a frame that only its node key seals. So it may live as long as
+three renewals of a record; who is given the address of somebody gone can be sent no more than that node itself asks for."""
 
 
 @dataclass(slots=True)
@@ -97,6 +99,19 @@ class RecordStore:
             entry = self._places.get(place, {}).get(node_id)
             if entry is not None and entry.remembered_until == until:
                 self._remove(place, entry)
+
+    def let_go(self, kind: str, own: int, distance_max: int) -> int:
+        """Drop the records of a kind whose keys are farther from `own` (a Node-ID) than that; how many. Their sequences are
+        forgotten: only for kinds whose author never says anything else."""
+        far = [
+            (place, entry)
+            for place, entries in self._places.items()
+            if place[0] == kind and int.from_bytes(place[1], "big") ^ own > distance_max
+            for entry in entries.values()
+        ]
+        for place, entry in far:
+            self._remove(place, entry)
+        return len(far)
 
     def next_expiry(self) -> int | None:
         """When `expire` has something to do next (unix seconds)."""

@@ -4,6 +4,7 @@ import heapq
 
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact
+from overlay.records import NAME
 from overlay.rpc import PING, Answer
 from overlay.searches import Asker, Searches
 from overlay.store import RecordStore
@@ -12,6 +13,8 @@ from p2psip.base.timers import Timers
 
 REFRESH_SECONDS = 300.0
 PING_SECONDS = 20.0
+FAR_RADII = 4
+"""Names are let go beyond so many radii of a region: the estimates of holders differ."""
 OLDEST_AHEAD = 16
 """So many of the contacts silent longest are found at once, for the search goes through the whole table."""
 
@@ -19,11 +22,19 @@ OLDEST_AHEAD = 16
 class Upkeep:
     """Refreshes buckets and pings, each at its time."""
 
-    __slots__ = ("_ask", "_chance", "_oldest", "_searches", "_store", "_table", "timers")
+    __slots__ = ("_ask", "_chance", "_oldest", "_own", "_searches", "_store", "_table", "timers")
 
     def __init__(
-        self, table: RoutingTable, searches: Searches, store: RecordStore, ask: Asker, chance: Chance, now: float
+        self,
+        own: int,
+        table: RoutingTable,
+        searches: Searches,
+        store: RecordStore,
+        ask: Asker,
+        chance: Chance,
+        now: float,
     ) -> None:
+        self._own = own
         self._table = table
         self._searches = searches
         self._store = store
@@ -50,8 +61,15 @@ class Upkeep:
         """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper)."""
         self.timers.set("refresh", now + self._chance.uniform(0.8, 1.2) * REFRESH_SECONDS)
         self._store.expire(now + self._searches.unix_offset)
+        self._let_go()
         if len(self._table):
             self._searches.refresh(self._table.oldest_bucket_target(self._chance.integer(160)), now)
+
+    def _let_go(self) -> None:
+        """Names live for a month: who took them in while the network was small would hold them long after it has grown."""
+        region = self._searches.size.region(self._own)
+        if region is not None:
+            self._store.let_go(NAME, self._own, FAR_RADII * region.radius)
 
     def _ping_oldest(self, now: float) -> None:
         """The peer that was silent longest is asked whether it is still there."""

@@ -32,6 +32,7 @@ ENROLLED_SECONDS_AGO = 86_400
 CLOCK_ERROR_SECONDS_MAX = 60.0
 JOIN_GROWTH_PER_SECOND = 0.25
 """While an overlay is young, so many newcomers join each second for each node that is there."""
+JOINS_PER_SECOND_MAX = 200.0
 
 
 class Listener(Protocol):
@@ -170,7 +171,7 @@ class Swarm:
         `grown_at`."""
         when, there = self.now, max(len(self.alive), 4)
         for node in nodes:
-            rate = per_second or there * JOIN_GROWTH_PER_SECOND
+            rate = per_second or min(there * JOIN_GROWTH_PER_SECOND, JOINS_PER_SECOND_MAX)
             when += self._starting.uniform(0.5, 1.5) / rate
             there += 1
             self.world.at(when, _starter(self, node))

@@ -163,3 +163,17 @@ def test_one_person_cannot_fill_a_relay_place_with_many_devices(store: RecordSto
     refused(507, lambda: put(store, devices[-1], devices[-1].record(kind=RELAY, key=KEY)))
     put(store, devices[0], devices[0].record(2, kind=RELAY, key=KEY))
     put(store, BOB, BOB.record(kind=RELAY, key=KEY))
+
+
+def test_records_of_a_kind_far_from_here_are_let_go() -> None:
+    town = Town()
+    store, device = RecordStore(), town.device()
+    near, far = (device.record(kind=NAME, key=bytes([first]) + bytes(19), body=b"") for first in (1, 128))
+    other = device.record(key=bytes([129]) + bytes(19))
+    for record in (near, far, other):
+        store.put(record, device.certificate, UNIX)
+    assert store.let_go(NAME, 0, 1 << 154) == 1
+    assert store.get(NAME, near.key, UNIX) == [near]
+    assert store.get(NAME, far.key, UNIX) == []
+    assert store.get(REGISTRATION, other.key, UNIX) == [other]
+    assert len(store) == 2
