@@ -7,12 +7,11 @@ registrations stands in `overlay.registration`; what a node holds, in `overlay.s
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from overlay.membership import Membership
+from overlay.membership import AUTHORITIES_MAX, Membership
 from p2psip.base.certificates import CERTIFICATE_BYTES_MAX, DeviceCertificate, fingerprint
 from p2psip.base.codec import pack, unpack
 from p2psip.base.errors import RemoteError
@@ -30,7 +29,8 @@ RELAY_OWNERS_CACHED_MAX = 1_024
 CLOCK_SKEW_SECONDS = 300  # as for certificates; half of what a registration lives, so that late clocks get by, too
 SEQUENCE_MAX = 2**63 - 1
 RECORD_BYTES_MAX = 8_192
-VERIFIED_MAX = 4_096
+VERIFIED_MAX = 32_768
+DECODED_MAX = 4_096
 
 _DAY = 86_400
 _DOMAIN = b"p2psip record 1\x00"
@@ -107,6 +107,12 @@ def decode_record(data: bytes) -> Record:
     """The record in `data`, its form and sizes checked but not its truth; RemoteError otherwise."""
     if len(data) > RECORD_BYTES_MAX:
         raise RemoteError(f"a record of more than {RECORD_BYTES_MAX} bytes", status=413)
+    return _decoded(data)
+
+
+@lru_cache(maxsize=DECODED_MAX)
+def _decoded(data: bytes) -> Record:
+    """A record is a value, and a dozen holders and many askers decode the same one: in one process they share one object."""
     match unpack(data):
         case [
             str() as kind,
@@ -117,11 +123,22 @@ def decode_record(data: bytes) -> Record:
             bytes() | None as body,
             bytes() as signature,
         ] if type(sequence) is int and type(expiry) is int:
-            record = Record(kind, key, certificate, sequence, expiry, body, signature)
+            record = Record(kind, _shared(key), _shared(certificate), sequence, expiry, body, signature)
         case _:
             raise RemoteError("a record of an unknown form")
-    _check_form(record)
-    return record
+    return replace(record, kind=_check_form(record).name)
+
+
+@lru_cache(maxsize=DECODED_MAX)
+def _shared(data: bytes) -> bytes:
+    """One object for all equal keys and certificates."""
+    return data
+
+
+@lru_cache(maxsize=DECODED_MAX)
+def completed(record: Record, certificate: bytes) -> Record:
+    """A record whose certificate was left out, for it is that of the record before."""
+    return replace(record, certificate=certificate)
 
 
 def sign_record(record: Record, overlay: str, key: SigningKey) -> Record:
@@ -145,13 +162,16 @@ def make_record(
 
 
 class RecordVerifier:
-    """Verifies records against the overlay's membership, cheapest refusals first, and remembers true signatures."""
+    """Verifies records against the overlay's membership, cheapest refusals first, and remembers true signatures.
+
+    Whether a signature is true depends on nothing but what is signed: so it is remembered for all nodes of one process.
+    """
 
     __slots__ = ("_membership", "_verified")
 
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
-        self._verified: OrderedDict[bytes, None] = OrderedDict()
+        self._verified = verified_signatures(membership.ca_der)
 
     def __len__(self) -> int:
         """How many signatures are remembered as true (at most VERIFIED_MAX)."""
@@ -176,7 +196,6 @@ class RecordVerifier:
         form = _signed_form(record, self._membership.overlay)
         digest = hashlib.sha256(record.signature + form).digest()
         if digest in self._verified:
-            self._verified.move_to_end(digest)
             return
         try:
             verify_signature(author.signing_key, record.signature, form)
@@ -184,7 +203,13 @@ class RecordVerifier:
             raise RemoteError("a record whose signature does not match", status=403) from error
         self._verified[digest] = None
         if len(self._verified) > VERIFIED_MAX:
-            self._verified.popitem(last=False)
+            del self._verified[next(iter(self._verified))]
+
+
+@lru_cache(maxsize=AUTHORITIES_MAX)
+def verified_signatures(_ca_der: bytes) -> dict[bytes, None]:
+    """Digests of records by devices of this authority whose signature some node of this process found true, the oldest first."""
+    return {}
 
 
 def _check_form(record: Record) -> Kind:

@@ -26,6 +26,7 @@ from overlay.records import (
     registration_key,
     relay_keys,
     sign_record,
+    verified_signatures,
 )
 from p2psip.base.codec import pack
 from p2psip.base.errors import RemoteError
@@ -33,6 +34,11 @@ from tests.overlay.devices import OVERLAY, UNIX, Town
 
 TOWN = Town()
 ALICE, BOB = TOWN.device("alice"), TOWN.device("bob")
+
+
+@pytest.fixture(autouse=True)
+def nothing_verified_before() -> None:
+    verified_signatures.cache_clear()
 
 
 @pytest.fixture
@@ -196,6 +202,18 @@ def test_remembered_signatures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     for sequence in range(4):
         verifier.verify(ALICE.record(sequence), UNIX)
     assert len(verifier) == 3
+
+
+def test_nodes_of_one_process_share_records_and_what_is_known_of_their_signatures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = encode_record(ALICE.record())
+    record = decode_record(data)
+    assert decode_record(bytes(bytearray(data))) is record
+    assert record.kind is KINDS[REGISTRATION].name
+    RecordVerifier(TOWN.membership()).verify(record, UNIX)
+    monkeypatch.setattr(module, "verify_signature", None)
+    RecordVerifier(TOWN.membership()).verify(record, UNIX)
 
 
 def test_a_false_signature_is_not_remembered(verifier: RecordVerifier) -> None:
