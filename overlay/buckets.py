@@ -17,12 +17,12 @@ FAILURES_MAX = 2
 
 
 class RoutingTable:
-    """Verified peers by the highest bit in which their Node-ID differs from ours."""
+    """Verified peers by the highest bit in which their Node-ID differs from `own`, that of this node."""
 
-    __slots__ = ("_buckets", "_contacts", "_failed", "_networks", "_own", "_used")
+    __slots__ = ("_buckets", "_contacts", "_failed", "_networks", "_used", "own")
 
     def __init__(self, own: int) -> None:
-        self._own = own
+        self.own = own
         self._buckets: dict[int, list[Contact]] = {}  # by the index of the bit, those in use only
         self._contacts: dict[bytes, Contact] = {}
         self._networks: dict[str, int] = {}
@@ -78,7 +78,7 @@ class RoutingTable:
 
     def has_room(self, contact: Contact) -> bool:
         """Whether `add` would hold this peer that is not in the table yet."""
-        if contact.number == self._own or len(self._contacts) >= TABLE_CONTACTS_MAX:
+        if contact.number == self.own or len(self._contacts) >= TABLE_CONTACTS_MAX:
             return False
         if not self._network_has_room(contact.address):
             return False
@@ -95,7 +95,7 @@ class RoutingTable:
 
     def note_failed(self, contact: Contact) -> None:
         """A contact has left a request unanswered: it makes room for another, if there is one."""
-        if contact.number != self._own:
+        if contact.number != self.own:
             self._failed |= 1 << self._index(contact.number)
 
     def remove(self, contact: Contact) -> None:
@@ -118,7 +118,7 @@ class RoutingTable:
         from the highest bit down; then the others, from the lowest up.
         """
         found: list[Contact] = []
-        buckets, used, difference = self._buckets, self._used, self._own ^ target
+        buckets, used, difference = self._buckets, self._used, self.own ^ target
         closer, farther = used & difference, used & ~difference
         while closer or farther:
             if closer:
@@ -139,7 +139,7 @@ class RoutingTable:
         """A number inside one of the buckets in use, chosen by `draw`, to refresh it with a lookup."""
         used = sorted(self._buckets) or [BITS - 1]
         index = used[draw % len(used)]
-        return self._own ^ (1 << index) ^ (draw & (1 << index) - 1)
+        return self.own ^ (1 << index) ^ (draw & (1 << index) - 1)
 
     def _network_has_room(self, address: Address) -> bool:
         network = network_of(address[0])
@@ -153,4 +153,4 @@ class RoutingTable:
                 del self._networks[network]
 
     def _index(self, number: int) -> int:
-        return (number ^ self._own).bit_length() - 1
+        return (number ^ self.own).bit_length() - 1

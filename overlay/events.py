@@ -24,11 +24,15 @@ class LookupDone:
 
 @dataclass(frozen=True, slots=True)
 class StoreDone:
-    """The store `number` has ended: how many hold the record now, and the last refusal if there was one."""
+    """The store `number` has ended: how many hold the record now, and the last refusal if there was one.
+
+    `is_renewal`: they are those that held it before; nobody was looked for.
+    """
 
     number: int
     holders: int
     refusal: str | None
+    is_renewal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from overlay.records import (
     RELAY,
     Record,
     RecordVerifier,
-    decode_record,
+    decode_together,
     encode_record,
 )
 from overlay.rpc import AMPLIFICATION_MAX, OK, UNAUTHORIZED, Request, make_answer, parse_request
@@ -29,6 +29,7 @@ from p2psip.base.keys import node_id_of
 CONTACTS_PER_ANSWER = 8
 SPARE_CONTACTS = 4
 RECORDS_PER_ANSWER_MAX = 16
+RECORDS_PER_STORE_MAX = 16
 ANSWER_BYTES_MAX = 1_800
 ANSWER_HEAD_BYTES = 80
 REFUSAL_BYTES_MAX = 80
@@ -119,12 +120,12 @@ class Holder:
         match request.method, request.arguments:
             case (rpc.PING, _):
                 return None
-            case (rpc.STORE, [bytes() as data, *_]):
+            case (rpc.STORE, [list() as records, *_]) if records:
                 if not asking.is_proved:
                     raise RemoteError("a store without a valid write token", status=401)
                 if self.is_client:
                     raise RemoteError("a client holds nothing for others", status=503)
-                return self._store(data, unix)
+                return self._store(records, unix)
             case (rpc.CONFIGURATION, _):
                 signed = self.membership.signed_configuration
                 if len(signed) > room:
@@ -166,10 +167,19 @@ class Holder:
         self._chance.shuffle(relays)
         return self.store.get(REGISTRATION, key, unix) + self.store.get(NAME, key, unix) + relays
 
-    def _store(self, data: bytes, unix: float) -> None:
-        record = decode_record(data)
-        author = self.verifier.verify(record, unix)
-        self.store.put(record, author, unix)
+    def _store(self, encoded: list[Any], unix: float) -> None:
+        """The answer tells what became of the first record; what stands beside it is held if it can be."""
+        if len(encoded) > RECORDS_PER_STORE_MAX or not all(isinstance(each, bytes) for each in encoded):
+            raise RemoteError("a store of an unknown form, or of too many records")
+        first, *others = decode_together(encoded)
+        refused: RemoteError | None = None
+        for record in (first, *others):
+            try:
+                self.store.put(record, self.verifier.verify(record, unix), unix)
+            except RemoteError as error:
+                refused = error if record is first else refused
+        if refused is not None:
+            raise refused
 
 
 def named(table: RoutingTable, point: int, count: int = CONTACTS_PER_ANSWER) -> list[Contact]:

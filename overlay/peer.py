@@ -19,7 +19,7 @@ from overlay.crossing import NESTED_MAX, Crossing, Surroundings
 from overlay.dialback import DialBack
 from overlay.events import Output, PeerJoined, ReachTested, VerdictChanged
 from overlay.frame import FrameBox
-from overlay.handover import hand_over
+from overlay.handover import HandOver
 from overlay.heard import HeardAddresses
 from overlay.holder import Holder, Served
 from overlay.members import Members
@@ -47,7 +47,7 @@ class Peer:
     """The core of one node. `unix_offset` is unix time minus steady time; set it anew when the wall clock was corrected."""
 
     __slots__ = (
-        "_acquaintance", "_box", "_clockwork", "_correspondence", "_heard", "_holder", "_may_cause", "_members",
+        "_acquaintance", "_box", "_clockwork", "_correspondence", "_handover", "_heard", "_holder", "_may_cause", "_members",
         "_outputs", "_requests", "_searches", "_stores", "_upkeep", "crossing", "dialback", "malformed", "membership",
         "node_key", "number", "reach", "seen", "table"
     )  # fmt: skip
@@ -76,7 +76,8 @@ class Peer:
         self._requests = PendingRequests(chance.child("requests"), self._send)
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit, policy)
         self._searches.now, self._searches.unix_offset = now, unix_offset
-        self._stores = Stores(self._searches, self.table, self.number, self._emit)
+        self._stores = Stores(self._searches, self.table, self._emit)
+        self._handover = HandOver(self.table, self._holder, self._searches, self._ask, chance.child("offers"))
         self._members = Members(membership)
         self._heard = HeardAddresses(self._box)
         self._acquaintance = Acquaintance(
@@ -131,6 +132,7 @@ class Peer:
             (self.crossing.rendezvous.timers, self.crossing.rendezvous.handle_timeout),
             (self.dialback.timers, self.dialback.handle_timeout),
             (self._upkeep.timers, self._upkeep.handle_timeout),
+            (self._handover.timers, self._handover.handle_timeout),
         )
 
     @property
@@ -161,9 +163,9 @@ class Peer:
         """Begin a lookup; `LookupDone` tells its end. LocalError when LOOKUPS_MAX are under way."""
         return self._searches.look_up(key, now, records=records)
 
-    def store_record(self, record: Record, now: float, companions: Sequence[Record] = ()) -> int:
-        """Store a record at the region of its key (`overlay.storing`); `StoreDone` tells how many took it."""
-        return self._stores.store(record, now, companions)
+    def store_record(self, record: Record, now: float, beside: Sequence[Record] = (), *, anew: bool = False) -> int:
+        """Store a record, and others `beside` it, at the region of its key (`overlay.storing`); `StoreDone` tells the end."""
+        return self._stores.store(record, now, beside, anew=anew)
 
     def request(self, node_key: bytes, address: Address, method: int, arguments: list[Any], now: float) -> int:
         """Ask a node something; `RequestDone` brings the answer. Asked again with the token that a first refusal brings."""
@@ -359,7 +361,7 @@ class Peer:
         if self.table.add(contact):
             self._outputs.append(PeerJoined(contact))
             self.crossing.joined(now)
-            hand_over(contact, self.number, self.store, self.table, self._searches)
+            self._handover.meet(contact, now)
 
     def _take_answer(self, sender: bytes, payload: bytes, source: Address, now: float) -> None:
         found = self._requests.receive(sender, payload, now)

@@ -29,6 +29,8 @@ REFRESH_SPREAD = 0.1
 NAME_SECONDS = 29 * 86_400
 NAME_REFRESH_SECONDS = 900.0
 """Only holders that leave make names rare; while their person is away, the holders hand them on."""
+NAME_SIGNED_SECONDS = 86_400
+CANARY_SECONDS = 900.0
 RETRY_SECONDS = 60.0
 LOOK_SECONDS = 20.0
 LOOK_SOON_SECONDS = 0.2
@@ -53,7 +55,7 @@ class _Wish(NamedTuple):
 class _Batch:
     """Records of one kind that are stored side by side; `number` is that of the command, 0 if there was none."""
 
-    __slots__ = ("kind", "least", "left", "number", "refusal")
+    __slots__ = ("is_renewal", "kind", "least", "left", "number", "refusal")
 
     def __init__(self, kind: str, number: int = 0) -> None:
         self.kind = kind
@@ -61,9 +63,11 @@ class _Batch:
         self.left = 0
         self.least: int | None = None
         self.refusal: str | None = None
+        self.is_renewal = True
 
-    def note(self, holders: int, refusal: str | None) -> None:
+    def note(self, holders: int, refusal: str | None, *, is_renewal: bool = False) -> None:
         """One record is stored at so many."""
+        self.is_renewal = self.is_renewal and is_renewal
         self.least = holders if self.least is None else min(self.least, holders)
         self.refusal = refusal or self.refusal
 
@@ -77,10 +81,11 @@ class Publishing:
     """
 
     __slots__ = (
-        *("_batch", "_canary", "_canary_hook", "_capabilities", "_chance", "_done", "_is_held", "_is_started"),
-        *("_last_sequence", "_peer", "_read_back", "_said", "_said_at", "_signing_key", "_stores", "_timers", "_told"),
-        *("_volunteers", "_where", "_wishes", "certificate", "last_canary", "published"),
-    )
+        "_batch", "_canary", "_canary_at", "_canary_hook", "_capabilities", "_chance", "_done", "_is_doubted",
+        "_is_held", "_is_started", "_last_sequence", "_names", "_peer", "_read_back", "_said", "_said_at",
+        "_signing_key", "_stores", "_timers", "_told", "_volunteers", "_where", "_wishes", "certificate",
+        "last_canary", "published"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -113,6 +118,9 @@ class Publishing:
         self._batch: _Batch | None = None
         self._stores: dict[int, _Batch] = {}
         self._canary: int | None = None
+        self._canary_at = float("-inf")
+        self._is_doubted = False
+        self._names: dict[bytes, Record] = {}
         self._read_back = ""
         self._said: tuple[Any, ...] | None = None
         self._said_at = 0.0
@@ -186,7 +194,7 @@ class Publishing:
         batch = self._stores.pop(event.number, None)
         if batch is None:
             return False
-        batch.note(event.holders, event.refusal)
+        batch.note(event.holders, event.refusal, is_renewal=event.is_renewal)
         batch.left -= 1
         if not batch.left:
             self._end(batch, now)
@@ -203,6 +211,7 @@ class Publishing:
         own = self.certificate.node_id
         is_found = any(entry.node_id == own for entry in read_found(event).registrations)
         self.last_canary = "found again" if is_found else "NOT found again: nobody can call this node"
+        self._is_doubted = not is_found
         if not is_found:
             self._timers.set(REFRESH, now + self._chance.uniform(0.5, 1.0) * RETRY_SECONDS)
         self._canary_hook(self._read_back, is_found)
@@ -248,7 +257,8 @@ class Publishing:
             self._timers.set(REFRESH, now + REFRESH_SECONDS)
             self._told = self._where()
             registration = Registration(self._peer.node_key.public, *self._told, self._capabilities)
-            self._store_registrations(self._batch, self.published, encode_registration(registration), now)
+            body = encode_registration(registration)
+            self._store_registrations(self._batch, self.published, body, now)
 
     def _take_back(self, wish: _Wish, now: float) -> None:
         self._store_registrations(_Batch(REGISTRATION, wish.number), wish.addresses or (), None, now)
@@ -267,7 +277,7 @@ class Publishing:
 
     def _try_canary(self, now: float) -> None:
         """Read our own registration back: that a write was answered proves little."""
-        self._read_back = self.published[0]
+        self._read_back, self._canary_at = self.published[0], now
         with contextlib.suppress(LocalError):
             self._canary = self._peer.look_up(registration_key(self._read_back), now)
 
@@ -282,9 +292,12 @@ class Publishing:
                 self._announce(now)
 
     def _store_names(self, now: float) -> None:
-        """Say that our person exists, phone or not: callers are told 480 instead of 404."""
-        keys = [name_key(address) for address in self.certificate.addresses]
-        self._store(_Batch(NAME), keys, b"", NAME_SECONDS, now)
+        """Say that our person exists, phone or not: callers are told 480, not 404. Names go along with registrations."""
+        keys = [name_key(address) for address in self.certificate.addresses if address not in self.published]
+        if keys:
+            self._store(_Batch(NAME), keys, b"", NAME_SECONDS, now)
+        else:
+            self._timers.set(NAMES, now + self._spread(NAME_REFRESH_SECONDS))
 
     def _announce(self, now: float) -> None:
         """While this node is a super-node: say so at half life, and at once when it matters."""
@@ -307,16 +320,25 @@ class Publishing:
             try:
                 author = self._peer.membership.check(self.certificate.der, unix)
                 record = self._record(batch.kind, key, body, int(unix) + seconds, unix)
-                number = self._peer.store_record(record, now)
+                beside = [self._name(key, unix)] if batch.kind == REGISTRATION and body is not None else []
+                number = self._peer.store_record(record, now, beside, anew=self._is_doubted)
             except (LocalError, RemoteError) as error:
                 batch.note(0, str(error))
                 continue
             with contextlib.suppress(RemoteError):  # full; others may have room
-                self._peer.store.put(record, author, unix)
+                for each in (record, *beside):
+                    self._peer.store.put(each, author, unix)
             batch.left += 1
             self._stores[number] = batch
         if not batch.left:
             self._end(batch, now)
+
+    def _name(self, key: bytes, unix: float) -> Record:
+        """The name record at a key, signed once a day."""
+        name, own = self._names.get(key), self.certificate.der
+        if name is None or name.certificate != own or name.expiry - unix < NAME_SECONDS - NAME_SIGNED_SECONDS:
+            name = self._names[key] = self._record(NAME, key, b"", int(unix) + NAME_SECONDS, unix)
+        return name
 
     def _record(self, kind: str, key: bytes, body: bytes | None, expiry: int, unix: float) -> Record:
         """A signed record of this node, its sequence higher than that of all before."""
@@ -350,7 +372,8 @@ class Publishing:
         if self.published:
             self._timers.set(REFRESH, now + self._spread(REFRESH_SECONDS))
             if holders:
-                self._try_canary(now)
+                if not batch.is_renewal or now - self._canary_at >= CANARY_SECONDS:
+                    self._try_canary(now)
                 self._moved(now)
 
     def _spread(self, seconds: float) -> float:

@@ -7,7 +7,7 @@ registrations stands in `overlay.registration`; what a node holds, in `overlay.s
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -101,6 +101,26 @@ def encode_record(record: Record) -> bytes:
     """The record as msgpack."""
     fields = (record.kind, record.key, record.certificate, record.sequence, record.expiry, record.body)
     return pack([*fields, record.signature])
+
+
+def encode_together(records: Sequence[Record]) -> list[bytes]:
+    """Records for one message: a certificate that is the same as in the record before is left out, for it is most of a record."""
+    before = [b"", *(record.certificate for record in records)]
+    return [
+        encode_record(replace(record, certificate=b"") if record.certificate == certificate else record)
+        for record, certificate in zip(records, before, strict=False)
+    ]
+
+
+def decode_together(encoded: Sequence[bytes]) -> list[Record]:
+    """The records of one message; RemoteError as of `decode_record`."""
+    records: list[Record] = []
+    for data in encoded:
+        record = decode_record(data)
+        if not record.certificate and records:
+            record = completed(record, records[-1].certificate)
+        records.append(record)
+    return records
 
 
 def decode_record(data: bytes) -> Record:

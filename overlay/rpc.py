@@ -24,7 +24,7 @@ from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.timers import Timers
 
 REQUEST, ANSWER, CONVERSATION, RELAY, RELAYED, LOST, PROBE, INTRODUCTION = range(1, 9)
-PING, FIND, STORE, CONFIGURATION, ATTACH, GRANT, DIAL_BACK, PROBE_FOR, REACH = range(1, 10)
+PING, FIND, STORE, CONFIGURATION, ATTACH, GRANT, DIAL_BACK, PROBE_FOR, REACH, OFFER = range(1, 11)
 WANTS_CERTIFICATE, IS_CLIENT = 1, 2
 PENDING_MAX = 4_096
 TOKENS_MAX = 4_096
@@ -125,7 +125,9 @@ class PendingRequests:
         if not token and len(payload) < PADDED_BYTES:
             padding = bytes(max(0, PADDED_BYTES - len(payload) - 5))
             payload = _REQUEST + pack([*head, [*arguments, padding]])
-        self._send(contact.node_key, contact.address, payload)  # first: what is too large to be sent must not wait for an answer
+        self._send(
+            contact.node_key, contact.address, payload
+        )  # first: what is too large to be sent must not wait for an answer
         self._pending[number] = _Pending(contact, payload, callback, late, now, False, once)
         wait = self.round_trips.give_up_seconds if once else self.round_trips.retransmit_seconds
         self.timers.set(number, now + wait)

@@ -1,4 +1,4 @@
-"""The lookups and stores of one node that are under way."""
+"""The lookups of one node that are under way; stores (`overlay.storing`) begin with one, too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from overlay.buckets import RoutingTable
 from overlay.contact import Contact, unpack_contact
 from overlay.events import LookupDone, StoreDone
 from overlay.lookup import CANDIDATES_MAX, PATHS, WIDTH, Lookup
-from overlay.records import Record, RecordVerifier, decode_record, encode_record
+from overlay.records import RecordVerifier, decode_record
 from overlay.region import HOLDERS_MAX, HOLDERS_MIN, NetworkSize
 from overlay.rpc import FIND, OK, STORE, UNAUTHORIZED, Answer, Callback, Late
 from p2psip.base.errors import LocalError, RemoteError
@@ -61,7 +61,7 @@ class _Running:
 
 
 class Searches:
-    """Begins lookups and stores, feeds them with answers, and emits their ends. `now` is the time of the input served."""
+    """Begins lookups, feeds them with answers, and emits their ends. `now` is the time of the input served."""
 
     __slots__ = (
         "_ask", "_emit", "_last_number", "_own_key", "_policy", "_running", "_table", "_verifier", "now", "size",
@@ -100,24 +100,21 @@ class Searches:
         """Look up the records at a key for a part of this node: `then` gets the end, and nobody else does."""
         self._look_up(key, now, True, then)
 
-    def store(self, record: Record, now: float) -> int:
-        """Find the region of the record's key and store it there; the number of this store."""
-        number = self.take_number()
+    def find_region(self, key: bytes, now: float, then: Callable[[Sequence[Contact]], None]) -> None:
+        """Find all that are to hold the records at a key: `then` gets them at the end. LocalError as of `take_number`."""
 
         def found(lookup: Lookup, _started: float) -> None:
             closest = lookup.closest(CANDIDATES_MAX)
             if not self._policy.regions:
-                holders = closest[: self._policy.copies]
+                then(closest[: self._policy.copies])
             elif lookup.region is None:
-                holders = closest[:HOLDERS_MIN]
+                then(closest[:HOLDERS_MIN])
             else:
-                holders = lookup.region.holders(closest)
-            self._store_at(number, record, holders)
+                then(lookup.region.holders(closest))
 
-        target = int.from_bytes(record.key, "big")
         width = STORE_WIDTH if self._policy.regions else self._policy.copies
-        self._begin(number, self._make(target, False, width=width, whole_region=True), now, found)
-        return number
+        lookup = self._make(int.from_bytes(key, "big"), False, width=width, whole_region=True)
+        self._begin(self.take_number(), lookup, now, found)
 
     def refresh(self, target: int, now: float) -> None:
         """Look a place up only to learn of the peers around it."""
@@ -226,33 +223,13 @@ class Searches:
                 continue  # one false or expired record says nothing about the others
         return contacts, records
 
-    def _store_at(self, number: int, record: Record, holders: Sequence[Contact]) -> None:
-        left, stored = len(holders), 0
-        data = encode_record(record)
-        refusals: list[str] = []
-
-        def done(_contact: Contact, answer: Answer | None) -> None:
-            nonlocal left, stored
-            left -= 1
-            if answer is not None and answer.status == OK:
-                stored += 1
-            elif answer is not None:
-                refusals.append(str(answer.result))
-            if left == 0:
-                self._emit(StoreDone(number, stored, refusals[-1] if refusals else None))
-
-        if not holders:
-            self._emit(StoreDone(number, 0, None))
-        for contact in holders:
-            self.store_at(contact, data, done)
-
-    def store_at(self, contact: Contact, data: bytes, callback: Callback) -> None:
-        """Store an encoded record at one peer; once more if it takes our write token no longer and sends a new one."""
+    def store_at(self, contact: Contact, records: list[bytes], callback: Callback) -> None:
+        """Store encoded records at one peer; once more if it takes our write token no longer and sends a new one."""
 
         def answered(asked: Contact, answer: Answer | None) -> None:
             if answer is not None and answer.status == UNAUTHORIZED and answer.token:
-                self._ask(asked, STORE, [data], callback, self.now)
+                self._ask(asked, STORE, [records], callback, self.now)
             else:
                 callback(asked, answer)
 
-        self._ask(contact, STORE, [data], answered, self.now)
+        self._ask(contact, STORE, [records], answered, self.now)

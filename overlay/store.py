@@ -20,6 +20,7 @@ from p2psip.base.errors import RemoteError
 RECORDS_MAX = 20_000
 RECORDS_PER_AUTHOR_MAX = 64
 TOKEN_BYTES = 12
+MARK_BYTES = 8
 TOKEN_WINDOW_SECONDS = 900.0
 """It proves only that the asker receives at its address, shown in a frame that only its node key seals. So it may live as long as
 three renewals of a record; who is given the address of somebody gone can be sent no more than that node itself asks for."""
@@ -32,6 +33,7 @@ class _Entry:
     remembered_until: int
     person: str
     deleted: bool = False
+    mark: bytes = b""
 
 
 _Place = tuple[str, bytes]
@@ -68,7 +70,7 @@ class RecordStore:
             raise RemoteError(
                 f"a record with sequence {record.sequence} after {held.record.sequence} was stored", status=409
             )
-        held.record, held.deleted = record, False
+        held.record, held.deleted, held.mark = record, False, b""
         if record.expiry > held.remembered_until:
             held.remembered_until = record.expiry
             self._schedule(place, held)
@@ -80,9 +82,17 @@ class RecordStore:
         return [entries[node_id].record for node_id in sorted(entries) if _is_valid(entries[node_id], unix)]
 
     def records(self, unix: float) -> list[Record]:
-        """All valid records, for handing over to closer newcomers."""
+        """All valid records."""
+        return [record for _node_id, _mark, record in self.marked(unix)]
+
+    def marked(self, unix: float) -> list[tuple[bytes, bytes, Record]]:
+        """Author's Node-ID, mark and record of all that will be valid at `unix`, for handing over to newcomers."""
         entries = (entry for place in self._places.values() for entry in place.values())
-        return [entry.record for entry in entries if _is_valid(entry, unix)]
+        return [(entry.node_id, _mark(entry), entry.record) for entry in entries if _is_valid(entry, unix)]
+
+    def marks(self) -> set[bytes]:
+        """The marks of all that is held."""
+        return {_mark(entry) for place in self._places.values() for entry in place.values()}
 
     def delete_from_mailbox(self, key: bytes, sender_node_id: bytes, owner: DeviceCertificate) -> None:
         """Hide what this sender left in a mailbox, for its owner only; the sequence stays, so that it cannot return."""
@@ -152,6 +162,15 @@ class RecordStore:
 
 def _is_valid(entry: _Entry, unix: float) -> bool:
     return entry.record.expiry > unix and not entry.deleted
+
+
+def _mark(entry: _Entry) -> bytes:
+    """MARK_BYTES that name a record to somebody who may hold it, too; who grinds out a second one with the same harms its own."""
+    if not entry.mark:
+        record = entry.record
+        name = record.kind.encode() + record.key + entry.node_id + record.sequence.to_bytes(8, "big")
+        entry.mark = blake2b(name, digest_size=MARK_BYTES).digest()
+    return entry.mark
 
 
 class WriteTokens:

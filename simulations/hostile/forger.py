@@ -30,7 +30,7 @@ class Forger(Hostile):
             for record in self.forgeries(victim):
                 for holder in self.holders(record.key):
                     self.did("forged")
-                    self.ask(holder, STORE, [encode_record(record)], now)
+                    self.ask(holder, STORE, [[encode_record(record)]], now)
 
     def holders(self, key: bytes) -> list[Node]:
         """The honest nodes closest to a key: an attacker can find them by a lookup."""

@@ -17,6 +17,7 @@ from overlay.records import REGISTRATION, Record, RecordVerifier, decode_record,
 from overlay.rpc import FIND, OK, Answer, Callback, Late
 from overlay.rtt import RoundTrips
 from overlay.searches import Searches, SearchPolicy
+from overlay.storing import Stores
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 
@@ -207,6 +208,7 @@ class Searcher:
         verifier = cast(RecordVerifier, Verifier())
         self.searches = Searches(ring.keys[index], table, verifier, self._ask, self._emit, policy)
         self.searches.unix_offset = float(UNIX)
+        self.stores = Stores(self.searches, table, self._emit)
         self._by_key = {key: index for index, key in enumerate(ring.keys)}
 
     def look_up(self, key: bytes, *, records: bool = True) -> LookupDone:
@@ -219,7 +221,7 @@ class Searcher:
 
     def store(self, record: Record) -> StoreDone:
         """From beginning to end."""
-        self.searches.store(record, self.ring.now)
+        self.stores.store(record, self.ring.now)
         self.ring.run()
         done = self.ended.pop()
         assert isinstance(done, StoreDone)
@@ -274,7 +276,7 @@ class Searcher:
         ring = self.ring
         lie = ring.lies.get(index)
         if method != FIND:
-            record = decode_record(arguments[0])
+            record = decode_record(arguments[0][0])
             ring.hold(index, record)
             return [OK]
         target = int.from_bytes(arguments[0], "big")

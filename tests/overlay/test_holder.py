@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from overlay import rpc
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact
-from overlay.holder import ANSWER_BYTES_MAX, CONTACTS_PER_ANSWER, Holder, named
-from overlay.records import Record, encode_record
+from overlay.holder import ANSWER_BYTES_MAX, CONTACTS_PER_ANSWER, RECORDS_PER_STORE_MAX, Holder, named
+from overlay.records import NAME, REGISTRATION, Record, encode_record, encode_together
+from overlay.store import TOKEN_WINDOW_SECONDS
 from p2psip.base.chance import Chance
 from p2psip.base.codec import pack, unpack
 from p2psip.base.errors import RemoteError
@@ -49,7 +50,7 @@ class Desk:
 
     def store(self, record: Record) -> tuple[int, object]:
         """Status and result of storing this, with a good token."""
-        status, _token, _certificate, result = self.ask(rpc.STORE, encode_record(record), token=self.token())
+        status, _token, _certificate, result = self.ask(rpc.STORE, [encode_record(record)], token=self.token())
         return status, result
 
 
@@ -116,15 +117,17 @@ def test_a_stored_record_is_found(desk: Desk) -> None:
 
 
 def test_a_store_without_a_token_is_refused(desk: Desk) -> None:
-    status, token, _certificate, _result = desk.ask(rpc.STORE, encode_record(desk.alice.record()))
+    status, token, _certificate, _result = desk.ask(rpc.STORE, [encode_record(desk.alice.record())])
     assert (status, len(desk.holder.store)) == (401, 0)
-    assert desk.ask(rpc.STORE, encode_record(desk.alice.record()), token=token)[0] == 200
+    assert desk.ask(rpc.STORE, [encode_record(desk.alice.record())], token=token)[0] == 200
 
 
 def test_a_token_that_is_too_old_is_refused(desk: Desk) -> None:
     token = desk.token()
-    assert desk.ask(rpc.STORE, encode_record(desk.alice.record()), token=token, now=300.0)[0] == 200
-    assert desk.ask(rpc.STORE, encode_record(desk.alice.record(2)), token=token, now=600.0)[0] == 401
+    assert desk.ask(rpc.STORE, [encode_record(desk.alice.record())], token=token, now=TOKEN_WINDOW_SECONDS)[0] == 200
+    assert (
+        desk.ask(rpc.STORE, [encode_record(desk.alice.record(2))], token=token, now=2 * TOKEN_WINDOW_SECONDS)[0] == 401
+    )
 
 
 def foreign(_town: Town) -> Device:
@@ -163,6 +166,7 @@ def test_an_old_sequence_is_refused(desk: Desk) -> None:
         (rpc.FIND, (bytes(19), True)),
         (rpc.FIND, (bytes(20), 1)),
         (rpc.STORE, ("text",)),
+        (rpc.STORE, ([],)),
         (rpc.STORE, ()),
     ],
 )
@@ -219,3 +223,27 @@ def test_an_answer_fits_a_datagram(desk: Desk) -> None:
     served = desk.holder.answer(desk.alice.node_key.public, payload, SOURCE, 0.0, UNIX)
     assert served.is_proved
     assert len(served.payload) <= ANSWER_BYTES_MAX
+
+
+def test_one_record_over_the_bound_of_a_store_is_refused_and_so_is_what_is_none(desk: Desk) -> None:
+    """As many as may be stand together; the certificate that they share is sent once."""
+    token = desk.token()
+    named = [encode_record(desk.alice.record())] * (RECORDS_PER_STORE_MAX + 1)
+    assert desk.ask(rpc.STORE, named, token=token)[0] == 400
+    assert desk.ask(rpc.STORE, [1], token=token)[0] == 400
+    assert desk.ask(rpc.STORE, named[:-1], token=token)[0] == 200
+
+
+def test_records_that_stand_together_are_held_and_one_that_is_false_harms_no_other(desk: Desk) -> None:
+    first, second = desk.alice.record(), desk.alice.record(kind=NAME, body=b"", expiry=UNIX + 86_400)
+    together = encode_together([first, replace(second, signature=bytes(64)), second])
+    assert len(together[2]) < len(encode_record(second)) - 200
+    assert desk.ask(rpc.STORE, together, token=desk.token())[0] == 200
+    assert [len(desk.holder.store.get(kind, first.key, UNIX)) for kind in (REGISTRATION, NAME)] == [1, 1]
+
+
+def test_the_first_of_a_store_decides_the_answer(desk: Desk) -> None:
+    first, second = desk.alice.record(), desk.alice.record(kind=NAME, body=b"", expiry=UNIX + 86_400)
+    together = encode_together([replace(first, signature=bytes(64)), second])
+    assert desk.ask(rpc.STORE, together, token=desk.token())[0] == 403
+    assert len(desk.holder.store) == 1

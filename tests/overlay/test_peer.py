@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from overlay.correspondence import UNPROVED_MESSAGES_MAX
 from overlay.events import ConfigurationChanged, MessageArrived, PeerJoined
 from overlay.frame import PAYLOAD_BYTES_MAX, FrameBox
-from overlay.handover import HANDED_OVER_MAX
+from overlay.handover import OFFER_SECONDS, OFFERED_MAX
 from overlay.rpc import FIND, PING
 from overlay.upkeep import PING_SECONDS
 from overlay.votes import VOTES_MAX
@@ -200,15 +200,15 @@ def test_who_stays_silent_leaves_the_table() -> None:
 def test_records_are_handed_over_to_a_newcomer_up_to_the_bound_and_unchanged() -> None:
     world = World(16)
     host = world.add()
-    for number in range(HANDED_OVER_MAX + 6):
+    for number in range(OFFERED_MAX + 6):
         device = world.town.device(f"person{number}")
         record = device.record(expiry=int(world.unix) + 500)
         host.peer.store.put(record, device.certificate, world.unix)
     newcomer = world.add()
     world.join(newcomer, host)
-    world.run(5)
+    world.run(OFFER_SECONDS[0][1] + 2)
     held = newcomer.peer.store.records(world.unix)
-    assert len(held) == HANDED_OVER_MAX
+    assert len(held) == OFFERED_MAX
     assert all(record in host.peer.store.records(world.unix) for record in held)
 
 

@@ -8,7 +8,7 @@ from overlay.buckets import RoutingTable
 from overlay.contact import Contact
 from overlay.events import LookupDone, StoreDone
 from overlay.records import NAME, RecordVerifier, encode_record, registration_key
-from overlay.rpc import FIND, STORE, Answer, Callback, Late
+from overlay.rpc import FIND, Answer, Callback, Late
 from overlay.searches import CONTACTS_READ_MAX, LOOKUPS_MAX, Searches, SearchPolicy
 from p2psip.base.errors import LocalError
 from tests.overlay.devices import UNIX, Town
@@ -145,35 +145,10 @@ def test_any_result_ends_the_lookup_without_a_find(results: list[object]) -> Non
     assert found(play) == []
 
 
-def test_a_store_goes_to_the_closest_and_counts_who_took_it() -> None:
-    play = Play()
-    play.searches.store(ALICE.record(), 0.0)
-    while play.asked[0][1] == FIND:
-        play.answer([[], []])
-    assert [method for _contact, method, _arguments, _callback in play.asked] == [STORE] * 5
-    play.answer(None)
-    play.answer("no room", status=507)
-    play.fail()
-    play.answer_all(None)
-    (done,) = play.ended
-    assert done == StoreDone(done.number, 3, "no room")
-
-
-def test_a_store_is_tried_once_more_with_the_fresh_token_of_a_refusal() -> None:
-    play = Play(1)
-    play.searches.store(ALICE.record(), 0.0)
-    play.answer([[], []])
-    play.answer("a store without a valid write token", status=401, token=b"fresh")
-    assert [method for _contact, method, _arguments, _callback in play.asked] == [STORE]
-    play.answer("a store without a valid write token", status=401, token=b"fresher")
-    assert [(done.holders, done.refusal is None) for done in play.ended if isinstance(done, StoreDone)] == [(0, False)]
-
-
-def test_without_peers_lookup_and_store_end_at_once() -> None:
+def test_without_peers_a_lookup_ends_at_once() -> None:
     play = Play(0)
     play.searches.look_up(KEY, 0.0, records=True)
-    play.searches.store(ALICE.record(), 0.0)
-    assert [type(done) for done in play.ended] == [LookupDone, StoreDone]
+    assert [type(done) for done in play.ended] == [LookupDone]
 
 
 def test_one_lookup_over_the_bound_is_refused() -> None:
@@ -183,7 +158,7 @@ def test_one_lookup_over_the_bound_is_refused() -> None:
     with pytest.raises(LocalError):
         play.searches.look_up(KEY, 0.0, records=True)
     with pytest.raises(LocalError):
-        play.searches.store(ALICE.record(), 0.0)
+        play.searches.find_region(KEY, 0.0, lambda _holders: None)
     play.searches.refresh(0, 0.0)
     assert len(play.searches) == LOOKUPS_MAX
 
@@ -209,12 +184,3 @@ def test_what_ended_early_says_nothing_about_the_size_of_the_network() -> None:
     play.searches.look_up(KEY, 0.0, records=True)
     play.answer_all([[], []])
     assert play.searches.size.nodes is not None
-
-
-def test_without_regions_a_record_goes_to_the_closest_as_in_kademlia() -> None:
-    play = Play(19, SearchPolicy(paths=1, regions=False, copies=3))
-    play.searches.store(ALICE.record(), 0.0)
-    while play.asked[0][1] == FIND:
-        play.answer([[], []])
-    closest = sorted(play.peers, key=lambda contact: contact.number ^ int.from_bytes(KEY, "big"))[:3]
-    assert [contact for contact, _method, _arguments, _callback in play.asked] == closest
