@@ -7,7 +7,7 @@ everything said before has expired, so that nobody can bring it back. Holders ne
 
 import heapq
 import hmac
-from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from overlay.contact import pack_address
@@ -21,35 +21,37 @@ RECORDS_MAX = 20_000
 RECORDS_PER_AUTHOR_MAX = 64
 TOKEN_BYTES = 12
 MARK_BYTES = 8
+MARKS_MAX = 8_192
 TOKEN_WINDOW_SECONDS = 900.0
 """It proves only that the asker receives at its address, shown in a frame that only its node key seals. So it may live as long as
 three renewals of a record; who is given the address of somebody gone can be sent no more than that node itself asks for."""
 
 
-@dataclass(slots=True)
 class _Entry:
-    record: Record
-    node_id: bytes
-    remembered_until: int
-    person: str
-    deleted: bool = False
-    mark: bytes = b""
+    """What one author has said at one key. It stands in the heap of expiries by `due`, which may be before `remembered_until`."""
 
+    __slots__ = ("author", "deleted", "due", "record", "remembered_until")
 
-_Place = tuple[str, bytes]
+    def __init__(self, record: Record, author: DeviceCertificate) -> None:
+        self.record = record
+        self.author = author
+        self.remembered_until = self.due = record.expiry
+        self.deleted = False
+
+    def __lt__(self, other: "_Entry") -> bool:
+        return self.due < other.due
 
 
 class RecordStore:
-    """The records of one node."""
+    """The records of one node. Simulations hold millions of entries: so nothing but a tuple and a heap refers to each."""
 
-    __slots__ = ("_count", "_expiries", "_per_author", "_places", "_serial")
+    __slots__ = ("_count", "_expiries", "_per_author", "_places")
 
     def __init__(self) -> None:
-        self._places: dict[_Place, dict[bytes, _Entry]] = {}
+        self._places: dict[bytes, tuple[_Entry, ...]] = {}  # by key, of all kinds
         self._per_author: dict[bytes, int] = {}
-        self._expiries: list[tuple[int, int, _Place, bytes]] = []
+        self._expiries: list[_Entry] = []
         self._count = 0
-        self._serial = 0
 
     def __len__(self) -> int:
         """How many entries are held, withdrawals included (at most RECORDS_MAX)."""
@@ -58,11 +60,10 @@ class RecordStore:
     def put(self, record: Record, author: DeviceCertificate, unix: float) -> bool:
         """Hold a verified record; False if exactly this one is held already. RemoteError if it must be refused."""
         self.expire(unix)
-        place = (record.kind, record.key)
-        held = self._places.get(place, {}).get(author.node_id)
+        held = self._find(record.kind, record.key, author.node_id)
         if held is None:
-            self._check_quota(place, author)
-            self._insert(place, _Entry(record, author.node_id, record.expiry, author.addresses[0]))
+            self._check_quota(record, author)
+            self._insert(_Entry(record, author))
             return True
         if record.sequence <= held.record.sequence:
             if record == held.record:
@@ -70,107 +71,118 @@ class RecordStore:
             raise RemoteError(
                 f"a record with sequence {record.sequence} after {held.record.sequence} was stored", status=409
             )
-        held.record, held.deleted, held.mark = record, False, b""
-        if record.expiry > held.remembered_until:
-            held.remembered_until = record.expiry
-            self._schedule(place, held)
+        held.record, held.author, held.deleted = record, author, False
+        held.remembered_until = max(held.remembered_until, record.expiry)
         return True
 
     def get(self, kind: str, key: bytes, unix: float) -> list[Record]:
         """The valid records at a key, withdrawals included, in the order of their authors' Node-IDs."""
-        entries = self._places.get((kind, key), {})
-        return [entries[node_id].record for node_id in sorted(entries) if _is_valid(entries[node_id], unix)]
+        entries = [each for each in self._places.get(key, ()) if each.record.kind == kind and _is_valid(each, unix)]
+        return [entry.record for entry in sorted(entries, key=_node_id)]
 
     def records(self, unix: float) -> list[Record]:
         """All valid records."""
-        return [record for _node_id, _mark, record in self.marked(unix)]
+        return [entry.record for entries in self._places.values() for entry in entries if _is_valid(entry, unix)]
 
     def marked(self, unix: float) -> list[tuple[bytes, bytes, Record]]:
         """Author's Node-ID, mark and record of all that will be valid at `unix`, for handing over to newcomers."""
-        entries = (entry for place in self._places.values() for entry in place.values())
-        return [(entry.node_id, _mark(entry), entry.record) for entry in entries if _is_valid(entry, unix)]
+        valid = [entry for entries in self._places.values() for entry in entries if _is_valid(entry, unix)]
+        return [(_node_id(entry), _mark(entry.record, _node_id(entry)), entry.record) for entry in valid]
 
     def marks(self) -> set[bytes]:
         """The marks of all that is held."""
-        return {_mark(entry) for place in self._places.values() for entry in place.values()}
+        return {_mark(entry.record, _node_id(entry)) for entries in self._places.values() for entry in entries}
 
     def delete_from_mailbox(self, key: bytes, sender_node_id: bytes, owner: DeviceCertificate) -> None:
         """Hide what this sender left in a mailbox, for its owner only; the sequence stays, so that it cannot return."""
         if all(mailbox_key(address) != key for address in owner.addresses):
             raise RemoteError("a mailbox that belongs to somebody else", status=403)
-        entry = self._places.get((MAILBOX, key), {}).get(sender_node_id)
+        entry = self._find(MAILBOX, key, sender_node_id)
         if entry is not None:
             entry.deleted = True
 
     def expire(self, unix: float) -> None:
         """Drop what is over."""
-        while self._expiries and self._expiries[0][0] <= unix:
-            until, _serial, place, node_id = heapq.heappop(self._expiries)
-            entry = self._places.get(place, {}).get(node_id)
-            if entry is not None and entry.remembered_until == until:
-                self._remove(place, entry)
+        while self._expiries and self._expiries[0].due <= unix:
+            entry = heapq.heappop(self._expiries)
+            if entry.remembered_until > unix:
+                entry.due = entry.remembered_until
+                heapq.heappush(self._expiries, entry)
+            else:
+                self._remove(entry)
 
     def let_go(self, kind: str, own: int, distance_max: int) -> int:
         """Drop the records of a kind whose keys are farther from `own` (a Node-ID) than that; how many. Their sequences are
         forgotten: only for kinds whose author never says anything else."""
-        far = [
-            (place, entry)
-            for place, entries in self._places.items()
-            if place[0] == kind and int.from_bytes(place[1], "big") ^ own > distance_max
-            for entry in entries.values()
-        ]
-        for place, entry in far:
-            self._remove(place, entry)
+        far = {
+            entry
+            for key, entries in self._places.items()
+            if int.from_bytes(key, "big") ^ own > distance_max
+            for entry in entries
+            if entry.record.kind == kind
+        }
+        self._expiries = [entry for entry in self._expiries if entry not in far]
+        heapq.heapify(self._expiries)
+        for entry in far:  # in any order: nothing is left of them
+            self._remove(entry)
         return len(far)
 
     def next_expiry(self) -> int | None:
         """When `expire` has something to do next (unix seconds)."""
-        return self._expiries[0][0] if self._expiries else None
+        return self._expiries[0].due if self._expiries else None
 
-    def _check_quota(self, place: _Place, author: DeviceCertificate) -> None:
+    def _find(self, kind: str, key: bytes, node_id: bytes) -> _Entry | None:
+        for entry in self._places.get(key, ()):
+            if entry.record.kind == kind and entry.author.node_id == node_id:
+                return entry
+        return None
+
+    def _check_quota(self, record: Record, author: DeviceCertificate) -> None:
         if self._count >= RECORDS_MAX:
             raise RemoteError("this node holds as many records as it can", status=507)
-        kind, entries = KINDS[place[0]], self._places.get(place, {})
+        kind = KINDS[record.kind]
+        entries = [entry for entry in self._places.get(record.key, ()) if entry.record.kind == record.kind]
         if len(entries) >= kind.entries_per_key_max:
             raise RemoteError("this key holds as many records as it can", status=507)
-        of_person = sum(entry.person == author.addresses[0] for entry in entries.values())
+        of_person = sum(entry.author.addresses[0] == author.addresses[0] for entry in entries)
         if of_person >= kind.entries_per_person_max:
             raise RemoteError("this key holds as many records of this person as it may", status=507)
         if self._per_author.get(author.node_id, 0) >= RECORDS_PER_AUTHOR_MAX:
             raise RemoteError("this author has stored as many records here as it may", status=507)
 
-    def _insert(self, place: _Place, entry: _Entry) -> None:
-        self._places.setdefault(place, {})[entry.node_id] = entry
-        self._per_author[entry.node_id] = self._per_author.get(entry.node_id, 0) + 1
+    def _insert(self, entry: _Entry) -> None:
+        key, node_id = entry.record.key, entry.author.node_id
+        self._places[key] = (*self._places.get(key, ()), entry)
+        self._per_author[node_id] = self._per_author.get(node_id, 0) + 1
         self._count += 1
-        self._schedule(place, entry)
+        heapq.heappush(self._expiries, entry)
 
-    def _remove(self, place: _Place, entry: _Entry) -> None:
-        entries = self._places[place]
-        del entries[entry.node_id]
-        if not entries:
-            del self._places[place]
-        self._per_author[entry.node_id] -= 1
-        if not self._per_author[entry.node_id]:
-            del self._per_author[entry.node_id]
+    def _remove(self, entry: _Entry) -> None:
+        key, node_id = entry.record.key, entry.author.node_id
+        left = tuple(other for other in self._places[key] if other is not entry)
+        if left:
+            self._places[key] = left
+        else:
+            del self._places[key]
+        self._per_author[node_id] -= 1
+        if not self._per_author[node_id]:
+            del self._per_author[node_id]
         self._count -= 1
-
-    def _schedule(self, place: _Place, entry: _Entry) -> None:
-        self._serial += 1
-        heapq.heappush(self._expiries, (entry.remembered_until, self._serial, place, entry.node_id))
 
 
 def _is_valid(entry: _Entry, unix: float) -> bool:
     return entry.record.expiry > unix and not entry.deleted
 
 
-def _mark(entry: _Entry) -> bytes:
+def _node_id(entry: _Entry) -> bytes:
+    return entry.author.node_id
+
+
+@lru_cache(maxsize=MARKS_MAX)
+def _mark(record: Record, node_id: bytes) -> bytes:
     """MARK_BYTES that name a record to somebody who may hold it, too; who grinds out a second one with the same harms its own."""
-    if not entry.mark:
-        record = entry.record
-        name = record.kind.encode() + record.key + entry.node_id + record.sequence.to_bytes(8, "big")
-        entry.mark = blake2b(name, digest_size=MARK_BYTES).digest()
-    return entry.mark
+    name = record.kind.encode() + record.key + node_id + record.sequence.to_bytes(8, "big")
+    return blake2b(name, digest_size=MARK_BYTES).digest()
 
 
 class WriteTokens:

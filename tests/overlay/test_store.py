@@ -177,3 +177,12 @@ def test_records_of_a_kind_far_from_here_are_let_go() -> None:
     assert store.get(NAME, far.key, UNIX) == []
     assert store.get(REGISTRATION, other.key, UNIX) == [other]
     assert len(store) == 2
+    assert len(store._expiries) == 2
+
+
+def test_a_record_renewed_many_times_stands_once_in_the_order_of_expiry(store: RecordStore) -> None:
+    for sequence in range(5):
+        put(store, ALICE, ALICE.record(sequence, expiry=UNIX + 300 + sequence))
+    assert len(store._expiries) == 1
+    store.expire(UNIX + 300)
+    assert (len(store), store.next_expiry()) == (1, UNIX + 304)
