@@ -21,8 +21,9 @@ def introduced(
     """
     serving = [Introducer(each.node_key, each.addresses) for each in supernodes if not each.draining]
     told = {each.node_key for each in serving}
-    others = [Introducer(node_key, (address,)) for node_key, address in peers if node_key not in told]
+    others = [peer for peer in peers if peer[0] not in told]
     places = max(INTRODUCED_SUPERNODES_MAX, INTRODUCED_MAX - 1 - len(others))
     chosen = [own, *serving[:places]]
     left = max(0, INTRODUCED_MAX - len(chosen))
-    return [*chosen, *chance.sample(others, min(left, len(others)))][:INTRODUCED_MAX]
+    drawn = chance.sample(others, min(left, len(others)))
+    return [*chosen, *(Introducer(node_key, (address,)) for node_key, address in drawn)][:INTRODUCED_MAX]
