@@ -147,7 +147,7 @@ class Reachability:
 
     def note_seen(self, voter: bytes, voter_host: str, seen: Address, now: float) -> bool:
         """The peer `voter` at this host has seen us at `seen`; whether this showed that our network has changed."""
-        key = voter + (b"6" if ":" in seen[0] else b"4")
+        key = voter + b"6" if ":" in seen[0] else voter
         old = self._votes.get(key)
         if old is not None and old.seen == seen and now - old.at < FRESH_SECONDS and not self.is_suspicious:
             return False  # the usual case costs nothing

@@ -13,6 +13,7 @@ sentence.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from overlay.contact import Contact, pack_host, unpack_host
@@ -30,6 +31,7 @@ PENDING_MAX = 4_096
 TOKENS_MAX = 4_096
 PADDED_BYTES = 420
 AMPLIFICATION_MAX = 3
+SEEN_CACHED_MAX = 8_192
 OK = 200
 UNAUTHORIZED = 401
 
@@ -210,6 +212,12 @@ def make_answer(
     return _ANSWER + pack([request.id, status, where, token, certificate, sequence, result, flags])
 
 
+@lru_cache(maxsize=SEEN_CACHED_MAX)
+def _shared(host: str, port: int) -> Address:
+    """One object for all that see a node at the same address: each of its votes holds one."""
+    return host, port
+
+
 def _parse_answer(payload: bytes) -> tuple[int, Answer]:
     match unpack(payload[1:]):
         case [
@@ -222,7 +230,7 @@ def _parse_answer(payload: bytes) -> tuple[int, Answer]:
             result,
             int() as flags,
         ] if 0 < port < 65_536:
-            seen, is_client = (unpack_host(packed), port), bool(flags & IS_CLIENT)
+            seen, is_client = _shared(unpack_host(packed), port), bool(flags & IS_CLIENT)
             return number, Answer(status, seen, token, certificate, sequence, result, is_client)
         case _:
             raise RemoteError("an answer of an unknown form")
