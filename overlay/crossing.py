@@ -282,11 +282,12 @@ class Crossing:
 
     # Methods
 
-    def attach(self, asking: Asking, _arguments: list[Any]) -> Any:
+    def attach(self, asking: Asking, arguments: list[Any]) -> Any:
         """ATTACH: keep a flow to the asker. Only where it has proved to receive: else flows would point at bystanders."""
         relaying, volunteering, _certificate = self._serving(asking)
         relaying.draining = volunteering.announcement().draining
-        return relaying.attach(asking.node_key, asking.source, asking.now)
+        others, may_go = _elsewhere(arguments)
+        return relaying.attach(asking.node_key, asking.source, asking.now, others=others, may_go=may_go)
 
     def grant(self, asking: Asking, _arguments: list[Any]) -> Any:
         """GRANT: TURN credentials for the asker."""
@@ -350,6 +351,17 @@ class Crossing:
             self._around.find(registration_key(certificate.addresses[0]), now, found)
         except LocalError:
             return
+
+
+def _elsewhere(arguments: list[Any]) -> tuple[int, bool]:
+    """What an ATTACH tells: how many flows the asker has elsewhere, and whether this one may go; nothing told: none, no."""
+    match arguments:
+        case [int() as others, bool() as may_go, *_] if not isinstance(others, bool):
+            return others, may_go
+        case [int() as others, *_] if not isinstance(others, bool):
+            return others, False
+        case _:
+            return 0, False
 
 
 def _family(address: Address) -> int:

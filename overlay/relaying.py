@@ -5,6 +5,10 @@ on to attached clients, and within VISITOR_SECONDS the clients may answer them. 
 passed on for attached clients only, never into private, loopback, link-local or multicast networks: a super-node is no way
 into the network that it stands in. Each sender has a budget, and so has the super-node in all.
 
+When room gets scarce, new load is shed first: a client says how many other flows it has, and the last places are kept for those
+with fewer. A full super-node takes a client that has none in place of one that has OTHERS_MIN others and says that this flow may
+go. Who lies keeps one flow at best that others need more; who says nothing has none, and is never sent away.
+
 A volunteer that wants to leave drains: who is attached is told and keeps its flow, nobody new is taken.
 """
 
@@ -22,6 +26,9 @@ from p2psip.base.errors import RemoteError
 from p2psip.base.keys import node_id_of
 
 CLIENTS_MAX = 1_000
+RESERVED_SHARES = (0, 16, 8)
+"""One in so many places is kept from newcomers with as many other flows, or more; 0: none is."""
+OTHERS_MIN = 2
 FLOW_SECONDS = 40.0
 VISITORS_MAX = 4_096
 VISITOR_SECONDS = 60.0
@@ -36,11 +43,12 @@ HELD_FRAMES_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A node that frames are passed on to, until `expires` (steady seconds)."""
+    """A node that frames are passed on to, until `expires` (steady seconds). `may_go`: it has others, and says so."""
 
     node_key: bytes
     address: Address
     expires: float
+    may_go: bool = False
 
 
 @dataclass(slots=True)
@@ -51,6 +59,7 @@ class RelayCounters:
     bytes: int = 0
     lost: int = 0
     refused: int = 0
+    replaced: int = 0
 
 
 class Relaying:
@@ -92,18 +101,36 @@ class Relaying:
         """Visitors, senders with a budget, senders whose frames wait for a certificate: each bounded."""
         return len(self._visitors), len(self._senders), len(self._held)
 
-    def attach(self, node_key: bytes, address: Address, now: float) -> list[int | bool]:
-        """Take a member in or keep it: [capacity left, whether we drain]; RemoteError(503) for a new one if full or draining."""
+    def attach(
+        self, node_key: bytes, address: Address, now: float, *, others: int = 0, may_go: bool = False
+    ) -> list[int | bool]:
+        """Take a member in or keep it: [capacity left, whether we drain]; RemoteError(503) for a new one if full or draining.
+
+        `others`: the flows that it has elsewhere; `may_go`: this one is for somebody who has none.
+        """
         self._expire(now)
         node_id = node_id_of(node_key)
         if node_id not in self._attached or self.is_leaving:
             if self.draining or self.is_leaving:
                 raise RemoteError("this super-node is about to leave", status=503)
-            if len(self._attached) >= self.clients_max:
-                raise RemoteError("this super-node keeps as many flows as it can", status=503)
-        self._attached[node_id] = Attached(node_key, address, now + FLOW_SECONDS)
+            if node_id not in self._attached:
+                self._make_room(others)
+        may_go = may_go and others >= OTHERS_MIN
+        self._attached[node_id] = Attached(node_key, address, now + FLOW_SECONDS, may_go)
         self._attached.move_to_end(node_id)
         return [self.clients_max - len(self._attached), self.draining]
+
+    def _make_room(self, others: int) -> None:
+        """Let there be a place for a newcomer; RemoteError(503) if there can be none."""
+        one_in = RESERVED_SHARES[max(0, min(others, len(RESERVED_SHARES) - 1))]
+        if len(self._attached) < self.clients_max - (self.clients_max // one_in if one_in else 0):
+            return
+        spare = None if others > 0 else next((node_id for node_id, each in self._attached.items() if each.may_go), None)
+        if spare is None:
+            raise RemoteError("this super-node keeps as many flows as it can", status=503)
+        gone = self._attached.pop(spare)
+        self.counters.replaced += 1
+        self._send(gone.node_key, gone.address, make_lost(spare))
 
     def flow(self, node_id: bytes) -> Address | None:
         """Where an attached node is."""

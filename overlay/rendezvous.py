@@ -4,8 +4,14 @@ Each flow is an ATTACH every ATTACH_SECONDS or so: it keeps the mapping of the N
 round trip. One that is not answered is repeated at once, and meanwhile a further super-node is attached (make before break); a
 flow without an answer to MISSES_MAX of them is dead. A super-node that drains keeps its flow until another has taken its place.
 Candidates come from outside, best first (`overlay.supernodes`).
+
+Room may be scarce, when a part of all super-nodes is gone at once. So an ATTACH says how many other flows we have, and one of
+three says that it may go: a full super-node gives its place to a client that has none (`overlay.relaying`). Who is refused asks
+one other at once, then drawn ones after delays that double up to a bound, the longer the more flows there are
+(BACKOFF_SECONDS_MAX): a network that is short of room is not asked again and again by all its clients together.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +32,10 @@ AVOID_SECONDS = 60.0
 ALONE_SECONDS = 10.0
 AVOIDED_MAX = 64
 RETRY_SECONDS = 2.0
+BACKOFF_SECONDS = 1.0
+BACKOFF_SECONDS_MAX = (ALONE_SECONDS, 40.0, 160.0)
+"""By the number of flows that a client has."""
+SPARE_OTHERS_MIN = 2
 AGAIN_SECONDS = 0.05
 
 
@@ -47,6 +57,12 @@ class _Flow:
     misses: int = 0
     leaving: bool = False
     is_asked: bool = False
+    is_spare: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Attached or asked, and nothing speaks against it."""
+        return self.misses == 0 and not self.leaving
 
 
 class RendezvousKeeper:
@@ -57,8 +73,8 @@ class RendezvousKeeper:
     """
 
     __slots__ = (
-        "_ask", "_avoided", "_candidates", "_chance", "_changed", "_flows", "_generation", "_hungry", "_pinned",
-        "_time", "_told", "_wanted", "timers"
+        "_ask", "_avoided", "_candidates", "_chance", "_changed", "_flows", "_generation", "_has_lost_all", "_hungry",
+        "_not_before", "_pinned", "_refusals", "_time", "_told", "_wanted", "timers"
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +97,9 @@ class RendezvousKeeper:
         self._flows: dict[bytes, _Flow] = {}
         self._pinned: dict[bytes, Address] = {}
         self._avoided: dict[bytes, float] = {}
+        self._refusals = 0
+        self._not_before = -math.inf
+        self._has_lost_all = False
         self.timers: Timers[bytes] = Timers()
         self._told: tuple[tuple[bytes, Address], ...] = ()
         self._generation = 0
@@ -121,7 +140,7 @@ class RendezvousKeeper:
         for node_key, address in self._pinned.items():
             if node_key not in self._flows:
                 self._start(node_key, address, now)
-        good = [flow for flow in self._flows.values() if flow.misses == 0 and not flow.leaving]
+        good = [flow for flow in self._flows.values() if flow.is_good]
         missing = min(self._wanted - len(good), FLOWS_MAX - len(self._flows))
         if missing > 0:
             self._attach_further(missing, now)
@@ -132,6 +151,7 @@ class RendezvousKeeper:
     def network_changed(self, now: float) -> None:
         """Our address is another one: attach everywhere anew, at once."""
         self._avoided.clear()
+        self._refusals, self._not_before = 0, now
         self._generation += 1
         for flow in list(self._flows.values()):
             flow.is_asked = False
@@ -145,6 +165,7 @@ class RendezvousKeeper:
             flow.since = None
             self._tell()
             self._attach(flow, now)
+            self._keep_spare(now)
 
     def handle_timeout(self, now: float) -> None:
         """Serve what is due."""
@@ -161,15 +182,21 @@ class RendezvousKeeper:
     # One flow
 
     def _attach_further(self, missing: int, now: float) -> None:
+        if now < self._not_before:
+            self.timers.set(_FILL, self._not_before)
+            return
         self._avoided = {key: until for key, until in self._avoided.items() if until > now}
         patience = AVOID_SECONDS - ALONE_SECONDS if not self._flows else 0.0  # who has nobody comes back sooner
-        for node_key, address in self._candidates(list(self._flows)):
-            if missing <= 0:
-                break
-            if node_key not in self._flows and self._avoided.get(node_key, now) - patience <= now:
-                self._start(node_key, address, now)
-                missing -= 1
-        if missing > 0:
+        willing = [
+            each
+            for each in self._candidates(list(self._flows))
+            if each[0] not in self._flows and self._avoided.get(each[0], now) - patience <= now
+        ]
+        if self._refusals:  # the best are full: all others ask them, too
+            self._chance.shuffle(willing)
+        for node_key, address in willing[:missing]:
+            self._start(node_key, address, now)
+        if missing > len(willing):
             self._hungry(now)
             self.timers.set(_FILL, now + RETRY_SECONDS * self._chance.uniform(0.8, 1.2))
 
@@ -193,11 +220,30 @@ class RendezvousKeeper:
 
         def answered(contact: Contact, answer: Answer | None) -> None:
             if answer is not None and answer.status == UNAUTHORIZED and not is_stale():
-                self._ask(contact, ATTACH, [], again, self._time())  # it has a token to show now
+                self._ask(contact, ATTACH, self._told_of(flow), again, self._time())  # it has a token to show now
             else:
                 again(contact, answer)
 
-        self._ask(flow.contact, ATTACH, [], answered, now)
+        self._ask(flow.contact, ATTACH, self._told_of(flow), answered, now)
+
+    def _told_of(self, flow: _Flow) -> list[Any]:
+        """How many other flows we have or have asked for before this one, and whether this one may go: one at a time may."""
+        others = 0
+        for other in self._flows.values():
+            if other is flow and flow.since is None:
+                break  # those asked for after it do not count: the first of a new client must get its place
+            others += other is not flow and other.is_good
+        is_spare = any(other.is_spare for other in self._flows.values() if other is not flow)
+        may_go = flow.since is not None and others >= SPARE_OTHERS_MIN and flow.contact.node_key not in self._pinned
+        flow.is_spare = may_go and not is_spare
+        return [others, flow.is_spare]
+
+    def _keep_spare(self, now: float) -> None:
+        """A flow was lost: who was told that its own may go must learn at once that it may not."""
+        for flow in self._flows.values():
+            if flow.is_spare:
+                flow.is_spare = False
+                self._attach(flow, now)
 
     def _answered(self, flow: _Flow, answer: Answer | None, now: float) -> None:
         node_key = flow.contact.node_key
@@ -205,13 +251,18 @@ class RendezvousKeeper:
             self._missed(flow, now)
         elif answer.status == OK:
             flow.misses = 0
-            flow.since = now if flow.since is None else flow.since
+            if flow.since is None:
+                flow.since = now
+                self._refusals = 0
+                if self._has_lost_all:  # those who were silent too are back as well
+                    self._has_lost_all = False
+                    self._avoided.clear()
             flow.rtt = flow.contact.rtt if flow.contact.rtt is not None else flow.rtt
             flow.leaving = _drains(answer.result)
             self.timers.set(node_key, now + ATTACH_SECONDS * self._chance.uniform(0.85, 1.0))
             self.fill(now)
         else:  # full, draining or no super-node
-            self._give_up(flow, now)
+            self._refused(flow, now)
 
     def _missed(self, flow: _Flow, now: float) -> None:
         flow.misses += 1
@@ -221,11 +272,24 @@ class RendezvousKeeper:
             self.timers.set(flow.contact.node_key, now + min(AGAIN_SECONDS * 2**flow.misses, RETRY_SECONDS))
             self.fill(now)
 
+    def _refused(self, flow: _Flow, now: float) -> None:
+        """Ask one other at once; after that, the later the more have refused and the more flows there are."""
+        self._refusals += 1
+        if self._refusals > 1:
+            kept = sum(other.since is not None for other in self._flows.values() if other is not flow)
+            longest = BACKOFF_SECONDS_MAX[min(kept, len(BACKOFF_SECONDS_MAX) - 1)]
+            delay = min(BACKOFF_SECONDS * 2.0 ** min(self._refusals - 2, 16), longest)
+            self._not_before = now + delay * self._chance.uniform(0.5, 1.0)
+        self._give_up(flow, now)
+
     def _give_up(self, flow: _Flow, now: float) -> None:
         self._avoided[flow.contact.node_key] = now + AVOID_SECONDS
         while len(self._avoided) > AVOIDED_MAX:
             del self._avoided[next(iter(self._avoided))]
         self._drop(flow.contact.node_key)
+        if flow.since is not None:
+            self._has_lost_all = all(other.since is None for other in self._flows.values())
+            self._keep_spare(now)
         self.fill(now)
 
     def _drop(self, node_key: bytes) -> None:

@@ -1,7 +1,8 @@
 """Finding super-nodes at the relay places, and choosing among them.
 
-Places are looked up in random order until ENOUGH are known, and again when those do not suffice. Each one found is pinged once
-for its round trip. **Score**, in milliseconds of delay that a property is worth; the lowest is the best:
+Places are looked up in random order until ENOUGH are known, and for as many more when those do not suffice: they may be full.
+Each one found is pinged once for its round trip. **Score**, in milliseconds of delay that a property is worth; the lowest is
+the best:
 
     round trip                                              as measured; UNMEASURED_MS before it was
     free capacity      none 1000; fewer than FEW_FREE 50
@@ -73,7 +74,7 @@ class SuperNodes:
     others are of no use."""
 
     __slots__ = (
-        "_again", "_ask", "_chance", "_find", "_found", "_known", "_left", "_looked_at", "_measuring", "_own_key",
+        "_again", "_ask", "_chance", "_enough", "_find", "_found", "_known", "_left", "_looked_at", "_measuring", "_own_key",
         "_places", "_time", "_under_way", "_unix", "families", "has_gateway"
     )  # fmt: skip
 
@@ -104,6 +105,7 @@ class SuperNodes:
         self._under_way = 0
         self._measuring = 0
         self._looked_at: float | None = None
+        self._enough = ENOUGH
         self._again = LOOK_AGAIN_SECONDS / 2
 
     def __len__(self) -> int:
@@ -120,6 +122,7 @@ class SuperNodes:
             return
         self._looked_at = now
         self._again = min(2 * self._again, LOOK_AGAIN_SECONDS_MAX)
+        self._enough = min(len(self._known) + ENOUGH, KNOWN_MAX)
         self._left = list(self._places)
         self._chance.shuffle(self._left)
         self._go_on(now)
@@ -203,7 +206,7 @@ class SuperNodes:
             known.announcement, known.sequence, known.expires = announcement, sequence, expires
 
     def _go_on(self, now: float) -> None:
-        while self._left and self._under_way < PLACES_AT_ONCE and len(self._known) < ENOUGH:
+        while self._left and self._under_way < PLACES_AT_ONCE and len(self._known) < self._enough:
             self._under_way += 1
             try:
                 self._find(self._left.pop(), now, self._ended)
