@@ -36,6 +36,12 @@ class Checker:
     def inspect(self, now: float) -> None:
         """Called each `every` seconds."""
 
+    def world_broke(self, now: float) -> None:
+        """A fault begins; `broken` is set. It may be over before the next `inspect`."""
+
+    def world_healed(self, now: float) -> None:
+        """The fault is over; `whole_since` is set."""
+
     def finish(self, now: float) -> None:
         """The run ends."""
 

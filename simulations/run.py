@@ -102,11 +102,13 @@ class Run:
         """What follows is a fault: checkers demand safety only."""
         for checker in self.checkers:
             checker.broken = True
+            checker.world_broke(self.now)
 
     def heal_world(self) -> None:
         """The fault is over: checkers demand convergence within their `converge_seconds`."""
         for checker in self.checkers:
             checker.broken, checker.whole_since = False, self.now
+            checker.world_healed(self.now)
 
     # --- recording
 

@@ -4,6 +4,7 @@ from simulations.checkers.bounds import Bounds
 from simulations.checkers.calls_answered import CallsAnswered
 from simulations.checkers.never_offered import NeverOffered
 from simulations.checkers.recovery import NothingLost, Recovery
+from simulations.checkers.supernodes_stand import SuperNodesStand
 from simulations.lookups import Lookups
 from simulations.minutes import Minutes
 from simulations.nodes import Node
@@ -23,7 +24,12 @@ def _prepare(run: Run, swarm: Swarm) -> tuple[Minutes, Calls]:
     lookups = Lookups(run, swarm)
     calls = Calls(run, swarm, calling=0.3, attempts_per_hour=2.0)
     run.check(
-        Recovery(), NothingLost(), NeverOffered(skewed=True), Bounds(), CallsAnswered(least=0.9, converge_seconds=300)
+        Recovery(),
+        NothingLost(),
+        SuperNodesStand(),
+        NeverOffered(skewed=True),
+        Bounds(),
+        CallsAnswered(least=0.9, converge_seconds=300),
     )
     table = Minutes(run, swarm)
     Looking(swarm, lookups, LOOKUPS_PER_SECOND).begin()
