@@ -286,7 +286,7 @@ class Crossing:
         """ATTACH: keep a flow to the asker. Only where it has proved to receive: else flows would point at bystanders."""
         relaying, volunteering, _certificate = self._serving(asking)
         relaying.draining = volunteering.announcement().draining
-        others, may_go = _elsewhere(arguments)
+        others, may_go = elsewhere(arguments)
         return relaying.attach(asking.node_key, asking.source, asking.now, others=others, may_go=may_go)
 
     def grant(self, asking: Asking, _arguments: list[Any]) -> Any:
@@ -353,7 +353,7 @@ class Crossing:
             return
 
 
-def _elsewhere(arguments: list[Any]) -> tuple[int, bool]:
+def elsewhere(arguments: list[Any]) -> tuple[int, bool]:
     """What an ATTACH tells: how many flows the asker has elsewhere, and whether this one may go; nothing told: none, no."""
     match arguments:
         case [int() as others, bool() as may_go, *_] if not isinstance(others, bool):

@@ -194,6 +194,7 @@ class RendezvousKeeper:
         ]
         if self._refusals:  # the best are full: all others ask them, too
             self._chance.shuffle(willing)
+            missing = 1
         for node_key, address in willing[:missing]:
             self._start(node_key, address, now)
         if missing > len(willing):
@@ -228,11 +229,15 @@ class RendezvousKeeper:
 
     def _told_of(self, flow: _Flow) -> list[Any]:
         """How many other flows we have or have asked for before this one, and whether this one may go: one at a time may."""
-        others = 0
+        others, is_before = (
+            0,
+            flow.since is None,
+        )  # the first of a new client must get its place: later ones do not count
         for other in self._flows.values():
-            if other is flow and flow.since is None:
-                break  # those asked for after it do not count: the first of a new client must get its place
-            others += other is not flow and other.is_good
+            if other is flow:
+                is_before = False
+            else:
+                others += other.is_good and (other.since is not None or is_before)
         is_spare = any(other.is_spare for other in self._flows.values() if other is not flow)
         may_go = flow.since is not None and others >= SPARE_OTHERS_MIN and flow.contact.node_key not in self._pinned
         flow.is_spare = may_go and not is_spare

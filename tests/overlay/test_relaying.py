@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from overlay.crossing import elsewhere
 from overlay.frame import FRAME_OVERHEAD_BYTES
 from overlay.relaying import (
     BYTES_PER_SENDER_PER_SECOND_MAX,
@@ -12,6 +13,7 @@ from overlay.relaying import (
     FRAMES_PER_SENDER_PER_SECOND_MAX,
     HELD_FRAMES_MAX,
     HELD_SENDERS_MAX,
+    OTHERS_MIN,
     SENDERS_MAX,
     VISITOR_SECONDS,
     VISITORS_MAX,
@@ -258,3 +260,80 @@ def test_when_the_months_bytes_are_used_up_nothing_is_passed_on() -> None:
     desk = Desk(charge)
     desk.relaying.attach(key(1), at(1), 0.0)
     assert [len(desk.relay(2, 1)) for _frame in range(4)] == [1, 1, 1, 0]
+
+
+def test_the_last_places_are_kept_for_those_with_fewer_flows() -> None:
+    desk = Desk(clients_max=32)
+    for number in range(28):
+        desk.relaying.attach(key(number), at(number), 0.0, others=2)
+    with pytest.raises(RemoteError):
+        desk.relaying.attach(key(100), at(100), 0.0, others=2)
+    for number in range(28, 30):
+        desk.relaying.attach(key(number), at(number), 0.0, others=1)
+    with pytest.raises(RemoteError):
+        desk.relaying.attach(key(100), at(100), 0.0, others=1)
+    for number in range(30, 32):
+        desk.relaying.attach(key(number), at(number), 0.0)
+    with pytest.raises(RemoteError):
+        desk.relaying.attach(key(100), at(100), 0.0)
+    assert len(desk.relaying) == 32
+    assert desk.sent == []
+
+
+def test_who_has_no_flow_takes_the_place_of_one_that_may_go() -> None:
+    desk = Desk(clients_max=3)
+    desk.relaying.attach(key(1), at(1), 0.0, others=2)
+    desk.relaying.attach(key(2), at(2), 0.0, others=1, may_go=True)  # too few
+    desk.relaying.attach(key(3), at(3), 0.0, others=OTHERS_MIN, may_go=True)
+    with pytest.raises(RemoteError):
+        desk.relaying.attach(key(4), at(4), 1.0, others=1)
+    assert desk.relaying.attach(key(4), at(4), 1.0) == [0, False]
+    assert desk.sent == [(key(3), at(3), make_lost(node_id_of(key(3))))]
+    assert [desk.relaying.flow(node_id_of(key(number))) for number in (1, 2, 3, 4)] == [at(1), at(2), None, at(4)]
+    with pytest.raises(RemoteError):
+        desk.relaying.attach(key(5), at(5), 1.0)  # nobody else may go
+    assert (len(desk.relaying), desk.relaying.counters.replaced) == (3, 1)
+
+
+def test_who_has_lost_its_others_since_may_not_go() -> None:
+    desk = Desk(clients_max=1)
+    desk.relaying.attach(key(1), at(1), 0.0, others=2, may_go=True)
+    desk.relaying.attach(key(1), at(1), 1.0, others=0, may_go=False)
+    with pytest.raises(RemoteError):
+        desk.relaying.attach(key(2), at(2), 2.0)
+
+
+def test_who_lies_of_having_none_gets_one_place() -> None:
+    desk = Desk(clients_max=2)
+    for number in (1, 2):
+        desk.relaying.attach(key(number), at(number), 0.0, others=2, may_go=True)
+    for moment in range(5):
+        desk.relaying.attach(key(66), at(66), float(moment))
+    assert len(desk.sent) == 1
+    assert desk.relaying.flow(node_id_of(key(2))) == at(2)
+
+
+def test_a_draining_one_takes_nobody_in_place_of_another() -> None:
+    desk = Desk(clients_max=1)
+    desk.relaying.attach(key(1), at(1), 0.0, others=2, may_go=True)
+    desk.relaying.draining = True
+    with pytest.raises(RemoteError):
+        desk.relaying.attach(key(2), at(2), 0.0)
+    assert desk.sent == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ([], (0, False)),
+        ([2], (2, False)),
+        ([2, True], (2, True)),
+        ([2, True, "more"], (2, True)),
+        ([True, True], (0, False)),
+        (["2", True], (0, False)),
+        ([2, 1], (2, False)),
+        ([-5, True], (-5, True)),
+    ],
+)
+def test_what_an_attach_tells_of_other_flows(arguments: list[object], meant: tuple[int, bool]) -> None:
+    assert elsewhere(arguments) == meant

@@ -9,6 +9,7 @@ from overlay.rendezvous import (
     ATTACH_SECONDS,
     AVOID_SECONDS,
     AVOIDED_MAX,
+    BACKOFF_SECONDS_MAX,
     FLOWS_MAX,
     FLOWS_WANTED,
     RendezvousKeeper,
@@ -28,18 +29,19 @@ def key(number: int) -> bytes:
 class Desk:
     """A client, and super-nodes that answer as `status` says: a status, or None for silence."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, seed: int = 1) -> None:
         self.now = 0.0
         self.count = count
         self.status: dict[bytes, int | None] = {}
         self.draining: set[bytes] = set()
         self.asked: list[tuple[bytes, Address, float]] = []
+        self.told: dict[bytes, tuple[int, bool]] = {}
         self.pending: list[tuple[float, Contact, Callback, Answer | None]] = []
         self.changes: list[tuple[bytes, ...]] = []
         self.hungry = 0
         self.keeper = RendezvousKeeper(
             self.ask,
-            Chance.seeded(1),
+            Chance.seeded(seed),
             candidates=lambda used: [
                 (key(n), (f"9.9.9.{n}", 1)) for n in range(1, self.count + 1) if key(n) not in used
             ],
@@ -58,11 +60,12 @@ class Desk:
         self.hungry += 1
 
     def ask(
-        self, contact: Contact, method: int, _arguments: list[Any], callback: Callback, now: float, _late: Any = None
+        self, contact: Contact, method: int, arguments: list[Any], callback: Callback, now: float, _late: Any = None
     ) -> None:
         """Answer soon, or not at all."""
         assert method == ATTACH
         self.asked.append((contact.node_key, contact.address, now))
+        self.told[contact.node_key] = arguments[0], arguments[1]
         status = self.status.get(contact.node_key, 200)
         if status is None:
             self.pending.append((now + GIVE_UP_SECONDS, contact, callback, None))
@@ -224,6 +227,82 @@ def test_nobody_to_attach_to_is_told_now_and_then() -> None:
     desk.keep(3)
     desk.run(20)
     assert 5 < desk.hungry < 20
+
+
+def test_who_has_none_says_so_to_the_first_and_of_three_flows_one_may_go() -> None:
+    desk = Desk(3)
+    desk.keep(FLOWS_WANTED)
+    assert desk.told == {key(1): (0, False), key(2): (1, False), key(3): (2, False)}
+    desk.run(2 * ATTACH_SECONDS)
+    assert sorted(desk.told.values()) == [(2, False), (2, False), (2, True)]
+
+
+def test_who_has_two_flows_lets_none_go() -> None:
+    desk = Desk(2)
+    desk.keep(FLOWS_WANTED)
+    desk.run(3 * ATTACH_SECONDS)
+    assert set(desk.told.values()) == {(1, False)}
+
+
+def test_when_another_flow_is_lost_the_spare_one_may_not_go_any_more_at_once() -> None:
+    desk = Desk(3)
+    desk.keep(FLOWS_WANTED)
+    desk.run(2 * ATTACH_SECONDS)
+    spare = next(node_key for node_key, told in desk.told.items() if told == (2, True))
+    other = next(node_key for node_key, told in desk.told.items() if told == (2, False))
+    desk.status[other] = 503
+    desk.keeper.lost(other, desk.now)
+    assert desk.told[spare] == (1, False)
+    desk.run(1)
+    assert (len(desk.held), desk.told[spare][1]) == (2, False)
+
+
+def test_the_spare_flow_is_lost_and_the_two_others_stay() -> None:
+    desk = Desk(3)
+    desk.keep(FLOWS_WANTED)
+    desk.run(2 * ATTACH_SECONDS)
+    spare = next(node_key for node_key, told in desk.told.items() if told == (2, True))
+    desk.status[spare] = 503
+    desk.keeper.lost(spare, desk.now)
+    desk.run(2 * ATTACH_SECONDS)
+    assert set(desk.held) == {key(1), key(2), key(3)} - {spare}
+    assert all(desk.told[node_key] == (1, False) for node_key in desk.held)
+
+
+def test_who_has_nobody_and_is_refused_by_all_asks_ever_more_rarely_but_not_too_rarely() -> None:
+    desk = Desk(60)
+    desk.status = {key(number): 503 for number in range(1, 61)}
+    desk.keep(FLOWS_WANTED)
+    desk.run(59)
+    first = len(desk.asked)
+    assert first <= 16
+    desk.run(600)
+    assert 600 / BACKOFF_SECONDS_MAX[0] <= len(desk.asked) - first <= 600 / (0.5 * BACKOFF_SECONDS_MAX[0])
+    desk.status = {}
+    desk.run(BACKOFF_SECONDS_MAX[0] + 1)
+    assert len(desk.held) == FLOWS_WANTED
+
+
+def test_who_has_two_flows_and_is_refused_the_third_asks_for_it_rarely() -> None:
+    desk = Desk(60)
+    desk.status = {key(number): 503 for number in range(3, 61)}
+    desk.keep(FLOWS_WANTED)
+    desk.run(1_000)
+    third = [at for node_key, _address, at in desk.asked if node_key not in desk.held and at > 400]
+    assert 3 <= len(third) <= 600 / (0.5 * BACKOFF_SECONDS_MAX[2]) + 1
+
+
+def test_clients_that_are_refused_together_do_not_come_back_together() -> None:
+    times = []
+    for seed in range(20):
+        desk = Desk(60, seed=seed)
+        desk.status = {key(number): 503 for number in range(1, 61)}
+        desk.keep(FLOWS_WANTED)
+        desk.run(60)
+        times.append([(at, node_key) for node_key, _address, at in desk.asked if at > 20])
+    each_second = [sum(second <= at < second + 1 for asked in times for at, _key in asked) for second in range(20, 60)]
+    assert max(each_second) <= 20
+    assert len({node_key for asked in times for _at, node_key in asked}) > 30  # and not all at the same door
 
 
 def test_one_over_each_bound() -> None:
