@@ -9,7 +9,7 @@ OWN_OPTIONS = ("peers", "minutes")  # parameters that have an option of their ow
 
 def repeat_command(result: Result) -> str:
     """What to type to run exactly this again."""
-    words = ["p2psip", "simulate", result.scenario]
+    words = ["p2psip", "simulate", result.named]
     for name in OWN_OPTIONS:
         if name in result.parameters:
             words += [f"--{name}", value_text(result.parameters[name])]

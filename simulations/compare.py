@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from simulations.results import Cell, Check, Result
+from simulations.wording import NARROW_SPACE, in_columns, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,17 @@ def compare(first: Result, second: Result, labels: tuple[str, str] = ("A", "B"))
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """What a terminal shows: one line for each parameter that differs, each figure, and each check that changed."""
-    lines = [f"{name}: {first} -> {second}" for name, first, second in comparison.parameters]
+    """What a terminal shows: the parameters that differ, each figure in columns, and each check that changed."""
+    lines = [f"{name}: {_given(first)} -> {_given(second)}" for name, first, second in comparison.parameters]
+    rows: list[tuple[str, ...]] = [("", "first", "second", "unit", "difference", "ratio")] if comparison.figures else []
     for pair in comparison.figures:
-        difference = "" if pair.difference is None else f"  difference {pair.difference:+.6g}"
-        ratio = "" if pair.ratio is None else f"  ratio {pair.ratio:.4g}"
-        lines.append(f"{pair.name}: {_shown(pair.first)} -> {_shown(pair.second)} {pair.unit}{difference}{ratio}")
+        if isinstance(pair.first, str) or isinstance(pair.second, str):
+            rows.append((pair.name, "", "", f"{_shown(pair.first)} -> {_shown(pair.second)}"))
+            continue
+        difference = "" if pair.difference is None else f"{'+' if pair.difference > 0 else ''}{_shown(pair.difference)}"
+        ratio = "" if pair.ratio is None else _shown(pair.ratio)
+        rows.append((pair.name, _shown(pair.first), _shown(pair.second), pair.unit, difference, ratio))
+    lines += in_columns(rows, right=(1, 2, 4, 5))
     for each in comparison.checks:
         if each.changed:
             lines.append(f"check {each.name}: {_verdict(each.first)} -> {_verdict(each.second)}")
@@ -86,8 +92,13 @@ def comparison_text(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
+def _given(value: Cell) -> str:
+    """As somebody typed it."""
+    return "none" if value is None else str(value)
+
+
 def _shown(value: Cell) -> str:
-    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return number(value).replace(NARROW_SPACE, " ")
 
 
 def _verdict(check: Check | None) -> str:

@@ -80,6 +80,10 @@ class Recorder:
         """1, or n if only every n-th row of that table is kept."""
         return self._strides.get(table, 1)
 
+    def thinned(self) -> dict[str, int]:
+        """The tables that were full, with `kept_one_in` of each."""
+        return {table: stride for table, stride in self._strides.items() if stride > 1}
+
     def tables(self) -> dict[str, list[Row]]:
         """All rows."""
         return {table: _rows(columns) for table, columns in self._columns.items()}

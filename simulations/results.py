@@ -56,7 +56,9 @@ class Result:
     """One run of one scenario. Times in seconds; `cpu_seconds` and `wall_seconds` are real, `virtual_seconds` is not.
 
     `commit` names the code (a git id, or the version of the package), `sealing` is "real" or "stand-in", `interrupted` says that
-    somebody stopped the run before its end. `tables` maps a name to rows (simulations/recorder.py lists the tables and columns).
+    somebody stopped the run before its end. `tables` maps a name to rows (simulations/recorder.py lists the tables and columns);
+    of a table in `kept_one_in` only every n-th row was kept. `study` is the file of a researcher's own scenario, with the digest of
+    its text; both are empty for a scenario of the project.
     """
 
     scenario: str
@@ -75,6 +77,14 @@ class Result:
     tables: dict[str, list[Row]] = field(default_factory=dict)
     sealing: str = "real"
     interrupted: bool = False
+    study: str = ""
+    study_digest: str = ""
+    kept_one_in: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def named(self) -> str:
+        """The scenario as the command line names it."""
+        return f"{self.study}:{self.scenario}" if self.study else self.scenario
 
     @property
     def passed(self) -> bool:

@@ -217,4 +217,5 @@ def run_function(
         tables=run.recorder.tables(),
         sealing=sealing,
         interrupted=interrupted,
+        kept_one_in=run.recorder.thinned(),
     )

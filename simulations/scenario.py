@@ -41,6 +41,7 @@ class Scenario:
         self.function(run, **parameters)
 
 
+OWN_SCENARIOS = "simulations.scenarios."
 _scenarios: dict[str, Scenario] = {}
 
 
@@ -53,6 +54,7 @@ def scenario(name: str) -> Callable[[Function], Function]:
         wrong = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY or each.default is each.empty]
         if wrong:
             raise ScenarioError(f"the parameter {wrong[0]} of scenario {name} must be keyword-only and have a default")
+        _refuse_taken(name, function)
         summary = (inspect.getdoc(function) or name).partition("\n")[0]
         _scenarios[name] = Scenario(name, summary, function, defaults)
         return function
@@ -71,6 +73,18 @@ def find_scenario(name: str) -> Scenario:
     if found is None:
         raise ScenarioError(f"there is no scenario {name}; there are {', '.join(sorted(_scenarios))}")
     return found
+
+
+def _refuse_taken(name: str, function: Function) -> None:
+    """A study does not take the name of a scenario of the project, and no file uses a name twice; loading it again is neither."""
+    found = _scenarios.get(name)
+    if found is None:
+        return
+    there, here = found.function, function
+    if there.__module__ == here.__module__ and there.__qualname__ != here.__qualname__:
+        raise ScenarioError(f"the scenario {name} is there twice")
+    if there.__module__.startswith(OWN_SCENARIOS) and not here.__module__.startswith(OWN_SCENARIOS):
+        raise ScenarioError(f"the name {name} is that of a scenario of the project: choose another")
 
 
 def _convert(name: str, value: Any, default: Value) -> Value:

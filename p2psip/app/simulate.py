@@ -41,7 +41,9 @@ app = typer.Typer(
 
 @app.command(RUN)
 def run(
-    scenario: Annotated[str, typer.Argument(help="Name of a scenario, see `p2psip simulate list`.")],
+    scenario: Annotated[
+        str, typer.Argument(help="Name of a scenario, see `p2psip simulate list`; or FILE.py:NAME for one of your own.")
+    ],
     peers: Annotated[int | None, typer.Option(min=1, help="How many peers.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same run to the byte.")] = 1,
     minutes: Annotated[float | None, typer.Option(min=0, help="Virtual minutes.")] = None,
@@ -59,9 +61,12 @@ def run(
     parameters = _parameters(settings or [], peers, minutes)
     _ensure_places(out, report)
     importlib.import_module("simulations.scenarios")
+    name, study = _study(scenario)
     running = importlib.import_module("simulations.run")
     with _Bar() as bar:
-        result = running.run_scenario(scenario, parameters, seed, sealing=sealing, watcher=bar.watch)
+        result = running.run_scenario(name, parameters, seed, sealing=sealing, watcher=bar.watch)
+    if study is not None:
+        result.study, result.study_digest = scenario.removesuffix(f":{name}"), study.digest
     if out is not None:
         result.save(out)
     replayed = replay is None or result.interrupted or _replay(result, replay, out)
@@ -79,11 +84,20 @@ def run(
 
 
 @app.command("list")
-def list_scenarios() -> None:
+def list_scenarios(
+    study: Annotated[
+        str | None, typer.Argument(help="FILE.py: the scenarios of your own in it, not the project's.")
+    ] = None,
+) -> None:
     """Show the scenarios with their parameters and default values."""
     importlib.import_module("simulations.scenarios")
+    found = importlib.import_module("simulations.scenario").scenarios()
+    if study is not None:
+        studies = importlib.import_module("simulations.studies")
+        names = studies.load_study(studies.read_study(Path(study)))
+        found = [each for each in importlib.import_module("simulations.scenario").scenarios() if each.name in names]
     console = Console(highlight=False, soft_wrap=True)
-    for each in importlib.import_module("simulations.scenario").scenarios():
+    for each in found:
         console.print(f"[bold]{literal(each.name)}[/]  {literal(each.summary)}")
         console.print(f"    {literal(', '.join(f'{name}={value}' for name, value in each.defaults.items()))}")
 
@@ -175,6 +189,15 @@ def _tell_sweep(done: int, total: int, words: str) -> None:
     print(f"{done}/{total}  {words}", file=sys.stderr)
 
 
+def _study(text: str) -> tuple[str, Any]:
+    """The name of the scenario that is meant, and the study that it comes from, None if from the project."""
+    studies = importlib.import_module("simulations.studies")
+    if not studies.is_study(text):
+        return text, None
+    study, name = studies.load_named(text)
+    return name, study
+
+
 def _parameters(settings: list[str], peers: int | None, minutes: float | None) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for setting in settings:
@@ -217,17 +240,10 @@ def _write(path: Path, function: str, value: Any) -> None:
 
 
 def _print_result(result: Any) -> None:
+    texts = importlib.import_module("simulations.summary")
     console = Console(highlight=False, soft_wrap=True)
-    for each in result.figures:
-        verdict = (
-            "" if each.met is None else f"  [{'green' if each.met else 'red'}]{'met' if each.met else 'not met'}[/]"
-        )
-        goal = f"  ({each.goal})" if each.goal else ""
-        value = f"{each.value:.6g}" if isinstance(each.value, float) else each.value
-        console.print(f"{literal(each.name)}: {literal(value)} {literal(each.unit)}{literal(goal)}{verdict}")
-    cpu = f", {result.messages / result.cpu_seconds:.0f} per CPU second" if result.cpu_seconds else ""
-    console.print(f"{result.messages} datagrams{cpu}; trace {literal(result.trace_hash)}")
-    for check in result.checks:
-        if not check.passed:
-            words = f"FAILED {result.scenario} seed {result.seed} commit {result.commit} checker {check.name}: {check.detail}"
-            print(" ".join(words.split()), file=sys.stderr)
+    for text, style in texts.summary(result):
+        for part in text.split("\n"):
+            console.print(literal(part), style=style or None)
+    for line in texts.failures(result):
+        print(line, file=sys.stderr)

@@ -55,7 +55,8 @@ class PhoneCalls(Checker):
     def _tell(self, good: list[CallResult], share: float) -> None:
         run, talks = self._run, [call for call in good if call.has_media]
         run.figure("calls", len(self.calls))
-        run.figure("calls that reached a phone", round(100 * share, 2), "%", goal=f">= {100 * self._least:g} %")
+        goal = f">= {100 * self._least:g} %"
+        run.figure("calls that reached a phone", round(100 * share, 2), "%", goal=goal, met=share >= self._least)
         run.figure("pairs of NATs that talked", len(self._pairs(ANSWERED)))
         if not talks:
             return

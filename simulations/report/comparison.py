@@ -9,8 +9,9 @@ from simulations.report.distributions import Series, call_setup, hops, lookup_la
 from simulations.report.document import document, heading
 from simulations.report.look import Section, plot_settings
 from simulations.report.page import met_words, passed_words
-from simulations.report.words import Markup, number, table
+from simulations.report.words import Markup, table
 from simulations.results import Check
+from simulations.wording import goal_words, number
 
 
 def comparison_html(comparison: Comparison) -> str:
@@ -64,7 +65,7 @@ def _figure_row(pair: FigurePair) -> tuple[object, ...]:
     difference = pair.difference
     sign = "+" if difference is not None and difference > 0 else ""
     shown = "–" if difference is None else f"{sign}{number(difference)}"
-    return pair.name, pair.first, pair.second, pair.unit, _right(shown), pair.ratio, pair.goal or "", *verdicts
+    return pair.name, pair.first, pair.second, pair.unit, _right(shown), pair.ratio, goal_words(pair.goal), *verdicts
 
 
 def _right(text: str) -> Markup:

@@ -91,6 +91,13 @@ class Canvas:
             self.drawing.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
         return _inlined(out.getvalue(), name, title, description)
 
+    def picture(self) -> str:
+        """The drawing as an SVG file of its own, in fixed colours on white: for documents that show pictures."""
+        out = io.StringIO()
+        with mpl.rc_context(_settings("picture")):
+            self.drawing.savefig(out, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+        return out.getvalue()
+
 
 def label_axes(axes: Axes, x: str, y: str) -> None:
     """Name both axes."""

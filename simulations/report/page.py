@@ -2,6 +2,7 @@
 
 import html
 from collections import Counter
+from pathlib import Path
 
 from simulations.command import repeat_command, value_text
 from simulations.ladder import ladder_svg, ladder_text
@@ -12,15 +13,16 @@ from simulations.report.loads import load
 from simulations.report.look import Grid, Section, plot_settings
 from simulations.report.pairs import ways
 from simulations.report.ring import ring_map
-from simulations.report.words import Markup, number, table
+from simulations.report.words import Markup, table
 from simulations.results import Check, Figure, Result, Row
+from simulations.wording import goal_words, goals_first, number
 
 OUTCOMES_MAX = 30
 
 
 def report_html(result: Result) -> str:
     """The whole report as one HTML text, the same bytes for the same result."""
-    top = _verdict(result) + _figures(result.figures) + _checks(result.checks)
+    top = _verdict(result) + _thinned(result) + _figures(result.figures) + _checks(result.checks)
     with plot_settings():
         sections = [each for each in _sections(result.tables) if each is not None]
     return document(f"Simulation: {result.scenario}", _lead(result), top, sections, _origin(result))
@@ -58,6 +60,8 @@ def _lead(result: Result) -> str:
     peers = result.parameters.get("peers")
     who = f"{number(peers)} peers, " if isinstance(peers, int) else ""
     text = f"{who}{number(result.virtual_seconds / 60)} virtual minutes, seed {result.seed}, code {result.commit}"
+    if result.study:
+        text += f", study {Path(result.study).name}"
     return html.escape(text)
 
 
@@ -77,17 +81,38 @@ def _verdict(result: Result) -> str:
     asked = sum(figure.met is not None for figure in result.figures)
     if asked:
         kind, text = (
-            ("bad", f"✗ {missed} of {asked} goals not met.") if missed else ("good", f"✓ All {asked} goals met.")
+            ("bad", f"✗ {missed} of {asked} goals not met.")
+            if missed
+            else ("good", f"✓ All {asked} goals met." if asked > 1 else "✓ The goal was met.")
         )
         words.append(f'<span class="{kind}">{text}</span>')
     return f'<p class="verdict">{" ".join(words)}</p>' if words else ""
 
 
+def _thinned(result: Result) -> str:
+    """Whoever reads a plot of a sample shall know it."""
+    lines = [
+        f"The table {html.escape(table)} was full: one row in {one_in} was kept, evenly over the run."
+        for table, one_in in result.kept_one_in.items()
+    ]
+    return f'<p class="note">{" ".join(lines)}</p>' if lines else ""
+
+
 def _figures(figures: list[Figure]) -> str:
     if not figures:
         return ""
-    rows = [(each.name, each.value, each.unit, each.goal or "", met_words(each.met)) for each in figures]
-    return heading("figures", "Figures") + table(("figure", "value", "unit", "goal", ""), rows)
+    asked = any(each.goal for each in figures)
+    rows = [
+        (each.name, each.value, _whole(each.unit))
+        + ((_whole(goal_words(each.goal)), met_words(each.met)) if asked else ())
+        for each in goals_first(figures)
+    ]
+    return heading("figures", "Figures") + table(("figure", "value", "unit", *(("goal", "") if asked else ())), rows)
+
+
+def _whole(text: str) -> Markup:
+    """A short cell that is not broken into lines."""
+    return Markup(f'<td class="whole">{html.escape(text)}</td>')
 
 
 def met_words(met: bool | None) -> Markup:
@@ -105,6 +130,8 @@ def passed_words(check: Check) -> Markup:
 def _checks(checks: list[Check]) -> str:
     if not checks:
         return ""
+    if all(each.passed for each in checks):
+        return heading("checks", "Checks") + table(("check", ""), [(each.name, passed_words(each)) for each in checks])
     rows = [(each.name, passed_words(each), each.detail) for each in sorted(checks, key=lambda each: each.passed)]
     return heading("checks", "Checks") + table(("check", "", "first finding"), rows)
 
@@ -112,6 +139,7 @@ def _checks(checks: list[Check]) -> str:
 def _origin(result: Result) -> str:
     facts = [
         ("scenario", result.scenario),
+        *((("study", f"{result.study}, SHA-256 {result.study_digest}…"),) if result.study else ()),
         *((f"parameter {name}", value_text(value)) for name, value in result.parameters.items()),
         ("seed", str(result.seed)),
         ("code", f"{result.commit} (version {result.version})"),

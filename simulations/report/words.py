@@ -1,23 +1,9 @@
-"""Numbers and cells as a person reads them."""
+"""Cells and tables of a page."""
 
 import html
 from typing import Any
 
-NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
-SIGNIFICANT = 4
-
-
-def number(value: Any) -> str:
-    """`12 345`, `0.03214`, `1.25e-7`, `yes`, or a dash for None."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}".replace(",", NARROW_SPACE)
-    if isinstance(value, float):
-        return _float(value)
-    return str(value)
+from simulations.wording import NARROW_SPACE, is_number, number
 
 
 def share(value: float | None) -> str:
@@ -31,7 +17,7 @@ def share(value: float | None) -> str:
 
 def cell(value: Any) -> str:
     """A cell of a table as HTML."""
-    kind = ' class="n"' if _is_number(value) else ""
+    kind = ' class="n"' if is_number(value) else ""
     return f"<td{kind}>{html.escape(number(value))}</td>"
 
 
@@ -46,12 +32,8 @@ def table(headings: Any, rows: Any, kind: str = "") -> str:
 
 def _heading(text: str, column: list[Any]) -> str:
     """Over numbers the heading stands to the right, as they do."""
-    right = ' class="n"' if column and all(_is_number(value) or value is None for value in column) else ""
+    right = ' class="n"' if 2 * sum(map(is_number, column)) > len(column) else ""
     return f'<th scope="col"{right}>{html.escape(text)}</th>'
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _given(value: Any) -> str:
@@ -62,17 +44,3 @@ class Markup(str):
     """A cell that is HTML already."""
 
     __slots__ = ()
-
-
-def _float(value: float) -> str:
-    if value != value or value in (float("inf"), float("-inf")):
-        return "–"
-    if value == 0:
-        return "0"
-    size = abs(value)
-    if size >= 1000:
-        return number(round(value))
-    if size < 1e-4:
-        return f"{value:.{SIGNIFICANT - 1}g}"
-    text = f"{value:.{SIGNIFICANT}g}"
-    return text

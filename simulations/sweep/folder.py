@@ -1,7 +1,7 @@
 """The out folder of a sweep: one JSON result per finished point, the curves and the report. Each file is whole or not there.
 
 points/churn-3-0f1e2d3c4b5a6978.json     scenario, seed, identity
-curves.csv  curves.json  report.html
+curves.csv  curves.json  report.html  curve1.svg ...     one picture per figure
 """
 
 import os

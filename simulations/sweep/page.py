@@ -53,7 +53,19 @@ def _section(plan: Plan, curve: Curve, number: int) -> Section:
     return Section(f"curve{number}", title, words, _plot(plan, curve, f"curve{number}"), Grid(headings, rows))
 
 
+def picture(plan: Plan, curve: Curve) -> str:
+    """The plot of one figure as an SVG file of its own."""
+    canvas = _canvas(plan, curve)
+    canvas.axes[0].set_title(curve.figure)
+    return canvas.picture()
+
+
 def _plot(plan: Plan, curve: Curve, name: str) -> str:
+    words = f"{curve.figure} over {_words(plan.x)}; {len(curve.lines)} lines."
+    return _canvas(plan, curve).svg(name, curve.figure, words)
+
+
+def _canvas(plan: Plan, curve: Curve) -> Canvas:
     canvas = Canvas(3.6)
     axes: Any = canvas.axes[0]
     order = next(values for parameter, values in plan.grid if parameter == plan.x)
@@ -67,7 +79,7 @@ def _plot(plan: Plan, curve: Curve, name: str) -> str:
         _logarithmic(axes, order)
     label_axes(axes, _words(plan.x), curve.unit or curve.figure)
     show_legend(axes, loc="best", frameon=False)
-    return canvas.svg(name, curve.figure, f"{curve.figure} over {_words(plan.x)}; {len(curve.lines)} lines.")
+    return canvas
 
 
 def _logarithmic(axes: Any, order: Sequence[Value]) -> None:

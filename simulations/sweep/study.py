@@ -8,10 +8,11 @@ from typing import Protocol
 
 from simulations.extra import load as load_extra
 from simulations.results import Result
+from simulations.studies import load_studies
 from simulations.sweep.curves import curves_csv, curves_json, curves_of, unknown_figures
 from simulations.sweep.folder import Folder
-from simulations.sweep.plan import Plan, Point, SweepError, check_points, read_plan
-from simulations.sweep.work import Study, Task, code_of, load_studies, read_studies, run_task
+from simulations.sweep.plan import Plan, Point, check_points, read_plan
+from simulations.sweep.work import Task, code_of, read_studies, run_task
 
 PAGE = "simulations.sweep.page"
 ProgressTold = Callable[[int, int, str], None]
@@ -67,7 +68,7 @@ def main_sweep(
     load_extra(PAGE)  # what is missing shall be said before hours of work, not after
     plan = read_plan(file)
     studies = read_studies(plan)
-    _load(studies)
+    load_studies(studies)
     points = plan.points()
     check_points(points)
     folder, code = Folder(out), code_of(studies)
@@ -87,14 +88,6 @@ def main_sweep(
             outcome.interrupted = True
     _draw(plan, results, folder, outcome, code)
     return outcome
-
-
-def _load(studies: tuple[Study, ...]) -> None:
-    try:
-        load_studies(studies)
-    except (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError) as error:
-        names = ", ".join(study.name for study in studies)
-        raise SweepError(f"{names} cannot be loaded: {type(error).__name__}: {error}") from None
 
 
 def _pool_of(scheduler: str | None) -> PoolOpener:
@@ -131,5 +124,7 @@ def _draw(plan: Plan, results: dict[Point, Result], folder: Folder, outcome: Swe
     outcome.csv = folder.write("curves.csv", curves_csv(plan, curves))
     outcome.json = folder.write("curves.json", curves_json(plan, curves, code))
     page = load_extra(PAGE)
+    for number, curve in enumerate(curves, 1):
+        folder.write(f"curve{number}.svg", page.picture(plan, curve))
     lines = [*outcome.failed, *outcome.broken, *outcome.notes]
     outcome.report = folder.write("report.html", page.sweep_page(plan, curves, outcome.summary(), lines, code))

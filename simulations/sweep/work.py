@@ -3,31 +3,14 @@
 Scenarios of the researcher's own travel as source text, so a worker needs nothing but this package installed, in the same version.
 """
 
-import hashlib
-import sys
 from dataclasses import dataclass
-from types import ModuleType
 
 import simulations.scenarios  # noqa: F401  (registers the scenarios of the project)
 from simulations.results import Result, Row
 from simulations.run import run_scenario
+from simulations.studies import Study, load_studies, read_study
 from simulations.sweep.fingerprint import code_fingerprint
 from simulations.sweep.plan import Plan, Point, SweepError
-
-STUDY_BYTES_MAX = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """A module with scenarios, checkers or hostile peers of the researcher's own."""
-
-    name: str
-    source: str
-
-    @property
-    def module_name(self) -> str:
-        """Under which it is loaded: other sources never share a name."""
-        return f"study_{hashlib.sha256(self.source.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +24,8 @@ class Task:
 
 
 def read_studies(plan: Plan) -> tuple[Study, ...]:
-    """The files that a plan names; raises SweepError."""
-    found = []
-    for path in plan.files:
-        try:
-            source = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise SweepError(f"{path}, which the sweep names, cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise SweepError(f"{path}, which the sweep names, is no Python source") from None
-        if len(source) > STUDY_BYTES_MAX:
-            raise SweepError(f"{path} is larger than {STUDY_BYTES_MAX} characters")
-        found.append(Study(path.name, source))
-    return tuple(found)
-
-
-def load_studies(studies: tuple[Study, ...]) -> None:
-    """Run the studies, which registers their scenarios; each time anew, for another study may have used the same names since."""
-    for study in studies:
-        module = ModuleType(study.module_name, f"A study from {study.name}.")
-        module.__file__ = study.name
-        sys.modules[study.module_name] = module
-        exec(compile(study.source, study.name, "exec"), module.__dict__)
+    """The files that a plan names; raises StudyError."""
+    return tuple(read_study(path) for path in plan.files)
 
 
 def code_of(studies: tuple[Study, ...]) -> str:

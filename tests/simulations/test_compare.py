@@ -23,10 +23,11 @@ def test_figures_and_checks_are_paired_by_name() -> None:
     assert comparison_text(compared).splitlines() == [
         "seed: 1 -> 2",
         "minutes: 5.0 -> 6.0",
-        "found: 0.5 -> 0.75 share  difference +0.25  ratio 1.5",
-        "way: direct -> relayed ",
-        "only here: 0 -> none ",
-        "only there: none -> 3 ",
+        "            first  second  unit   difference  ratio",
+        "found         0.5    0.75  share       +0.25    1.5",
+        "way                        direct -> relayed",
+        "only here       0       –",
+        "only there      –       3",
         "check holds: passed -> failed",
         "the traces differ",
     ]

@@ -8,8 +8,9 @@ import pytest
 
 import simulations.scenarios
 from simulations.run import run_scenario
+from simulations.studies import load_studies
 from simulations.sweep.plan import check_points, read_plan
-from simulations.sweep.work import load_studies, read_studies
+from simulations.sweep.work import read_studies
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SWEEPS = sorted([*DOCS.glob("sweeps/*.toml"), *DOCS.glob("examples/*.toml")])

@@ -13,8 +13,9 @@ from simulations.compare import compare
 from simulations.report import comparison_html, report_html
 from simulations.report.distributions import POINTS_MAX, thinned
 from simulations.report.document import REPORT_BYTES_MAX
-from simulations.report.words import number, share
+from simulations.report.words import share
 from simulations.results import Result
+from simulations.wording import number
 from tests.simulations.made_up import ladder, made_up
 
 ALL = {"ladder", "latency", "hops", "success", "setup", "ways", "load", "traffic", "ring", "minutes"}

@@ -11,6 +11,7 @@ import pytest
 from p2psip.base.errors import P2psipError
 from simulations.results import Result
 from simulations.results import load as load_result
+from simulations.studies import StudyError
 from simulations.sweep import SweepOutcome, main_sweep
 from simulations.sweep.fingerprint import fingerprint_of
 from simulations.sweep.plan import POINTS_MAX, SweepError, read_plan
@@ -250,7 +251,7 @@ def test_a_wrong_file_gives_one_sentence_and_runs_nothing(study: Study, old: str
 
 def test_a_study_that_cannot_be_loaded_gives_one_sentence(study: Study) -> None:
     (study.file.parent / "study.py").write_text("import nothing_of_that_name")
-    with pytest.raises(SweepError, match=r"study.py cannot be loaded: ModuleNotFoundError"):
+    with pytest.raises(StudyError, match=r"study.py cannot be loaded: line 1: ModuleNotFoundError"):
         study.sweep(InThisProcess())
 
 
