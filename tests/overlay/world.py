@@ -199,7 +199,10 @@ class World:
             self._push(deadline, node.address, None, node.address)
 
     def send(self, node: Node, destination: Address, data: bytes, *, port: int | None = None) -> None:
-        """Put a datagram on its way, from another `port` if one is given, through the sender's NAT; or lose it."""
+        """Put a datagram on its way, from another `port` if one is given, through the sender's NAT; or lose it.
+
+        Nothing gets from one address family to the other: who has no address of the destination's sends in vain.
+        """
         own = node.address
         if node.other_address is not None and (":" in own[0]) != (":" in destination[0]):
             own = node.other_address
@@ -207,6 +210,8 @@ class World:
         if node.box is not None and not self._is_neighbour(node.box, destination):
             source = node.box.outward(source, destination, self.now)
         self.trace.append((self.now, source, destination, len(data)))
+        if (":" in source[0]) != (":" in destination[0]):
+            return
         if self.loss and self._chance.uniform(0, 1) < self.loss:
             return
         self._push(self.now + self._chance.uniform(*LATENCY_SECONDS), destination, data, source)
