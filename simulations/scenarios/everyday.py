@@ -15,6 +15,7 @@ from simulations.run import Run
 from simulations.scenario import scenario
 from simulations.workloads.calls import Calls
 from simulations.workloads.devices import settle_people
+from simulations.workloads.diurnal import HOME, ONLINE_TROUGH, REGION_HOURS, Diurnal, Tide
 from simulations.workloads.joins import flash_crowd
 from simulations.workloads.looking import Looking
 from simulations.workloads.moving import Moving
@@ -92,5 +93,20 @@ def partition(run: Run, *, peers: int = 300, cut_minutes: float = 5.0, minutes: 
     network.partitions.cut_share(0.5, run.now, run.now + 60.0 * cut_minutes)
     run.for_minutes(cut_minutes)
     run.heal_world()
+    run.for_minutes(minutes)
+    table.record_nodes()
+
+
+@scenario("around-the-clock")
+def around_the_clock(run: Run, *, peers: int = 60, minutes: float = 1_440.0, volunteers: float = 0.6) -> None:
+    """A day and a night: people in ten regions switch on and off and call by the hour of their own clocks."""
+    swarm = run.swarm(network=internet(run, nats=True))
+    nodes = settled(run, swarm, peers, volunteers=volunteers)
+    run.check(RegistrationFound(0.98), NeverOffered(skewed=True), Bounds(), Traffic(), CallsAnswered(least=0.95))
+    table = Minutes(run, swarm)
+    online = Diurnal(HOME, REGION_HOURS).squeezed(ONLINE_TROUGH)
+    Tide(swarm, online).begin(nodes)
+    calling = Diurnal(HOME, REGION_HOURS)
+    Calls(run, swarm, calling=0.5, diurnal=calling, lookups=Lookups(run, swarm)).begin()
     run.for_minutes(minutes)
     table.record_nodes()
