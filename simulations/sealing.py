@@ -7,7 +7,6 @@ a simulation says about forged frames must not rest on it. Neither may be used o
 """
 
 import zlib
-from functools import lru_cache
 
 from overlay.sealing import Cipher, PairCipher, direction_key
 from p2psip.base.errors import RemoteError
@@ -56,7 +55,7 @@ class StandInSealing:
         """The stand-in between these two nodes; RemoteError(400) for what has not the length of a key."""
         if len(theirs) != KEY_BYTES:
             raise RemoteError("a node key that is not a usable X25519 key")
-        return _pair(min(ours.public, theirs) + max(ours.public, theirs))
+        return _StandIn(zlib.crc32(min(ours.public, theirs) + max(ours.public, theirs)))
 
 
 class _StandIn(int):
@@ -73,8 +72,3 @@ class _StandIn(int):
         if ciphertext[-TAG_BYTES:] != tag or len(ciphertext) < TAG_BYTES:
             raise RemoteError("a frame that is not authentic", status=403)
         return payload
-
-
-@lru_cache(maxsize=PAIRS_MAX)
-def _pair(keys: bytes) -> _StandIn:
-    return _StandIn(zlib.crc32(keys))

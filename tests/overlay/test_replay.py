@@ -21,4 +21,12 @@ def test_each_number_once_within_the_window(numbers: list[int]) -> None:
         else:
             with pytest.raises(RemoteError):
                 window.check(number)
-        assert window._seen < 1 << REPLAY_WINDOW_FRAMES
+        assert window._missing.bit_length() <= REPLAY_WINDOW_FRAMES
+
+
+def test_frames_in_order_leave_nothing_to_remember() -> None:
+    window = ReplayWindow()
+    for number in range(2**40, 2**40 + REPLAY_WINDOW_FRAMES + 1):
+        window.check(number)
+        window.add(number)
+    assert window._missing == 0
