@@ -8,25 +8,23 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+HASHED_DRAWS_MAX = 1_000
+_REAL_BITS = 53
+
 
 class Chance:
     """A named stream of randomness: the system's (keys, tokens) or a seeded one (simulation, tests).
 
-    The generator of a seeded one takes 2.5 KB and is made at the first draw: most streams of most nodes are never drawn from.
+    The generator of a seeded one takes 2.5 KB, and most streams of most nodes are drawn from a few times only: so the first
+    HASHED_DRAWS_MAX draws are hashes of the seed and their number (SHAKE-128, FIPS 202), and the generator is made after them.
     """
 
-    __slots__ = ("_seed", "_source")
+    __slots__ = ("_drawn", "_seed", "_source")
 
     def __init__(self, source: random.Random | None, seed: bytes | None) -> None:
         self._source = source
         self._seed = seed
-
-    @property
-    def _random(self) -> random.Random:
-        source = self._source
-        if source is None:
-            source = self._source = random.Random(hashlib.sha256(self._seed or b"").digest())
-        return source
+        self._drawn = 0
 
     @classmethod
     def system(cls) -> "Chance":
@@ -47,7 +45,7 @@ class Chance:
 
     def bytes(self, count: int) -> bytes:
         """`count` random bytes."""
-        return self._random.getrandbits(8 * count).to_bytes(count, "big") if count else b""
+        return self.integer(8 * count).to_bytes(count, "big") if count else b""
 
     def token(self, count: int) -> str:
         """`count` random bytes as 2 * `count` hexadecimal digits."""
@@ -55,26 +53,51 @@ class Chance:
 
     def integer(self, bits: int) -> int:
         """A whole number in [0, 2**bits)."""
-        return self._random.getrandbits(bits)
+        if self._source is not None:
+            return self._source.getrandbits(bits)
+        self._drawn = number = self._drawn + 1
+        if number > HASHED_DRAWS_MAX:
+            return self._generator().getrandbits(bits)
+        count = (bits + 7) // 8
+        drawn = hashlib.shake_128((self._seed or b"") + number.to_bytes(4, "big")).digest(count)
+        return int.from_bytes(drawn, "big") >> 8 * count - bits
 
     @property
     def real(self) -> Callable[[], float]:
         """A function that draws a real number in [0, 1): bind it once where many are drawn."""
-        return self._random.random
+        return self._generator().random
 
     def uniform(self, low: float, high: float) -> float:
         """A real number in [low, high]."""
-        return self._random.uniform(low, high)
+        return low + (high - low) * self.integer(_REAL_BITS) / (1 << _REAL_BITS)
 
     def choice(self, values: Sequence[T]) -> T:
         """One of `values`, which must not be empty."""
-        return self._random.choice(values)
+        return values[self._below(len(values))]
 
     def sample(self, values: Sequence[T], count: int) -> list[T]:
         """`count` different members of `values` in random order."""
-        return self._random.sample(values, count)
+        if self._source is not None:
+            return self._source.sample(values, count)
+        left = list(values)
+        return [left.pop(self._below(len(left))) for _ in range(count)]
 
     def shuffle(self, values: MutableSequence[T]) -> None:
         """Shuffle in place."""
-        if len(values) > 1:
-            self._random.shuffle(values)
+        for last in range(len(values) - 1, 0, -1):
+            other = self._below(last + 1)
+            values[last], values[other] = values[other], values[last]
+
+    def _below(self, end: int) -> int:
+        """A whole number in [0, end), all equally likely: what is too large is drawn again. IndexError if there is none."""
+        if end < 1:
+            raise IndexError("nothing to choose from")
+        bits = end.bit_length()
+        while (number := self.integer(bits)) >= end:
+            pass
+        return number
+
+    def _generator(self) -> random.Random:
+        if self._source is None:
+            self._source = random.Random(hashlib.sha256(self._seed or b"").digest())
+        return self._source

@@ -25,7 +25,7 @@ def test_movers_move_and_the_others_stay() -> None:
 
 
 def test_who_has_moved_is_found_at_the_new_address() -> None:
-    swarm = town(2, 20)
+    swarm = town(3, 20)
     caller, mover = people_of(swarm)[:2]
     old = mover.endpoint.address
     swarm.move(mover, nat=PUBLIC)
