@@ -236,12 +236,16 @@ def test_a_client_without_udp_does_all_through_its_gateway() -> None:
 def test_an_ipv6_only_node_reaches_ipv4_only_ones_through_a_gateway() -> None:
     world, supernodes, (other,) = town(31, Nat.PORT_RESTRICTED)
     gateway = world.add(address=("2001:db8::1", 5000))
-    world.join(gateway, world.nodes[0])
     world.also_at(gateway, ("10.7.7.7", 5000))
+    world.join(gateway, world.nodes[0])
+    holder = world.add(address=("2001:db8::2", 5000))  # holds the announcement of the gateway where IPv6 gets to
+    world.also_at(holder, ("10.7.7.8", 5000))
+    world.join(holder, gateway, world.nodes[0])
     volunteer(world, gateway)
     client = world.add("six", address=("2001:db8::66", 5000))
     client.peer.crossing.has_families(frozenset((6,)), world.now)
-    world.join(client, gateway)
+    world.join(client, gateway, holder)
+    attached(world, client, flows=1)
     publish(world, other)
     done = world.find(client, other.device.certificate.addresses[0])
     assert len(done.records) == 1
