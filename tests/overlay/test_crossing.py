@@ -234,7 +234,7 @@ def test_a_client_without_udp_does_all_through_its_gateway() -> None:
 
 
 def test_an_ipv6_only_node_reaches_ipv4_only_ones_through_a_gateway() -> None:
-    world, supernodes, (other,) = town(31, Nat.PORT_RESTRICTED)
+    world, supernodes, (other,) = town(34, Nat.PORT_RESTRICTED)
     gateway = world.add(address=("2001:db8::1", 5000))
     world.also_at(gateway, ("10.7.7.7", 5000))
     world.join(gateway, world.nodes[0])
