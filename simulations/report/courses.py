@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from simulations.quantiles import numbers, wilson
 from simulations.report.look import LINES, SERIES, Canvas, Grid, Section, label_axes, show_legend
@@ -29,12 +29,14 @@ def success(series: Sequence[tuple[str, list[Row]]]) -> Section | None:
     live = [(label, rows) for label, rows in live if numbers(row.get("t") for row in rows)][: len(SERIES)]
     if not live:
         return None
+    binned = [(label, _bins(rows)) for label, rows in live]
+    if all(len(bins) < 2 for _, bins in binned):
+        return None  # one point is no course: the share stands among the figures
     canvas = Canvas(3.3)
     axes = canvas.axes[0]
     grid: list[tuple[Any, ...]] = []
     lowest = 100.0
-    for place, (label, rows) in enumerate(live):
-        bins = _bins(rows)
+    for place, (label, bins) in enumerate(binned):
         middles = [(begin + end) / 2 for begin, end, _, _ in bins]
         shares = [100 * hits / tries for _, _, hits, tries in bins]
         bounds = [wilson(hits, tries) for _, _, hits, tries in bins]
@@ -49,7 +51,7 @@ def success(series: Sequence[tuple[str, list[Row]]]) -> Section | None:
             row = (round(begin, 2), round(end, 2), tries, hits, 100 * hits / tries, 100 * least, 100 * most)
             grid.append((label, *row) if len(live) > 1 else row)
     axes.set_ylim(min(95.0, lowest - 1), 100.15)
-    label_axes(axes, "virtual minutes", "found, %")
+    label_axes(axes, "virtual minutes since the run began", "found, %")
     show_legend(axes, loc="lower left")
     words = "Share of the lookups of live registrations that found one. The band is the 95 % interval of each point (Wilson)."
     spoken = f"{words} The lowest point is {lowest:.1f} %."
@@ -61,8 +63,10 @@ def success(series: Sequence[tuple[str, list[Row]]]) -> Section | None:
 
 def minutes(rows: list[Row]) -> Section | None:
     """Whatever the table `minutes` holds, one small plot for each kind of number."""
-    shown = [(names, unit) for names, unit in PANELS if any(numbers(row.get(name) for row in rows) for name in names)]
-    if not shown:
+    shown = [
+        (names, unit) for names, unit in PANELS if any(any(numbers(row.get(name) for row in rows)) for name in names)
+    ]
+    if not shown or len(rows) < 2:
         return None
     canvas = Canvas(2.1 * ((len(shown) + 1) // 2), columns=2, rows=(len(shown) + 1) // 2, sharex=True)
     for axes, (names, unit) in zip(canvas.axes, shown, strict=False):
@@ -73,14 +77,17 @@ def minutes(rows: list[Row]) -> Section | None:
             axes.plot(x, y, color=SERIES[place], linestyle=LINES[place], label=name.replace("_", " "))
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))
         show_legend(axes, loc="best", fontsize=9)
     for axes in canvas.axes[len(shown) :]:
         axes.set_visible(False)
     for axes in canvas.axes[: len(shown)][-2:]:
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel("virtual minutes")
-    words = "The run minute by minute."
+        axes.set_xlabel("virtual minutes since the measurement began")
+    empty = [unit for names, unit in PANELS if (names, unit) not in shown]
+    words = "What was counted in each virtual minute of the measurement; the time that the network took to settle is not in it."
     svg = canvas.svg("minutes", "The run minute by minute", f"Time series of {', '.join(unit for _, unit in shown)}.")
     step = -(-len(rows) // MINUTES_SHOWN_MAX)
     columns = list(rows[0])
@@ -88,7 +95,8 @@ def minutes(rows: list[Row]) -> Section | None:
         tuple(name.replace("_", " ") for name in columns),
         tuple(tuple(row.get(c) for c in columns) for row in rows[::step]),
     )
-    note = f"The table shows every {step}th minute." if step > 1 else ""
+    note = f"Nothing happened, and nothing is drawn: {', '.join(empty)}. " if empty else ""
+    note += f"The table shows one minute in {step}." if step > 1 else ""
     return Section("minutes", "Minute by minute", words, svg, grid, note)
 
 
@@ -128,10 +136,12 @@ def _bins(rows: list[Row]) -> list[tuple[float, float, int, int]]:
     """(from minute, to minute, found, tried), at most BINS_MAX, without those in which nothing was tried."""
     times = [((float(row["t"] or 0) - START_SECONDS) / 60, bool(row.get("found"))) for row in rows]
     first, last = min(t for t, _ in times), max(t for t, _ in times)
-    width = max(1.0, (last - first) / BINS_MAX, (last - first) * BIN_LOOKUPS / len(times))
+    span = last - first
+    count = max(1, min(BINS_MAX, int(span), len(times) // BIN_LOOKUPS))
+    width = max(span / count, 1e-9)
     counts: dict[int, list[int]] = {}
     for t, found in times:
-        count = counts.setdefault(int((t - first) / width), [0, 0])
-        count[0] += found
-        count[1] += 1
+        tally = counts.setdefault(min(int((t - first) / width), count - 1), [0, 0])
+        tally[0] += found
+        tally[1] += 1
     return [(first + n * width, first + (n + 1) * width, hits, tries) for n, (hits, tries) in sorted(counts.items())]

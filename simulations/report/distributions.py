@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from simulations.quantiles import numbers, quantile
 from simulations.report.look import LINES, SERIES, Canvas, Grid, Section, label_axes, plain_number, show_legend
 from simulations.results import Row
+from simulations.wording import number
 
 POINTS_MAX = 400  # of one curve
 TAIL_SHARE, TAIL_ROOM = (
@@ -16,6 +17,8 @@ TAIL_SHARE, TAIL_ROOM = (
 )  # an axis ends a little after this quantile, else one straggler makes the rest a line
 LOG_SPREAD = 50.0  # the 99th percentile over the median from which an axis is logarithmic
 HOPS_MAX = 40
+HOPS_SHOWN_MIN = 4  # on the axis, so that a bar is no wall
+MARKED_MIN = 20  # values of a curve whose median and 95th percentile are marked
 QUANTILES = ("count", "mean", "5 %", "median", "90 %", "95 %", "99 %", "largest")
 
 Series = Sequence[tuple[str, list[Row]]]
@@ -81,7 +84,9 @@ def hops(series: Series) -> Section | None:
                 bars, [f"{value:.1f}" if value >= 0.05 else "" for value in share.values()], padding=2, fontsize=9
             )
     label_axes(axes, "hops to the node that answered", "share of lookups, %")
-    axes.set_xticks(range(max(max(share) for share in shares) + 1))
+    most = max(HOPS_SHOWN_MIN, *(max(share) for share in shares))
+    axes.set_xticks(range(most + 1))
+    axes.set_xlim(-0.6, most + 0.6)
     axes.grid(visible=False, axis="x")
     show_legend(axes)
     words = "Hops from the asking node to the one whose answer ended the lookup; those answered from the cache are left out."
@@ -101,8 +106,8 @@ def quantile_grid(named: Named, unit: str) -> Grid:
 def thinned(values: Sequence[float]) -> tuple[list[float], list[float]]:
     """An ascending list as a cumulative curve of at most POINTS_MAX points: (value, share), evenly spaced by share."""
     count = len(values)
-    if count <= POINTS_MAX:
-        return list(values), [(place + 1) / count for place in range(count)]
+    if count < POINTS_MAX:
+        return [values[0], *values], [place / count for place in range(count + 1)]
     shares = [place / (POINTS_MAX - 1) for place in range(POINTS_MAX)]
     return [quantile(values, share) for share in shares], shares
 
@@ -120,7 +125,10 @@ def _curves(name: str, title: str, words: str, panels: list[tuple[Named, str]]) 
     svg = canvas.svg(name, title, f"{words} {spoken}")
     count = max(len(values) for named, _ in panels for _, values in named)
     note = "The axis ends soon after the 99th percentile; the largest value stands in the numbers."
-    if count > POINTS_MAX:
+    fewest = min(len(values) for named, _ in panels for _, values in named)
+    if fewest < MARKED_MIN:
+        note += f" A curve of fewer than {MARKED_MIN} values says little: here there are as few as {fewest}."
+    if count >= POINTS_MAX:
         note += f" Curves have at most {POINTS_MAX} points, evenly spaced by share."
     return Section(name, title, words, svg, Grid(("of", "unit", *QUANTILES), tuple(rows)), note)
 
@@ -132,12 +140,18 @@ def _draw(axes: Axes, named: Named, unit: str) -> None:
         axes.step(
             x, [100 * share for share in y], where="post", color=SERIES[place], linestyle=LINES[place], label=label
         )
-    if len(named) == 1:
+    if len(named) == 1 and len(named[0][1]) >= MARKED_MIN:
         values = named[0][1]
         for share, word in ((0.5, "median"), (0.95, "95 %")):
             at = quantile(values, share)
             axes.plot([at], [100 * share], "o", color=SERIES[0], markersize=5)
-            axes.annotate(f"{word} {at:.3g}", (at, 100 * share), (7, -11), textcoords="offset points", fontsize=9.5)
+            axes.annotate(
+                f"{word} {number(float(f'{at:.3g}'))}",
+                (at, 100 * share),
+                (7, -11),
+                textcoords="offset points",
+                fontsize=9.5,
+            )
     axes.set_xlabel(unit)
     axes.set_ylim(0, 102)
     spread = [quantile(values, 0.99) / max(quantile(values, 0.5), 1e-9) for _, values in named]

@@ -2,6 +2,8 @@
 
 from itertools import accumulate
 
+from matplotlib.ticker import NullFormatter
+
 from simulations.quantiles import gini, numbers, quantile
 from simulations.report.look import (
     FAINT,
@@ -56,6 +58,7 @@ def load(rows: list[Row]) -> Section | None:
     label_axes(right, "rank of the node, busiest first", "load, multiples of the mean")
     right.set_xscale("log")
     right.xaxis.set_major_formatter(plain_number)
+    right.xaxis.set_minor_formatter(NullFormatter())
     right.set_ylim(bottom=0)
     left.legend(loc="upper left", fontsize=9.5)
     show_legend(right, loc="upper right", fontsize=9.5)

@@ -15,7 +15,17 @@ WAYS = (
     ("tls", "relayed over TLS"),
     ("none", "no media"),
 )
-ORDER = ("public", "firewall", "full-cone", "address-restricted", "port-restricted", "symmetric", "udp-blocked")
+ORDER = (
+    "public",
+    "firewall",
+    "full-cone",
+    "address-restricted",
+    "port-restricted",
+    "symmetric",
+    "carrier-grade",
+    "carrier-grade-symmetric",
+    "udp-blocked",
+)
 _COLOURS = mpl.colormaps["cividis"]
 Pair = tuple[str, str]
 

@@ -31,6 +31,7 @@ def test_a_full_table_is_an_even_sample(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(4, 20):
         made.record("lookups", t=number)
     assert (made.column("lookups", "t"), made.kept_one_in("lookups")) == ([0, 8, 16], 8)
+    assert made.thinned() == {"lookups": 8}
 
 
 def test_figures_replace_one_another_and_are_bounded() -> None:

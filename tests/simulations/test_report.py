@@ -108,6 +108,35 @@ def test_rows_that_hold_nothing_are_no_plot_and_no_error() -> None:
     assert Page(report_html(Result("churn", 1, tables=nothing))).drawings == []
 
 
+def test_what_did_not_happen_is_not_drawn_but_said() -> None:
+    rows = made_up().tables["minutes"]
+    for row in rows:
+        row["relays_in_use"] = row["joins"] = row["leaves"] = 0
+    text = report_html(Result("churn", 1, tables={"minutes": rows}))
+    assert "Nothing happened, and nothing is drawn: nodes per minute, relays in use." in text
+    assert "relays in use</text>" not in text
+    few = Result("churn", 1, tables={"lookups": made_up().tables["lookups"][:5]})
+    assert "success" not in Page(report_html(few)).ids
+    assert "A curve of fewer than 20 values says little: here there are as few as " in report_html(few)
+
+
+def test_a_table_that_is_a_sample_is_said_to_be_one() -> None:
+    text = report_html(Result("churn", 1, kept_one_in={"lookups": 4}))
+    assert "The table lookups was full: one row in 4 was kept, evenly over the run." in text
+    assert "was full" not in report_html(Result("churn", 1))
+
+
+def test_goals_stand_first_those_that_were_not_met_above_all(whole: str) -> None:
+    places = [whole.index(figure.name) for figure in made_up().figures]
+    assert places[1] < places[0] < places[2]
+
+
+def test_a_study_is_named_with_the_digest_of_its_text() -> None:
+    text = report_html(Result("misers", 1, study="./my_study.py", study_digest="5f5f"))
+    assert "p2psip simulate ./my_study.py:misers --seed 1" in text
+    assert "./my_study.py, SHA-256 5f5f" in text
+
+
 def test_one_lookup_is_enough_to_draw() -> None:
     tables = {name: rows[:1] for name, rows in made_up().tables.items()}
     assert "<svg" in report_html(Result("churn", 1, tables=tables))
@@ -139,6 +168,7 @@ def test_ten_thousand_peers_stay_below_two_megabytes() -> None:
 def test_curves_are_thinned_evenly() -> None:
     values = [float(value) for value in range(POINTS_MAX)]
     assert len(thinned(values)[0]) == POINTS_MAX
+    assert thinned([3.0, 4.0]) == ([3.0, 3.0, 4.0], [0.0, 0.5, 1.0])
     x, y = thinned([*values, float(POINTS_MAX)])
     assert (len(x), x[0], x[-1], y[-1]) == (POINTS_MAX, 0.0, float(POINTS_MAX), 1.0)
 
