@@ -2,7 +2,8 @@
 
 A search of a region costs some forty datagrams, a renewal one request to each that took the record before. So these holders are
 remembered for RENEWED_SECONDS_MAX. When fewer than TAKEN_SHARE of those that a search had found take it again, a search follows at
-once: so not the clock, but how many leave decides what is spent. What is stored beside a record ("companions", at the same key)
+once, and when the region has shrunk to less than SHRUNK_SHARE, for a network that grows has others there: so not the clock, but
+how many leave and come decides what is spent. What is stored beside a record ("companions", at the same key)
 goes along after a search only. A withdrawal goes to the known holders at once, for who withdraws may have a second left, and to
 all that a search finds.
 """
@@ -20,16 +21,19 @@ from p2psip.base.errors import LocalError
 
 RENEWED_SECONDS_MAX = 900.0
 TAKEN_SHARE = 0.75
+SHRUNK_SHARE = 0.7
 PLACES_MAX = 64
 
 
 @dataclass(slots=True)
 class _Place:
-    """Who holds our record at one key; `wanted`: how many took it after the search at `searched_at` (steady seconds)."""
+    """Who holds our record at one key; `wanted`: how many took it after the search at `searched_at` (steady seconds),
+    and how far the region reached then (0: not known)."""
 
     holders: dict[bytes, Contact]
     wanted: int
     searched_at: float
+    radius: int
 
 
 @dataclass(slots=True, eq=False)
@@ -70,7 +74,7 @@ class Stores:
         store = _Store(self._searches.take_number(), record, tuple(companions))
         self._searches.now = now
         place = self._places.get((record.kind, record.key))
-        if place is None or anew or now - place.searched_at >= RENEWED_SECONDS_MAX:
+        if place is None or anew or now - place.searched_at >= RENEWED_SECONDS_MAX or self._has_shrunk(record, place):
             self._search(store)
         elif record.withdrawn:
             self._send(store, list(place.holders.values()))
@@ -129,9 +133,19 @@ class Stores:
         if store.record.withdrawn or not store.took:
             return
         if store.is_found or place is None:
-            place = _Place(store.took, len(store.took), self._searches.now)
+            place = _Place(store.took, len(store.took), self._searches.now, self._radius(store.record))
         else:
             place.holders = store.took
         self._places[name] = place
         if len(self._places) > PLACES_MAX:
             del self._places[next(iter(self._places))]
+
+    def _radius(self, record: Record) -> int:
+        """How far the region of its key reaches, 0 if the size of the network is not known."""
+        region = self._searches.size.region(int.from_bytes(record.key, "big"))
+        return 0 if region is None else region.radius
+
+    def _has_shrunk(self, record: Record, place: _Place) -> bool:
+        """Whether so many have come since the search that others are to hold the record now."""
+        radius = self._radius(record)
+        return radius > 0 and (place.radius == 0 or radius < SHRUNK_SHARE * place.radius)

@@ -5,6 +5,7 @@ import pytest
 from overlay.contact import Contact
 from overlay.events import LookupDone, StoreDone
 from overlay.records import NAME, Record, decode_together, registration_key
+from overlay.region import NetworkSize, region_of
 from overlay.rpc import FIND, STORE
 from overlay.searches import LOOKUPS_MAX, SearchPolicy
 from overlay.storing import PLACES_MAX, RENEWED_SECONDS_MAX, Stores
@@ -207,3 +208,15 @@ def test_peers_that_cannot_be_asked_end_a_renewal_once(monkeypatch: pytest.Monke
     play.stores.store(ALICE.record(2), 1.0)
     assert [type(done) for done in play.ended[before:]] == [StoreDone]
     assert not [done for done in play.ended if isinstance(done, LookupDone)]
+
+
+@pytest.mark.parametrize(("grown", "method"), [(1.2, STORE), (2.0, FIND)])
+def test_when_the_network_has_grown_by_much_the_region_is_searched_anew(
+    grown: float, method: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [1_000.0]
+    monkeypatch.setattr(NetworkSize, "region", lambda _size, target: region_of(target, nodes[0]))
+    play = Keeping().stored()
+    nodes[0] *= grown
+    play.stores.store(ALICE.record(2), 300.0)
+    assert set(play.methods) == {method}
