@@ -137,8 +137,10 @@ class Holder:
                 raise RemoteError("a request that is not known here", status=405)
 
     def _find(self, arguments: list[Any], room: int, unix: float, proved: bool) -> list[Any]:
-        """[contacts, records]: the peers that we know closest to the key, or to [point], and what we hold at the key.
+        """[contacts, records, left]: the peers that we know closest to the key, or to [point], and what we hold at the key.
 
+        `left`: how many registrations did not fit, nothing if all did. To [point, after] we answer with those registrations only
+        whose authors' Node-IDs come after this one.
         RemoteError(401) when a record is kept back only because the asker has not proved its address: its NAT may have given
         it a new one since it got our token. It asks again with the new token; else it would believe that there is none.
         """
@@ -147,22 +149,31 @@ class Holder:
                 records: list[bytes] = []
             case _:
                 raise RemoteError("a request that is not known here", status=405)
+        point, after = _around(more, target)
+        left = 0
         if wants_records:
-            for record in self._held(target, unix):
+            for record in self._held(target, unix, after):
                 encoded = encode_record(record)
-                if len(encoded) + 4 <= room and len(records) < RECORDS_PER_ANSWER_MAX:
+                is_registration = record.kind == REGISTRATION
+                has_room = len(encoded) + 4 <= room and len(records) < RECORDS_PER_ANSWER_MAX
+                if has_room and not (left and is_registration):
                     records.append(encoded)
                     room -= len(encoded) + 4
                 elif not proved and len(records) < RECORDS_PER_ANSWER_MAX:
                     raise RemoteError("records that only a proved address may be sent", status=UNAUTHORIZED)
-        count = min(CONTACTS_PER_ANSWER, max(room, 0) // CONTACT_ROOM_BYTES)
-        closest = named(self.table, int.from_bytes(_point(more, target), "big"), count) if count else []
-        return [[pack_contact(contact.node_key, contact.address) for contact in closest], records]
+                elif is_registration and records:  # one that fits no answer holds up nobody
+                    left += 1
+        count = 0 if after else min(CONTACTS_PER_ANSWER, max(room, 0) // CONTACT_ROOM_BYTES)
+        closest = named(self.table, int.from_bytes(point, "big"), count) if count else []
+        contacts = [pack_contact(contact.node_key, contact.address) for contact in closest]
+        return [contacts, records, left] if left else [contacts, records]
 
-    def _held(self, key: bytes, unix: float) -> list[Record]:
+    def _held(self, key: bytes, unix: float, after: bytes) -> list[Record]:
         """Relay records in random order: more stand at one place than an answer holds, and load is to be shared."""
         if not len(self.store):
             return []
+        if after:
+            return self.store.get(REGISTRATION, key, unix, after=after)
         relays = self.store.get(RELAY, key, unix)
         self._chance.shuffle(relays)
         return self.store.get(REGISTRATION, key, unix) + self.store.get(NAME, key, unix) + relays
@@ -192,10 +203,12 @@ def named(table: RoutingTable, point: int, count: int = CONTACTS_PER_ANSWER) -> 
     return sure[:count] if len(sure) >= count else closest
 
 
-def _point(more: list[Any], target: bytes) -> bytes:
-    """The contacts wanted are those around this place: [point] in a request, else the target itself."""
+def _around(more: list[Any], target: bytes) -> tuple[bytes, bytes]:
+    """[point] or [point, after] of a request: around which place contacts are wanted, and after which Node-ID registrations."""
     match more:
+        case [[bytes() as point, bytes() as after], *_] if len(point) == RECORD_KEY_BYTES == len(after):
+            return point, after
         case [[bytes() as point], *_] if len(point) == RECORD_KEY_BYTES:
-            return point
+            return point, b""
         case _:
-            return target
+            return target, b""

@@ -9,6 +9,11 @@ certificate and is padded: the other side need not ask for it, and may answer at
 seen from, and carries a write token: shown again, it proves that the asker receives at its address, so that a full answer may
 go there. Without it an answer has three times the size of the request at most. Status 200 is success; else `result` is a
 sentence.
+
+    FIND      [key, wants records]                       result  [contacts, records]
+              [key, wants records, [point]]              the contacts wanted are those around another place
+              [key, wants records, [point, after]]       only registrations, and of authors whose Node-IDs come after this one
+                                                         result  [contacts, records, left]: so many registrations did not fit
 """
 
 from collections.abc import Callable

@@ -8,6 +8,7 @@ from overlay.agreement import AGREEING_ANSWERS, Agreement, Authored
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact, unpack_contact
 from overlay.events import LookupDone, StoreDone
+from overlay.further import Further
 from overlay.lookup import CANDIDATES_MAX, PATHS, WIDTH, Lookup
 from overlay.records import RecordVerifier, decode_record
 from overlay.region import HOLDERS_MAX, HOLDERS_MIN, NetworkSize
@@ -58,6 +59,8 @@ class _Running:
     lookup: Lookup
     started: float
     then: Callable[[Lookup, float], None]
+    further: Further | None = None
+    is_over: bool = False
 
 
 class Searches:
@@ -164,21 +167,54 @@ class Searches:
             if lookup.point != lookup.target:
                 arguments.append([lookup.point.to_bytes(20, "big")])
             self._ask_for(number, contact, arguments)
-        if lookup.finished and self._running.pop(number, None) is not None:
+        if lookup.finished and not running.is_over:
+            running.is_over = True
             if not lookup.agreed:
                 self.size.observe(lookup.target, [contact.number for contact in lookup.closest(STORE_WIDTH)])
-            running.then(lookup, running.started)
+            self._go_further(number, running)
 
-    def _ask_for(self, number: int, contact: Contact, arguments: list[Any], *, again: bool = False) -> None:
+    def _ask_for(self, number: int, contact: Contact, arguments: list[Any]) -> None:
+        self._ask_twice(contact, arguments, lambda c, a: self._answered(number, c, a), lambda c: self._late(number, c))
+
+    def _ask_twice(
+        self, contact: Contact, arguments: list[Any], callback: Callback, late: Late, *, again: bool = False
+    ) -> None:
         """FIND; once more if our address is not proved there any more, which keeps records back, and a new token has come."""
 
         def answered(asked: Contact, answer: Answer | None) -> None:
             if answer is not None and answer.status == UNAUTHORIZED and answer.token and not again:
-                self._ask_for(number, asked, arguments, again=True)
+                self._ask_twice(asked, arguments, callback, late, again=True)
             else:
-                self._answered(number, asked, answer)
+                callback(asked, answer)
 
-        self._ask(contact, FIND, arguments, answered, self.now, late=lambda c: self._late(number, c))
+        self._ask(contact, FIND, arguments, answered, self.now, late=late)
+
+    def _go_further(self, number: int, running: _Running) -> None:
+        """The search itself is over: ask for the registrations that its answers had no room for, if there are any, and end."""
+        further, lookup = running.further, running.lookup
+        contact = None if further is None else further.next_to_ask()
+        if further is None or contact is None:
+            del self._running[number]
+            running.then(lookup, running.started)
+            return
+        turn = further.asked
+        lookup.messages += 1
+
+        def ended(_contact: Contact, answer: Answer | None) -> None:
+            if self._running.get(number) is not running or further.asked != turn:
+                return  # it was too late
+            try:
+                if answer is None or answer.status != OK:
+                    raise RemoteError("no useful answer")
+                _contacts, records, left = self._read(answer.result, lookup)
+                lookup.agreement.add(records, None)
+                further.answered(records, left)
+            except RemoteError:
+                further.failed()
+            self._go_further(number, running)
+
+        key = lookup.target.to_bytes(20, "big")
+        self._ask_twice(contact, [key, True, [key, further.last]], ended, lambda c: ended(c, None))
 
     def _late(self, number: int, contact: Contact) -> None:
         running = self._running.get(number)
@@ -193,17 +229,22 @@ class Searches:
         try:
             if answer is None or answer.status != OK:
                 raise RemoteError("no useful answer")
-            contacts, records = self._read(answer.result, running.lookup)
+            contacts, records, left = self._read(answer.result, running.lookup)
+            if left and running.lookup.wants_records and not running.is_over:
+                running.further = running.further or Further()
+                running.further.note(contact, records, left)
             running.lookup.answered(contact, contacts, records)
         except RemoteError:
             running.lookup.failed(contact)
         self._advance(number)
 
-    def _read(self, result: Any, lookup: Lookup) -> tuple[list[Contact], list[Authored]]:
-        """The contacts of an answer, and its records that are genuine."""
+    def _read(self, result: Any, lookup: Lookup) -> tuple[list[Contact], list[Authored], int]:
+        """The contacts of an answer, its records that are genuine, and how many more there are."""
         match result:
-            case [list() as packed_contacts, list() as packed_records]:
+            case [list() as packed_contacts, list() as packed_records, int() as left]:
                 pass
+            case [list() as packed_contacts, list() as packed_records]:
+                left = 0
             case _:
                 raise RemoteError("an answer to a lookup of an unknown form")
         contacts = []
@@ -221,7 +262,7 @@ class Searches:
                 records.append((record, self._verifier.verify(record, self.now + self.unix_offset)))
             except (RemoteError, TypeError):
                 continue  # one false or expired record says nothing about the others
-        return contacts, records
+        return contacts, records, left
 
     def store_at(self, contact: Contact, records: list[bytes], callback: Callback) -> None:
         """Store encoded records at one peer; once more if it takes our write token no longer and sends a new one."""

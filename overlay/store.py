@@ -75,10 +75,10 @@ class RecordStore:
         held.remembered_until = max(held.remembered_until, record.expiry)
         return True
 
-    def get(self, kind: str, key: bytes, unix: float) -> list[Record]:
-        """The valid records at a key, withdrawals included, in the order of their authors' Node-IDs."""
+    def get(self, kind: str, key: bytes, unix: float, *, after: bytes = b"") -> list[Record]:
+        """The valid records at a key, withdrawals included, in the order of their authors' Node-IDs: those `after` one."""
         entries = [each for each in self._places.get(key, ()) if each.record.kind == kind and _is_valid(each, unix)]
-        return [entry.record for entry in sorted(entries, key=_node_id)]
+        return [entry.record for entry in sorted(entries, key=_node_id) if _node_id(entry) > after]
 
     def records(self, unix: float) -> list[Record]:
         """All valid records."""

@@ -59,11 +59,11 @@ class Hostile(Node):
     def reply(self, asked: Asked, honest: Reply) -> Reply | None:
         """What to answer; None: nothing. As it is, the answers to FIND are altered by the two hooks below."""
         match asked.method, asked.arguments, honest.result:
-            case (method, [bytes() as target, *_], [list() as contacts, list() as records]) if (
+            case (method, [bytes() as target, *_], [list() as contacts, list() as records, *left]) if (
                 method == FIND and honest.status == OK
             ):
                 named = self.name_contacts(asked, target, contacts)
-                return Reply(OK, [named, self.show_records(asked, target, records)])
+                return Reply(OK, [named, self.show_records(asked, target, records), *left])
         return honest
 
     def name_contacts(self, asked: Asked, target: bytes, honest: list[bytes]) -> list[bytes]:

@@ -247,3 +247,39 @@ def test_the_first_of_a_store_decides_the_answer(desk: Desk) -> None:
     together = encode_together([replace(first, signature=bytes(64)), second])
     assert desk.ask(rpc.STORE, together, token=desk.token())[0] == 403
     assert len(desk.holder.store) == 1
+
+
+def test_what_did_not_fit_is_counted_and_given_after_the_last_that_was_told(desk: Desk) -> None:
+    """Two registrations fill an answer; a person may have sixteen devices, each of which is found."""
+    devices = [desk.town.device("alice") for _ in range(5)]
+    for device in devices:
+        assert desk.store(device.record())[0] == 200
+    wanted = [encode_record(each.record()) for each in sorted(devices, key=lambda each: each.certificate.node_id)]
+    key, told, after = devices[0].record().key, list[bytes](), b""
+    left = 1
+    while left:
+        more = [[key, after]] if after else []
+        _status, _token, _certificate, result = desk.ask(rpc.FIND, key, True, *more, token=desk.token())
+        assert isinstance(result, list)
+        contacts, records, left = result if len(result) == 3 else (*result, 0)
+        told += records
+        assert len(told) + left == 5
+        assert not (after and contacts)
+        after = next(each for each in devices if encode_record(each.record()) == records[-1]).certificate.node_id
+    assert told == wanted
+
+
+def test_two_devices_fit_and_cost_nothing_more(desk: Desk) -> None:
+    devices = [desk.town.device("alice") for _ in range(2)]
+    for device in devices:
+        desk.store(device.record())
+    _status, _token, _certificate, result = desk.ask(rpc.FIND, devices[0].record().key, True, token=desk.token())
+    assert isinstance(result, list)
+    assert [len(each) for each in result[1:]] == [2]
+
+
+def test_after_the_last_one_comes_nothing(desk: Desk) -> None:
+    record = desk.alice.record()
+    desk.store(record)
+    more = [record.key, desk.alice.certificate.node_id]
+    assert desk.ask(rpc.FIND, record.key, True, more, token=desk.token())[3] == [[], []]

@@ -184,3 +184,50 @@ def test_what_ended_early_says_nothing_about_the_size_of_the_network() -> None:
     play.searches.look_up(KEY, 0.0, records=True)
     play.answer_all([[], []])
     assert play.searches.size.nodes is not None
+
+
+FIVE = sorted((TOWN.device("alice") for _ in range(5)), key=lambda each: each.certificate.node_id)
+
+
+def shown(first: int, *, left: bool = True) -> list[object]:
+    """What a holder of FIVE says from the `first` on: two records, and how many more it has."""
+    records = [encode_record(device.record()) for device in FIVE[first : first + 2]]
+    more = max(5 - first - 2, 0)
+    return [[], records, more] if left and more else [[], records]
+
+
+def test_the_devices_that_no_answer_had_room_for_are_asked_for_as_soon_as_enough_agree() -> None:
+    play = Play()
+    play.searches.look_up(KEY, 5.0, records=True)
+    while not any(len(arguments) == 3 for _contact, _method, arguments, _callback in play.asked):
+        play.answer(shown(0))
+    for first, last in ((2, 1), (4, 3)):
+        contact, method, arguments, _callback = play.asked[-1]
+        assert (method, arguments) == (FIND, [KEY, True, [KEY, FIVE[last].certificate.node_id]])
+        assert play.ended == []
+        play.asked.insert(0, play.asked.pop())
+        play.answer(shown(first))
+    (contact, _method, _arguments, callback) = play.asked.pop()
+    callback(contact, None)  # the last to be asked is silent
+    (done,) = play.ended
+    assert isinstance(done, LookupDone)
+    assert {author.node_id for _record, author in done.records} == {each.certificate.node_id for each in FIVE}
+    play.answer_all(shown(0))
+    assert (len(play.ended), len(play.searches)) == (1, 0)
+
+
+def test_a_holder_that_always_has_more_does_not_keep_a_lookup_from_its_end() -> None:
+    play = Play()
+    play.searches.look_up(KEY, 5.0, records=True)
+    play.answer_all([[], [encode_record(ALICE.record())], 1_000_000])
+    (done,) = play.ended
+    assert isinstance(done, LookupDone)
+    assert done.messages <= 5 + 8
+
+
+@pytest.mark.parametrize("left", [-1, True, 2**63])
+def test_any_number_that_is_left_ends_the_lookup(left: int) -> None:
+    play = Play()
+    play.searches.look_up(KEY, 5.0, records=True)
+    play.answer_all([[], [encode_record(ALICE.record())], left])
+    assert found(play) == [1]

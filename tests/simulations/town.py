@@ -89,5 +89,5 @@ class Answers:
         """The contacts and records that one node names when it is asked for a target."""
         answer = self.ask(asker, other, FIND, [target, True])
         assert answer is not None
-        contacts, records = answer.result
+        contacts, records, *_left = answer.result
         return [unpack_contact(each) for each in contacts], [decode_record(each) for each in records]
