@@ -45,7 +45,7 @@ class Served:
     is_proved: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each request
 class Asking:
     """Who asks, and from where; `room` is how many bytes the result may have, `is_proved` as in `Served`."""
 

@@ -26,6 +26,7 @@ RECORD_KEY_BYTES = 20
 RELAY_PLACES = 8
 RELAY_PLACES_EACH = 3
 RELAY_OWNERS_CACHED_MAX = 1_024
+PLACES_CACHED_MAX = 16_384
 CLOCK_SKEW_SECONDS = 300  # as for certificates; half of what a registration lives, so that late clocks get by, too
 SEQUENCE_MAX = 2**63 - 1
 RECORD_BYTES_MAX = 8_192
@@ -252,6 +253,7 @@ def _signed_form(record: Record, overlay: str) -> bytes:
     return _DOMAIN + pack([overlay, record.kind, record.key, author, record.sequence, record.expiry, record.body])
 
 
+@lru_cache(maxsize=PLACES_CACHED_MAX)
 def _place(*parts: str) -> bytes:
     return hashlib.sha256(b"p2psip place 1\x00" + pack(list(parts))).digest()[:RECORD_KEY_BYTES]
 

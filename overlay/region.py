@@ -26,6 +26,7 @@ CROWDS = ((8, 0.77), (16, 4.0), (32, 12.3))
 for an estimate that is 30 % too low."""
 
 _RING = 1 << BITS
+_PLACE_OF_CROWD = {count: place for place, (count, _nodes) in enumerate(CROWDS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,11 @@ class Region:
 
     def is_crowded(self, distances: Iterable[int]) -> bool:
         """Whether ids at these distances, nearest first, are more than chance puts there."""
+        crowds, last = self.crowds, self.crowds[-1]
         for count, distance in enumerate(distances, start=1):
-            if distance > self.crowds[-1]:
+            if distance > last:
                 return False
-            if any(count == crowd and distance < limit for (crowd, _), limit in zip(CROWDS, self.crowds, strict=True)):
+            if count in _PLACE_OF_CROWD and distance < crowds[_PLACE_OF_CROWD[count]]:
                 return True
         return False
 

@@ -33,13 +33,16 @@ class AddressVotes:
     @property
     def agreed(self) -> Address | None:
         """The address that most peers have seen, if they are at least VOTES_NEEDED."""
+        if len(self._votes) >= VOTES_NEEDED and len(set(self._votes.values())) == 1:
+            return next(iter(self._votes.values()))  # the usual case: it is asked for at each step of publishing
         best = Counter(self._votes.values()).most_common(1)
         return best[0][0] if best and best[0][1] >= VOTES_NEEDED else None
 
     @property
     def candidates(self) -> tuple[Address, ...]:
         """What is agreed; else all that was seen, the latest first and loopback last: each may be true for somebody."""
-        if self.agreed is not None:
-            return (self.agreed,)
+        agreed = self.agreed
+        if agreed is not None:
+            return (agreed,)
         latest = dict.fromkeys(reversed(self._votes.values()))
         return tuple(sorted(latest, key=lambda address: ipaddress.ip_address(address[0]).is_loopback))

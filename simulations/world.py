@@ -130,9 +130,7 @@ class World:
         if deadline is not None and host.endpoint.host is host:
             planned = host.planned
             if planned is None or deadline < planned:
-                host.planned = deadline
-                self._sequence += 1
-                heapq.heappush(self._heap, (deadline, self._sequence, host, None, None))
+                self._plan(host, deadline)
 
     def run(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -184,6 +182,15 @@ class World:
             data()
         elif target.planned == when and target.endpoint.host is target:
             target.planned = None
+            deadline = target.core.poll_timeout()
+            if deadline is not None and deadline > self.now:  # the answer that this deadline was for has come
+                self._plan(target, deadline)
+                return
             self.counters.timeouts += 1
             target.core.handle_timeout(self.now)
             self.pump(target)
+
+    def _plan(self, host: Host, deadline: float) -> None:
+        host.planned = deadline
+        self._sequence += 1
+        heapq.heappush(self._heap, (deadline, self._sequence, host, None, None))

@@ -42,23 +42,17 @@ def unpack(data: bytes) -> Any:
         )
     except (ValueError, TypeError, RecursionError, UnicodeDecodeError, msgpack.exceptions.UnpackException) as error:
         raise RemoteError("a message that is not well-formed msgpack") from error
-    if type(value) in _CONTAINERS:
-        _check_depth(value)
+    if type(value) is list or type(value) is dict:
+        _check_depth(value, DEPTH_MAX)
     return value
 
 
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _depth in range(DEPTH_MAX):
-        level = [
-            item
-            for container in level
-            for item in (container if type(container) is list else container.values())
-            if type(item) in _CONTAINERS
-        ]
-        if not level:
-            return
-    raise RemoteError(f"a message nested deeper than {DEPTH_MAX}")
+def _check_depth(value: Any, levels: int) -> None:
+    if not levels:
+        raise RemoteError(f"a message nested deeper than {DEPTH_MAX}")
+    for item in value if type(value) is list else value.values():
+        if type(item) is list or type(item) is dict:
+            _check_depth(item, levels - 1)
 
 
 def _check_keys(value: dict[Any, Any]) -> dict[Any, Any]:
@@ -70,6 +64,3 @@ def _check_keys(value: dict[Any, Any]) -> dict[Any, Any]:
 
 def _refuse_extension(_code: int, _data: bytes) -> Any:
     raise RemoteError("a message with an unknown type")
-
-
-_CONTAINERS = frozenset((list, dict))
