@@ -57,6 +57,11 @@ class Step(enum.Enum):
     LOOKING = enum.auto()
 
 
+def in_order(introducers: Sequence[Known], remembered: Sequence[Known]) -> list[Known]:
+    """Whom to greet, the first first: after a power cut all come back at once, and all are told of the bootstrap server's node."""
+    return [*remembered[:GREETED_FIRST_MAX], *introducers, *remembered[GREETED_FIRST_MAX:]]
+
+
 _GREETING = (Step.GREETING_FIRST, Step.GREETING, Step.GREETING_AGAIN)
 
 

@@ -25,7 +25,7 @@ from overlay.events import (
 )
 from overlay.found import Found
 from overlay.frame import FIRST_BYTE
-from overlay.joining import TEST_SECONDS_MAX
+from overlay.joining import TEST_SECONDS_MAX, in_order
 from overlay.membership import Membership
 from overlay.participant import CanaryDone, Event, FoundDone, Joined, Participant, Published
 from overlay.paths import Gateway
@@ -118,7 +118,7 @@ class OverlayService:
 
     async def join(self, introducers: Sequence[tuple[bytes, Address]]) -> int:
         """Join through introducers and remembered peers; how many are known then. After 0 the next try comes by itself."""
-        others = [*introducers, *self._remembered.load()]
+        others = in_order(introducers, self._remembered.load())
         self._introducers = [address for _node_key, address in others][: sockets.DESTINATIONS_MAX // 2]
         local = sockets.own_addresses(self._port.local, self._introducers)
         self.participant.note_local(local, self._clock.now())

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from bootstrap.messages import Introducer
 from overlay.crossing import Volunteering
 from overlay.found import Found
+from overlay.joining import in_order
 from overlay.participant import Participant
 from overlay.reachability import Role
 from overlay.sealing import Sealing
@@ -122,7 +123,7 @@ class Swarm:
         self.world.add(node)
         self._on_event(node, "started", now)
         if node is not self.bootstrap:
-            node.core.join([*self.introducers(), *node.remembered], now)
+            node.core.join(in_order(self.introducers(), node.remembered), now)
         if node.wants_registration:
             try:
                 node.core.publish(node.device.certificate.addresses, now)

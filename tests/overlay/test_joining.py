@@ -12,6 +12,7 @@ from overlay.joining import (
     REJOIN_SECONDS_MAX,
     REUNION_SECONDS,
     Joining,
+    in_order,
 )
 from overlay.participant import Joined
 from overlay.publishing import REFRESH_SECONDS
@@ -144,3 +145,15 @@ def test_a_lookup_that_never_ends_does_not_keep_the_node_from_its_place(monkeypa
     started = village.now
     assert village.wait(node, Joined).peers >= 1
     assert LOOKING_SECONDS_MAX <= village.now - started < LOOKING_SECONDS_MAX + 10
+
+
+def test_a_few_who_are_remembered_are_greeted_before_those_whom_the_bootstrap_server_names() -> None:
+    def known(name: str, count: int) -> list[tuple[bytes, tuple[str, int]]]:
+        return [(b"%s%d" % (name.encode(), number), ("192.0.2.1", 1)) for number in range(count)]
+
+    named, remembered = known("named", 8), known("remembered", 9)
+    assert in_order(named, []) == named
+    assert in_order(named, remembered[:1]) == [*remembered[:1], *named]
+    order = in_order(named, remembered)
+    assert order[:GREETED_FIRST_MAX] == remembered[:GREETED_FIRST_MAX]
+    assert order[GREETED_FIRST_MAX:] == [*named, *remembered[GREETED_FIRST_MAX:]]
