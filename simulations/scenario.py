@@ -1,6 +1,7 @@
 """Scenarios: functions with a name, whose keyword-only parameters are what the command line and a sweep can set."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,12 @@ def scenario(name: str) -> Callable[[Function], Function]:
     return register
 
 
+def demand(is_so: bool, parameter: str, words: str) -> None:
+    """Refuse a value that a scenario cannot run with: `demand(victims > 0, "victims", "more than 0")`."""
+    if not is_so:
+        raise ScenarioError(f"the parameter {parameter} must be {words}")
+
+
 def scenarios() -> list[Scenario]:
     """All that are registered, by name (import `simulations.scenarios` for those of the project)."""
     return [_scenarios[name] for name in sorted(_scenarios)]
@@ -94,6 +101,10 @@ def _convert(name: str, value: Any, default: Value) -> Value:
             return _truth(value)
         if kind is int and (isinstance(value, bool) or float(value) != int(float(value))):
             raise ValueError
+        if kind is float and not math.isfinite(float(value)):
+            raise ValueError
+        if kind is not str and float(value) < 0 <= float(default):
+            raise ScenarioError(f"the parameter {name} must not be negative, as {value} is")
         return kind(float(value)) if kind is int else kind(value)
     except (ValueError, TypeError, OverflowError):
         raise ScenarioError(f"the parameter {name} must be {_KINDS[kind]}, not {value!r}") from None

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,19 +68,19 @@ def run(
         result = running.run_scenario(name, parameters, seed, sealing=sealing, watcher=bar.watch)
     if study is not None:
         result.study, result.study_digest = scenario.removesuffix(f":{name}"), study.digest
-    if out is not None:
-        result.save(out)
-    replayed = replay is None or result.interrupted or _replay(result, replay, out)
-    if report is not None:
-        _write(report, "report_html", result)
     _print_result(result)
+    saved = out is None or _said(lambda: result.save(out))
+    done = [saved]
+    if replay is not None and not result.interrupted:
+        done.append(_said(lambda: _replay(result, replay, out)))
+    if report is not None:
+        done.append(_said(lambda: _write(report, "report_html", result)))
     if result.interrupted:
-        where = (
-            f"what there is was saved in {out}" if out is not None else "nothing was saved, because there was no --out"
-        )
-        print(f"p2psip: stopped after {result.virtual_seconds / 60:.1f} virtual minutes; {where}", file=sys.stderr)
+        kept = f"what there is was saved in {out}" if out is not None and saved else "nothing was saved"
+        why = ", because there was no --out" if out is None else ""
+        print(f"p2psip: stopped after {result.virtual_seconds / 60:.1f} virtual minutes; {kept}{why}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
-    if not (result.passed and replayed):
+    if not (result.passed and all(done)):
         raise typer.Exit(1)
 
 
@@ -222,16 +223,20 @@ def _ensure_places(out: Path | None, report: Path | None) -> None:
         extra.load("simulations.report")
 
 
-def _replay(result: Any, number: int, out: Path | None) -> bool:
-    """Whether that lookup could be shown; the run itself is worth its report even if not."""
+def _said(step: Callable[[], None]) -> bool:
+    """Whether this last step of a run succeeded; why not is said, and the other steps are done all the same."""
     try:
-        print(importlib.import_module("simulations.replay").replay_into(result, number))
+        step()
     except P2psipError as error:
         print(f"p2psip: {error}", file=sys.stderr)
         return False
+    return True
+
+
+def _replay(result: Any, number: int, out: Path | None) -> None:
+    print(importlib.import_module("simulations.replay").replay_into(result, number))
     if out is not None:
         result.save(out)
-    return True
 
 
 def _write(path: Path, function: str, value: Any) -> None:

@@ -18,7 +18,7 @@ from simulations.minutes import Minutes
 from simulations.network.nat import PUBLIC
 from simulations.populations import internet, settled
 from simulations.run import Run
-from simulations.scenario import ScenarioError, scenario
+from simulations.scenario import demand, scenario
 from simulations.workloads.churn import Churn
 from simulations.workloads.looking import Looking
 from simulations.workloads.sessions import absences, sessions
@@ -58,8 +58,8 @@ def hostile(
     least: float = 0.99,
 ) -> None:
     """A share of all members drop, suppress, poison, invent, serve stale records, forge or conspire: are people still found?"""
-    if attack not in KINDS:
-        raise ScenarioError(f"the parameter attack must be one of {', '.join(KINDS)}, not {attack!r}")
+    demand(attack in KINDS, "attack", f"one of {', '.join(KINDS)}, not {attack!r}")
+    demand(share < 1, "share", "less than 1: somebody must be honest")
     swarm = run.swarm(network=internet(run, nats=False), policy=policy(paths=paths, regions=regions))
     honest = round(peers * (1 - share))
     settled(run, swarm, honest)
@@ -89,6 +89,7 @@ def sybil(
     least: float = 0.99,
 ) -> None:
     """Identities ground out next to a person's key hide nobody's registration."""
+    demand(victims > 0, "victims", "more than 0")
     swarm = run.swarm(network=internet(run, nats=False), policy=policy(paths=True, regions=regions))
     nodes = settled(run, swarm, peers)
     targets = nodes[:: max(1, len(nodes) // victims)][:victims]

@@ -13,10 +13,10 @@ from simulations.lookups import Lookups
 from simulations.minutes import Minutes
 from simulations.populations import internet, settled
 from simulations.run import Run
-from simulations.scenario import scenario
+from simulations.scenario import demand, scenario
 from simulations.workloads.calls import Calls
 from simulations.workloads.churn import Churn
-from simulations.workloads.sessions import absences, sessions
+from simulations.workloads.sessions import SESSIONS, absences, sessions
 
 DRAIN_SECONDS = 60.0
 
@@ -38,6 +38,9 @@ def churn(
     least: float = 0.0,
 ) -> None:
     """People come and go as measured and a tenth of them call: lookups, traffic, calls, every table in its bound."""
+    demand(sessions_like in SESSIONS, "sessions_like", f"one of {', '.join(SESSIONS)}, not {sessions_like!r}")
+    demand(session_minutes > 0, "session_minutes", "more than 0")
+    demand(absence_minutes > 0, "absence_minutes", "more than 0")
     swarm = run.swarm(network=internet(run, nats=nats))
     settled(run, swarm, peers, volunteers=volunteers if nats else 0.0)
     lookups = Lookups(run, swarm)

@@ -12,7 +12,7 @@ from simulations.lookups import Lookups
 from simulations.minutes import Minutes
 from simulations.populations import internet, settled
 from simulations.run import Run
-from simulations.scenario import scenario
+from simulations.scenario import demand, scenario
 from simulations.workloads.calls import Calls
 from simulations.workloads.devices import settle_people
 from simulations.workloads.diurnal import HOME, ONLINE_TROUGH, REGION_HOURS, Diurnal, Tide
@@ -28,6 +28,7 @@ QUIET = "lookups"
 @scenario(QUIET)
 def lookups_only(run: Run, *, peers: int = 1_000, minutes: float = 5.0, per_second: float = 10.0) -> None:
     """A quiet network of public peers: how long lookups take, and whether the true closest are found."""
+    demand(per_second > 0, "per_second", "more than 0")
     swarm = run.swarm(network=internet(run, nats=False))
     settled(run, swarm, peers)
     run.check(RegistrationFound(0.998), LookupTime(), FoundSet(every=5.0, least_whole=0.95), Bounds(), Traffic())
@@ -42,6 +43,8 @@ def crowd(
     run: Run, *, peers: int = 200, newcomers: int = 600, half_seconds: float = 20.0, minutes: float = 8.0
 ) -> None:
     """Three times as many newcomers as there are members run up within a minute."""
+    demand(newcomers > 0, "newcomers", "more than 0")
+    demand(half_seconds > 0, "half_seconds", "more than 0")
     swarm = run.swarm(network=internet(run, nats=True))
     settled(run, swarm, peers, volunteers=0.3)
     run.check(RegistrationFound(0.99), NeverOffered(skewed=True), Bounds(), Load(held_max_ratio=20.0))

@@ -42,8 +42,8 @@ def village(
     for number in range(helpers, households):
         place.add(ring_seconds=ring_seconds, at=number * ARRIVAL_SECONDS)
     people = [each for each in place.households if abs(each.endpoint.skew) < CLOCK_SECONDS_MAX]
-    begin = households * ARRIVAL_SECONDS + SETTLE_SECONDS
-    free_at = dict.fromkeys(range(households), 0.0)  # nobody dials while in a call of their own
+    begin = len(place.households) * ARRIVAL_SECONDS + SETTLE_SECONDS
+    free_at = {each.number: 0.0 for each in place.households}  # nobody dials while in a call of their own
     for number in range(calls):
         at, talk = begin + number * PACE_SECONDS, chance.uniform(0.2, 1.8) * talk_seconds
         caller = chance.choice([each for each in people if free_at[each.number] <= at] or people)

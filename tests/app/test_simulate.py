@@ -14,7 +14,7 @@ from p2psip.base.errors import P2psipError
 from simulations import run as running
 from simulations import scenario as registry
 from simulations.checker import Checker
-from simulations.results import load
+from simulations.results import Result, ResultError, load
 from simulations.run import Run
 from simulations.scenario import scenario
 from simulations.scenarios import everyday
@@ -158,6 +158,38 @@ def test_a_lookup_that_is_not_there_costs_nothing_but_its_ladder(tmp_path: Path)
     assert done.stderr == "p2psip: there is no lookup 1: this run recorded 0\n"
     assert "grown  3 " in done.stdout
     assert load(tmp_path / "x.json").passed
+
+
+def test_a_file_of_ones_own_is_run_by_its_name(tmp_path: Path) -> None:
+    study = tmp_path / "my_study.py"
+    study.write_text(
+        "from simulations.scenario import scenario\n\n\n@scenario('mine')\n"
+        'def mine(run, *, peers: int = 2):\n    """Mine."""\n    run.figure(\'grown\', len(run.swarm().grow(peers)))\n'
+    )
+    out, report = tmp_path / "x.json", tmp_path / "x.html"
+    done = simulate(f"{study}:mine", "--peers", 3, "--out", out, "--report", report)
+    assert (done.exit_code, done.stderr) == (0, ""), done.output
+    assert "grown  3" in done.stdout
+    result = load(out)
+    assert (result.scenario, result.study, result.named) == ("mine", str(study), f"{study}:mine")
+    assert f"p2psip simulate {study}:mine --peers 3" in report.read_text()
+    assert simulate("list", study).stdout.startswith("mine  Mine.\n    peers=2\n")
+    study.write_text("x = (")
+    wrong = simulate(study)
+    assert str(wrong.exception) == "my_study.py cannot be loaded: line 1: SyntaxError: '(' was never closed"
+
+
+def test_what_cannot_be_saved_is_shown_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(result: Result, path: Path) -> None:
+        raise ResultError(f"{path}: No space left on device")
+
+    monkeypatch.setattr(Result, "save", full)
+    done = simulate("quick", "--out", tmp_path / "x.json", "--report", tmp_path / "x.html")
+    assert done.exit_code == 1
+    assert "grown  3" in done.stdout
+    assert done.stderr == f"p2psip: {tmp_path / 'x.json'}: No space left on device\n"
+    assert (tmp_path / "x.html").exists()
+    assert simulate("stopped", "--out", tmp_path / "x.json").stderr.endswith("virtual minutes; nothing was saved\n")
 
 
 def test_the_help_of_everything_is_fast_because_nothing_is_loaded_for_it() -> None:

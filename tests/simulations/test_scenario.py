@@ -2,7 +2,8 @@
 
 import pytest
 
-from simulations.run import Run
+import simulations.scenarios
+from simulations.run import Run, run_scenario
 from simulations.scenario import ScenarioError, find_scenario, scenario, scenarios
 
 
@@ -40,6 +41,9 @@ def test_texts_are_converted_to_the_type_of_the_default() -> None:
         ({"peers": "inf"}, "peers must be a whole number"),
         ({"peers": True}, "peers must be a whole number"),
         ({"minutes": "x"}, "minutes must be a number"),
+        ({"minutes": "nan"}, "minutes must be a number"),
+        ({"minutes": float("inf")}, "minutes must be a number"),
+        ({"peers": -1}, "peers must not be negative"),
         ({"quick": "perhaps"}, "quick must be true or false"),
     ],
 )
@@ -59,3 +63,23 @@ def test_a_parameter_needs_a_default_and_a_name() -> None:
         @scenario("test-bad")
         def _bad(run: Run, peers: int) -> None:
             """Never registered."""
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("churn", {"sessions_like": "x"}, "sessions_like must be one of kad"),
+        ("churn", {"session_minutes": 0}, "session_minutes must be more than 0"),
+        ("hostile", {"attack": "x"}, "attack must be one of drop"),
+        ("hostile", {"share": 1}, "share must be less than 1"),
+        ("lookups", {"per_second": 0}, "per_second must be more than 0"),
+        ("flash-crowd", {"newcomers": 0}, "newcomers must be more than 0"),
+        ("sybil", {"victims": 0}, "victims must be more than 0"),
+    ],
+)
+def test_what_a_scenario_cannot_run_with_is_refused_before_it_begins(
+    name: str, given: dict[str, object], words: str
+) -> None:
+    assert simulations.scenarios.__all__
+    with pytest.raises(ScenarioError, match=words):
+        run_scenario(name, given, 1)
