@@ -112,7 +112,6 @@ class Crossing:
         self._streams: tuple[Gateway, ...] = ()
         self._around = around
         self._members = members
-        box.is_member = members.__contains__
 
     def volunteer(self, volunteering: Volunteering | None) -> None:
         """Be a super-node whenever we are a peer, or none any more."""

@@ -23,13 +23,12 @@ forward secrecy here; conversations (`overlay.conversation`) add it.
 """
 
 import hashlib
-from collections.abc import Callable
 
 from overlay.budget import Budget
 from overlay.forgetting import forget_one
-from overlay.heard import HeardFrom
 from overlay.replay import ReplayWindow
 from overlay.sealing import STATIC_SEALING, Cipher, Sealing
+from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.base.errors import LocalError, RemoteError
@@ -51,14 +50,20 @@ _COUNT_MAX = (1 << _COUNTER_BITS) - 1
 _FIRST = bytes((FIRST_BYTE,))
 
 
-class _Peer(ReplayWindow):
-    """Cipher, counter, marks (of what we send, then of what we get) and replay window of one peer; there are thousands."""
+class Known(ReplayWindow):
+    """All that is remembered of one other node, found by its key; there are thousands, and thousands of nodes in a simulation.
 
-    __slots__ = ("address", "cipher", "count", "heard_at", "key", "marks")
+    Cipher, counter, marks (of what we send, then of what we get) and replay window; where its newest frame came from and when
+    (`overlay.heard`); the certificate it has shown (`overlay.members`); the write token it gave (`overlay.rpc`).
+    """
+
+    __slots__ = ("address", "certificate", "cipher", "count", "heard_at", "key", "marks", "token")
 
     def __init__(self, key: bytes, cipher: Cipher, marks: bytes, count: int) -> None:
         super().__init__()
         self.key = key
+        self.certificate: DeviceCertificate | None = None
+        self.token = b""
         self.address: Address | None = None
         self.heard_at = 0.0
         self.cipher = cipher
@@ -69,18 +74,17 @@ class _Peer(ReplayWindow):
 class FrameBox:
     """Seals frames of one node and opens those sent to it. `started` is the start of this run in unix seconds."""
 
-    __slots__ = ("_first_count", "_key", "_peers", "_public", "_run_number", "_sealing", "_strangers", "is_member")
+    __slots__ = ("_first_count", "_key", "_peers", "_public", "_run_number", "_sealing", "_strangers")
 
     def __init__(self, node_key: NodeKey, chance: Chance, started: float, sealing: Sealing | None = None) -> None:
         self._key = node_key
         self._sealing: Sealing = STATIC_SEALING if sealing is None else sealing
         self._public = node_key.public
-        self._peers: dict[bytes, _Peer] = {}  # once half full, in the order of use
+        self._peers: dict[bytes, Known] = {}  # once half full, in the order of use
         run = (int(started) & 0xFFFFFFFF) << 24 | chance.integer(24)
         self._run_number = run << _COUNTER_BITS
         self._first_count = 0
         self._strangers = Budget(NEW_PEERS_PER_SECOND_MAX)
-        self.is_member: Callable[[bytes], bool] = lambda _key: False  # those are forgotten after strangers
 
     def __len__(self) -> int:
         """How many peers' keys are remembered (at most PEER_KEYS_MAX, fewer in simulations)."""
@@ -101,9 +105,19 @@ class FrameBox:
         nonce = (self._run_number | count).to_bytes(12, "big")
         return b"".join((peer.marks[:_KEY_AT], self._public, nonce, peer.cipher.encrypt(nonce, payload)))
 
-    def peer(self, node_key: bytes) -> HeardFrom | None:
-        """Where the newest authentic frame of this node came from, if it is remembered."""
+    def peer(self, node_key: bytes) -> Known | None:
+        """What is remembered of this node, if it is."""
         return self._peers.get(node_key)
+
+    def is_member(self, node_key: bytes) -> bool:
+        """Whether this node is remembered and has shown a certificate: it is forgotten after strangers."""
+        peer = self._peers.get(node_key)
+        return peer is not None and peer.certificate is not None
+
+    @property
+    def members(self) -> int:
+        """How many of those that are remembered have shown a certificate."""
+        return sum(peer.certificate is not None for peer in self._peers.values())
 
     def open(self, datagram: bytes, now: float, source: Address | None = None) -> tuple[bytes, bytes]:
         """(sender's node key, payload) of a frame from `source` that is authentic, for us and new; else RemoteError."""
@@ -128,7 +142,7 @@ class FrameBox:
             peers[peer.key] = peers.pop(sender)
         return peer.key, payload
 
-    def _stranger(self, datagram: bytes, sender: bytes, now: float) -> _Peer:
+    def _stranger(self, datagram: bytes, sender: bytes, now: float) -> Known:
         if not FRAME_OVERHEAD_BYTES <= len(datagram) <= FRAME_BYTES_MAX:
             raise RemoteError("a frame that is too short or too long")
         if datagram[:_NUMBER_AT] != _head(sender, self._public) or sender == self._public:
@@ -137,17 +151,17 @@ class FrameBox:
             raise RemoteError(f"more than {NEW_PEERS_PER_SECOND_MAX} new peers in a second", status=503)
         return self._new_peer(sender)
 
-    def _new_peer(self, theirs: bytes) -> _Peer:
+    def _new_peer(self, theirs: bytes) -> Known:
         marks = _FIRST + _mark(self._public, theirs) + _FIRST + _mark(theirs, self._public)
         key = identity_of(theirs).node_key
-        return _Peer(key, self._sealing.cipher(self._key, key), marks, self._first_count)
+        return Known(key, self._sealing.cipher(self._key, key), marks, self._first_count)
 
-    def _remember(self, peer: _Peer) -> _Peer:
-        self._peers[peer.key] = peer
-        if len(self._peers) > (self._sealing.peers_max or PEER_KEYS_MAX):
+    def _remember(self, peer: Known) -> Known:
+        if len(self._peers) >= (self._sealing.peers_max or PEER_KEYS_MAX):
             forgotten = forget_one(self._peers, self.is_member)[1]
             # A peer that returns goes on from the highest number ever used, so that no nonce repeats.
             self._first_count = max(self._first_count, forgotten.count)
+        self._peers[peer.key] = peer  # after that, for where all are members a newcomer would be the first to go
         return peer
 
 

@@ -73,12 +73,12 @@ class Peer:
         self.seen = AddressVotes()
         self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset, sealing)
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
-        self._requests = PendingRequests(chance.child("requests"), self._send)
+        self._requests = PendingRequests(chance.child("requests"), self._send, self._box.peer)
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit, policy)
         self._searches.now, self._searches.unix_offset = now, unix_offset
         self._stores = Stores(self._searches, self.table, self._emit)
         self._handover = HandOver(self.table, self._holder, self._searches, self._ask, chance.child("offers"))
-        self._members = Members(membership)
+        self._members = Members(membership, self._box)
         self._heard = HeardAddresses(self._box)
         self._acquaintance = Acquaintance(
             self._heard,

@@ -19,7 +19,7 @@ sentence.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from overlay.contact import Contact, pack_host, unpack_host
 from overlay.rtt import RoundTrips
@@ -33,7 +33,6 @@ REQUEST, ANSWER, CONVERSATION, RELAY, RELAYED, LOST, PROBE, INTRODUCTION = range
 PING, FIND, STORE, CONFIGURATION, ATTACH, GRANT, DIAL_BACK, PROBE_FOR, REACH, OFFER = range(1, 11)
 WANTS_CERTIFICATE, IS_CLIENT = 1, 2
 PENDING_MAX = 4_096
-TOKENS_MAX = 4_096
 PADDED_BYTES = 420
 AMPLIFICATION_MAX = 3
 SEEN_CACHED_MAX = 8_192
@@ -77,6 +76,16 @@ Late = Callable[[Contact], None]
 """Called when no answer has come in the usual time, so that the asker may go on with others meanwhile."""
 
 
+class Tokened(Protocol):
+    """What is remembered of a node in its place in a `FrameBox`: the newest token that it gave us, or none."""
+
+    token: bytes
+
+
+Knowing = Callable[[bytes], Tokened | None]
+"""What is remembered of the node with this key."""
+
+
 @dataclass(slots=True)
 class _Pending:
     contact: Contact
@@ -89,15 +98,15 @@ class _Pending:
 
 
 class PendingRequests:
-    """Our requests that wait. `send(node_key, address, payload)` puts one on its way."""
+    """Our requests that wait. `send(node_key, address, payload)` puts one on its way; `known` is who keeps tokens."""
 
-    __slots__ = ("_next_id", "_pending", "_send", "_tokens", "round_trips", "timers")
+    __slots__ = ("_known", "_next_id", "_pending", "_send", "round_trips", "timers")
 
-    def __init__(self, chance: Chance, send: Callable[[bytes, Address, bytes], None]) -> None:
+    def __init__(self, chance: Chance, send: Callable[[bytes, Address, bytes], None], known: Knowing) -> None:
         self._send = send
+        self._known = known
         self._next_id = chance.integer(31)
         self._pending: dict[int, _Pending] = {}
-        self._tokens: dict[bytes, bytes] = {}
         self.timers: Timers[int] = Timers()
         self.round_trips = RoundTrips()
 
@@ -126,7 +135,8 @@ class PendingRequests:
         if len(self._pending) >= PENDING_MAX:
             raise LocalError("too many requests wait for an answer")
         self._next_id = number = (self._next_id + 1) & 0x7FFFFFFF
-        token = self._tokens.get(contact.node_key, b"")
+        known = self._known(contact.node_key)
+        token = b"" if known is None else known.token
         head = [number, method, wants | is_client << 1, token, sequence, b"" if token else certificate]
         payload = _REQUEST + pack([*head, arguments])
         if not token and len(payload) < PADDED_BYTES:
@@ -153,10 +163,9 @@ class PendingRequests:
             self.round_trips.measured(contact.rtt)
         contact.failures, contact.last_seen = 0, now
         if answer.token:
-            self._tokens.pop(sender, None)
-            self._tokens[sender] = answer.token
-            if len(self._tokens) > TOKENS_MAX:
-                del self._tokens[next(iter(self._tokens))]
+            known = self._known(sender)
+            if known is not None and known.token != answer.token:
+                known.token = answer.token
         return contact, answer, waiting.callback
 
     def handle_timeout(self, now: float) -> list[tuple[Contact, Callback]]:

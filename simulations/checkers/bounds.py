@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from overlay.buckets import BUCKET_CONTACTS_MAX, TABLE_CONTACTS_MAX
 from overlay.frame import PEER_KEYS_MAX
-from overlay.members import MEMBERS_MAX
 from overlay.membership import CERTIFICATES_MAX
 from overlay.rendezvous import FLOWS_MAX
 from overlay.routes import NODES_MAX
@@ -62,7 +61,7 @@ def _sizes(node: Node) -> list[tuple[str, int, int]]:
         ("contacts of one bucket", _largest_bucket(node), BUCKET_CONTACTS_MAX),
         ("records", len(peer.store), RECORDS_MAX),
         ("keys of peers", sizes.keys, PEER_KEYS_MAX),
-        ("certificates shown", sizes.members, MEMBERS_MAX),
+        ("certificates shown", sizes.members, PEER_KEYS_MAX),
         ("certificates checked", len(peer.membership), CERTIFICATES_MAX),
         ("requests that wait", sizes.requests, PENDING_MAX),
         ("lookups under way", sizes.lookups, LOOKUPS_MAX),

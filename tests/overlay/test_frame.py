@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from overlay import frame as module
 from overlay.frame import FRAME_OVERHEAD_BYTES, NEW_PEERS_PER_SECOND_MAX, PAYLOAD_BYTES_MAX, FrameBox
 from overlay.heard import HEARD_SECONDS_MAX, HeardAddresses
+from overlay.members import Members
 from overlay.replay import REPLAY_WINDOW_FRAMES
 from p2psip.base.chance import Chance
 from p2psip.base.errors import LocalError, RemoteError
 from p2psip.base.keys import NodeKey
+from tests.overlay.devices import UNIX, Town
 
 CHANCE = Chance.seeded(7)
 ALICE, BOB, CAROL = (NodeKey.generate(CHANCE) for _ in range(3))
@@ -128,6 +130,30 @@ def test_peers_are_bounded_and_the_one_unused_longest_goes(monkeypatch: pytest.M
     bob.seal(keys[0].public, b"x")
     bob.open(box(keys[3]).seal(BOB.public, b"x"), 0.0)
     assert list(bob._peers) == [keys[2].public, keys[0].public, keys[3].public]
+
+
+def test_members_are_forgotten_after_strangers_and_take_their_certificates_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PEER_KEYS_MAX", 3)
+    town = Town()
+    devices = [town.device("alice") for _ in range(5)]
+    bob = box(BOB)
+    members = Members(town.membership(), bob)
+    for device in devices[:3]:
+        bob.open(box(device.node_key).seal(BOB.public, b"x"), 0.0)
+    for device in devices[:2]:
+        assert members.learn(device.node_key.public, device.certificate.der, UNIX) == device.certificate
+    assert (len(members), devices[2].node_key.public in members) == (2, False)
+    bob.open(box(devices[3].node_key).seal(BOB.public, b"x"), 0.0)
+    assert (len(members), len(bob), bob.peer(devices[2].node_key.public)) == (2, 3, None)
+    members.learn(devices[3].node_key.public, devices[3].certificate.der, UNIX)
+    bob.open(box(devices[4].node_key).seal(BOB.public, b"x"), 0.0)  # all are members: one of them makes room
+    assert (len(members), len(bob)) == (2, 3)
+    members.learn(devices[4].node_key.public, devices[4].certificate.der, UNIX)
+    assert members.certificate_of(devices[4].node_key.public, UNIX) == devices[4].certificate
+    known = [members.certificate_of(device.node_key.public, UNIX) is not None for device in devices]
+    assert sorted(known) == [False, False, True, True, True]
 
 
 def test_where_a_node_was_heard_from_is_known_and_fresh_for_a_while() -> None:

@@ -2,7 +2,6 @@
 
 from overlay.correspondence import INTRODUCED_MAX, INTRODUCED_SECONDS
 from overlay.events import MessageArrived
-from overlay.members import Members
 from p2psip.base.chance import Chance
 from p2psip.base.keys import NodeKey
 from tests.overlay.devices import Town
@@ -44,7 +43,9 @@ def test_who_has_forgotten_us_asks() -> None:
     other.peer.say(one.key, [one.address], SAID, world.now)
     world.pump(other)
     world.run(2)
-    one.peer._correspondence._members = one.peer._members = Members(one.peer.membership)
+    known = one.peer._box.peer(other.key)
+    assert known is not None
+    known.certificate = None
     other.peer.say(one.key, [one.address], SAID + b" again".ljust(1_100), world.now)
     world.pump(other)
     world.run(2)

@@ -3,6 +3,7 @@
 import pytest
 
 from overlay.contact import Contact, pack_host
+from overlay.frame import FrameBox
 from overlay.holder import Asking
 from overlay.members import Members
 from overlay.probing import (
@@ -40,13 +41,14 @@ class Examiner:
         self.elsewhere: list[tuple[bytes, Address, bytes]] = []
         self.asked: list[tuple[Contact, int, list[object], Callback]] = []
         world = World(1)
+        self.box = FrameBox(self.device.node_key, Chance.seeded(2), UNIX)
         self.table = world.add().peer.table
         for number, host in enumerate(hosts):
             contact = Contact(self.town.device(f"peer{number}").node_key.public, (host, 5000), last_seen=float(number))
             assert self.table.add(contact)
         self.prober = Prober(
             self.table,
-            Members(self.town.membership()),
+            Members(self.town.membership(), self.box),
             certificate=lambda: self.device.certificate.der,
             ask=self._ask,
             send=lambda *sent: self.sent.append(sent),

@@ -1,6 +1,7 @@
 """Requests that wait: repeated once, given up in time, answered by the right node only; and their parsers."""
 
 import contextlib
+from collections import defaultdict
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,6 @@ from overlay.rpc import (
     PADDED_BYTES,
     PENDING_MAX,
     PING,
-    TOKENS_MAX,
     Answer,
     PendingRequests,
     make_answer,
@@ -25,6 +25,12 @@ from p2psip.base.errors import LocalError, RemoteError
 SEEN = ("192.0.2.9", 5000)
 
 
+class Known:
+    """What is remembered of a node."""
+
+    token = b""
+
+
 class Asker:
     """The table under test, and all that came out of it."""
 
@@ -32,7 +38,10 @@ class Asker:
         self.sent: list[bytes] = []
         self.ended: list[Answer | None] = []
         self.late: list[Contact] = []
-        self.table = PendingRequests(Chance.seeded(1), lambda _node_key, _address, payload: self.sent.append(payload))
+        self.known: defaultdict[bytes, Known] = defaultdict(Known)
+        self.table = PendingRequests(
+            Chance.seeded(1), lambda _node_key, _address, payload: self.sent.append(payload), self.known.get
+        )
 
     def ask(self, contact: Contact, now: float = 0.0, method: int = PING, certificate: bytes = b"certificate") -> None:
         """Ask, without arguments."""
@@ -50,6 +59,7 @@ class Asker:
 
     def receive(self, contact: Contact, payload: bytes, now: float) -> bool:
         """Hand an answer over; whether somebody had waited for it."""
+        self.known[contact.node_key].token += b""  # its frame was opened
         found = self.table.receive(contact.node_key, payload, now)
         if found is not None:
             found[2](found[0], found[1])
@@ -168,12 +178,13 @@ def test_one_request_over_the_bound_is_refused() -> None:
     assert (len(asker.table), len(asker.sent)) == (PENDING_MAX, PENDING_MAX)
 
 
-def test_one_token_over_the_bound_forgets_the_oldest() -> None:
+def test_a_node_that_is_forgotten_takes_its_token_along() -> None:
     asker = Asker()
-    for number in range(TOKENS_MAX + 1):
+    for number in (0, 1):
         asker.ask(peer(number))
         asker.receive(peer(number), answer_to(asker.sent[-1]), 0.0)
-    for number, token in ((0, b""), (1, b"token"), (TOKENS_MAX, b"token")):
+    del asker.known[peer(0).node_key]
+    for number, token in ((0, b""), (1, b"token"), (2, b"")):
         asker.ask(peer(number))
         assert parse_request(asker.sent[-1]).token == token
 
