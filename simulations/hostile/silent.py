@@ -53,7 +53,7 @@ class Staler(Hostile):
     def holds(self, asked: Asked) -> bool:
         """All is held, and the first of each author is kept."""
         try:
-            record = decode_record(asked.arguments[0])
+            record = decode_record(asked.arguments[0][0])
         except (RemoteError, IndexError, TypeError):
             return True
         place = record.kind, record.key, record.certificate
@@ -79,6 +79,6 @@ class Staler(Hostile):
 
 def _key_of(asked: Asked) -> bytes:
     try:
-        return decode_record(asked.arguments[0]).key
+        return decode_record(asked.arguments[0][0]).key
     except (RemoteError, IndexError, TypeError):
         return b""
