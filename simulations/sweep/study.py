@@ -53,6 +53,7 @@ class SweepOutcome:
     def summary(self) -> str:
         """One sentence."""
         said = f"{self.points} points: {self.resumed} finished before, {self.ran} run now, {len(self.failed)} failed"
+        said += f", {len(self.broken)} checks failed" if self.broken else ""
         left = self.points - self.resumed - self.ran - len(self.failed)
         return f"{said}, {left} left" if left else said
 

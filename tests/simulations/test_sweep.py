@@ -185,6 +185,7 @@ def test_a_check_that_fails_is_named_in_one_line(study: Study) -> None:
     line = outcome.broken[0]
     assert line.startswith("FAILED tiny kind=round size=101 slope=2.0 seed 7 commit ")
     assert line.endswith(" checker small: too large")
+    assert outcome.summary() == "4 points: 0 finished before, 4 run now, 0 failed, 2 checks failed"
 
 
 def test_a_figure_that_is_not_there_is_named(study: Study) -> None:
