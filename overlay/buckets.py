@@ -17,12 +17,16 @@ FAILURES_MAX = 2
 
 
 class RoutingTable:
-    """Verified peers by the highest bit in which their Node-ID differs from `own`, that of this node."""
+    """Verified peers by the highest bit in which their Node-ID differs from `own`, that of this node.
 
-    __slots__ = ("_buckets", "_contacts", "_failed", "_networks", "_used", "own")
+    `gone` counts those that were forgotten because they did not answer.
+    """
+
+    __slots__ = ("_buckets", "_contacts", "_failed", "_networks", "_used", "gone", "own")
 
     def __init__(self, own: int) -> None:
         self.own = own
+        self.gone = 0
         self._buckets: dict[int, list[Contact]] = {}  # by the index of the bit, those in use only
         self._contacts: dict[bytes, Contact] = {}
         self._networks: dict[str, int] = {}
@@ -103,6 +107,7 @@ class RoutingTable:
         held = self._contacts.pop(contact.node_key, None)
         if held is None:
             return
+        self.gone += held.failures > 0
         index = self._index(contact.number)
         bucket = self._buckets[index]
         bucket.remove(held)

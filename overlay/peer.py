@@ -48,8 +48,8 @@ class Peer:
 
     __slots__ = (
         "_acquaintance", "_box", "_clockwork", "_correspondence", "_handover", "_heard", "_holder", "_may_cause", "_members",
-        "_outputs", "_requests", "_searches", "_stores", "_upkeep", "crossing", "dialback", "malformed", "membership",
-        "node_key", "number", "reach", "seen", "table"
+        "_outputs", "_requests", "_searches", "_upkeep", "crossing", "dialback", "malformed", "membership",
+        "node_key", "number", "reach", "seen", "stores", "table"
     )  # fmt: skip
 
     def __init__(
@@ -76,7 +76,7 @@ class Peer:
         self._requests = PendingRequests(chance.child("requests"), self._send, self._box.peer)
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit, policy)
         self._searches.now, self._searches.unix_offset = now, unix_offset
-        self._stores = Stores(self._searches, self.table, self._emit)
+        self.stores = Stores(self._searches, self._emit)
         self._handover = HandOver(self.table, self._holder, self._searches, self._ask, chance.child("offers"))
         self._members = Members(membership, self._box)
         self._heard = HeardAddresses(self._box)
@@ -104,7 +104,8 @@ class Peer:
         self.reach = Reachability(now, role)
         self.dialback = DialBack(self.reach, self.table, self._box, around, chance.child("dialback"))
         self._holder.methods |= self.dialback.serve(self._members, self._holder, self._send) | self.crossing.methods
-        self._upkeep = Upkeep(self.number, self.table, self._searches, self.store, self._ask, chance.child("peer"), now)
+        greet, peer = self._acquaintance.greet, chance.child("peer")
+        self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, greet, peer, now)
         self._clockwork = self._wind_up()
         self._outputs: deque[Output] = deque()
         self._may_cause = 0  # bytes that the datagram at hand may still cause, if a stranger sent it
@@ -165,7 +166,7 @@ class Peer:
 
     def store_record(self, record: Record, now: float, beside: Sequence[Record] = (), *, anew: bool = False) -> int:
         """Store a record, and others `beside` it, at the region of its key (`overlay.storing`); `StoreDone` tells the end."""
-        return self._stores.store(record, now, beside, anew=anew)
+        return self.stores.store(record, now, beside, anew=anew)
 
     def request(self, node_key: bytes, address: Address, method: int, arguments: list[Any], now: float) -> int:
         """Ask a node something; `RequestDone` brings the answer. Asked again with the token that a first refusal brings."""
@@ -322,10 +323,12 @@ class Peer:
         request = served.request
         self._send(sender, source, served.payload)
         held = self.table.find(sender)
+        if held is not None and served.is_proved:
+            held.last_seen = now  # it lives; whether it answers, only answers show
         if held is None or held.address != source or request.certificate or request.is_client:
             self._meet(held, Contact(sender, source), served, now)
-        if request.sequence > configuration.sequence:
-            self._compare_configuration(Contact(sender, source), request.sequence, now)
+        if request.sequence > configuration.sequence and self._is_member(contact := Contact(sender, source), now):
+            self._acquaintance.ask_configuration(contact, now)
 
     def _meet(self, held: Contact | None, contact: Contact, served: Served, now: float) -> None:
         """An asker is taken in once it is known to belong and to live where it asks from, if there is room for it.
@@ -350,7 +353,7 @@ class Peer:
         if is_member and served.is_proved:
             self._take_in(contact, now)
         elif is_member or served.is_proved:
-            self._acquaintance.greet(contact, now)
+            self._upkeep.greet_later(contact, now)
 
     def _learn_shown(self, contact: Contact, served: Served, now: float) -> None:
         if served.request.certificate and contact.node_key not in self._members:
@@ -382,8 +385,8 @@ class Peer:
         else:
             self.table.remove(contact)
             callback(contact, None)
-        if answer.sequence > self.membership.configuration.sequence:
-            self._compare_configuration(contact, answer.sequence, now)
+        if answer.sequence > self.membership.configuration.sequence and self._is_member(contact, now):
+            self._acquaintance.ask_configuration(contact, now)
 
     def _learn_certificate(self, contact: Contact, der: bytes, now: float) -> None:
         certificate = self._members.learn(contact.node_key, der, now + self.unix_offset)
@@ -394,7 +397,3 @@ class Peer:
 
     def _is_member(self, contact: Contact, now: float) -> bool:
         return self._members.certificate_of(contact.node_key, now + self._searches.unix_offset) is not None
-
-    def _compare_configuration(self, contact: Contact, sequence: int, now: float) -> None:
-        if sequence > self.membership.configuration.sequence and self._is_member(contact, now):
-            self._acquaintance.ask_configuration(contact, now)

@@ -186,7 +186,8 @@ class Publishing:
         if not self.published or self._is_held or self._is_wished or not len(self._peer.table):
             return
         where = self._where()
-        if where != self._told and not (is_patient and where == NOWHERE):
+        has_moved = where != self._told and not (is_patient and where == NOWHERE)
+        if has_moved or self._peer.stores.are_outgrown(now):
             self._refresh(now)
 
     def stored(self, event: StoreDone, now: float) -> bool:

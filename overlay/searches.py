@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from overlay.agreement import AGREEING_ANSWERS, Agreement, Authored
-from overlay.buckets import RoutingTable
+from overlay.buckets import BITS, RoutingTable
 from overlay.contact import Contact, unpack_contact
 from overlay.events import LookupDone, StoreDone
 from overlay.further import Further
@@ -120,9 +120,21 @@ class Searches:
         self._begin(self.take_number(), lookup, now, found)
 
     def refresh(self, target: int, now: float) -> None:
-        """Look a place up only to learn of the peers around it."""
+        """Look a place up only to learn of the peers around it: whether they are too many or too few does not matter."""
         if len(self._running) < LOOKUPS_MAX:
-            self._begin(self.take_number(), self._make(target, False), now, lambda _lookup, _started: None)
+            lookup = Lookup(target, False, paths=self._policy.paths)
+            self._begin(self.take_number(), lookup, now, lambda _lookup, _started: None)
+
+    def count_near(self) -> float:
+        """Take the ids around our own, which are kept up to date, for a sample of the network's size.
+
+        How dense they stand: 1 over the mean distance between two, in parts of the ring.
+        """
+        own = self._table.own
+        near = [contact.number for contact in self._table.find_closest(own, 2 * STORE_WIDTH)]
+        if len(near) >= STORE_WIDTH:
+            self.size.observe(own, near[:STORE_WIDTH])
+        return len(near) * 2.0**BITS / ((near[-1] ^ own) + 1) if near else 0.0
 
     def _look_up(self, key: bytes, now: float, records: bool, then: Callable[[LookupDone], None]) -> int:
         number = self.take_number()

@@ -1,39 +1,49 @@
 """Keeping our own records at their holders: found by a search of the whole region now and then, renewed directly in between.
 
 A search of a region costs some forty datagrams, a renewal one request to each that took the record before. So these holders are
-remembered for RENEWED_SECONDS_MAX. When fewer than TAKEN_SHARE of those that a search had found take it again, a search follows at
-once, and when the region has shrunk to less than SHRUNK_SHARE, for a network that grows has others there: so not the clock, but
-how many leave and come decides what is spent. What is stored beside a record ("companions", at the same key)
-goes along after a search only. A withdrawal goes to the known holders at once, for who withdraws may have a second left, and to
-all that a search finds.
+remembered for RENEWED_SECONDS_MAX, unless the network grows or shrinks meanwhile. When fewer than TAKEN_SHARE of those that a
+search had found take it again, a search follows at once: so not the clock, but how many leave decides what is spent. What is
+stored beside a record ("companions", at the same key) goes along after a search only. A withdrawal goes to the known holders at
+once, for who withdraws may have a second left, and to all that a search finds.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from overlay.buckets import RoutingTable
 from overlay.contact import Contact
 from overlay.events import StoreDone
-from overlay.records import Record, encode_together
+from overlay.records import REGISTRATION, Record, encode_together
 from overlay.rpc import OK, Answer
-from overlay.searches import STORE_WIDTH, Emit, Searches
+from overlay.searches import Emit, Searches
 from p2psip.base.errors import LocalError
 
 RENEWED_SECONDS_MAX = 900.0
 TAKEN_SHARE = 0.75
-SHRUNK_SHARE = 0.7
+GROWTH_MAX = 1.5
+GROWTH_SOON = 2.0
+GROWTH_SECONDS_MIN = 30.0
 PLACES_MAX = 64
 
 
 @dataclass(slots=True)
 class _Place:
-    """Who holds our record at one key; `wanted`: how many took it after the search at `searched_at` (steady seconds),
-    and how far the region reached then (0: not known)."""
+    """Who holds our record at one key; `wanted`: how many took it after the search at `searched_at` (steady seconds).
+
+    `dense`: how dense ids stood then. In a network that has grown since, or shrunk, others are to hold it.
+    """
 
     holders: dict[bytes, Contact]
     wanted: int
     searched_at: float
-    radius: int
+    dense: float
+
+    def is_good(self, now: float, dense: float) -> bool:
+        """Whether it may still be relied on."""
+        return not self.is_outgrown(dense, GROWTH_MAX) and now - self.searched_at < RENEWED_SECONDS_MAX
+
+    def is_outgrown(self, dense: float, growth: float) -> bool:
+        """Whether the network is so many times as large as it was, or as small."""
+        return dense > growth * self.dense or self.dense > growth * dense
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +55,7 @@ class _Store:
     companions: tuple[Record, ...]
     took: dict[bytes, Contact] = field(default_factory=dict)
     left: int = 0
+    dense: float = 0.0
     is_searching: bool = False
     is_found: bool = False
     is_done: bool = False
@@ -54,17 +65,26 @@ class _Store:
 class Stores:
     """Stores of one node's own records; `emit` takes the `StoreDone` of each."""
 
-    __slots__ = ("_emit", "_places", "_searches", "_table")
+    __slots__ = ("_emit", "_places", "_searches")
 
-    def __init__(self, searches: Searches, table: RoutingTable, emit: Emit) -> None:
+    def __init__(self, searches: Searches, emit: Emit) -> None:
         self._searches = searches
-        self._table = table
         self._emit = emit
         self._places: dict[tuple[str, bytes], _Place] = {}
 
     def __len__(self) -> int:
         """For how many records holders are remembered (at most PLACES_MAX)."""
         return len(self._places)
+
+    def are_outgrown(self, now: float) -> bool:
+        """Whether registrations should be stored anew before their time: the network is twice as large as it was, or half."""
+        dense = self._searches.count_near()
+        return any(
+            kind == REGISTRATION
+            and now - place.searched_at >= GROWTH_SECONDS_MIN
+            and place.is_outgrown(dense, GROWTH_SOON)
+            for (kind, _key), place in self._places.items()
+        )
 
     def store(self, record: Record, now: float, companions: Sequence[Record] = (), *, anew: bool = False) -> int:
         """Store a record, and `companions` of the same key beside it; the number of this store.
@@ -73,11 +93,12 @@ class Stores:
         """
         store = _Store(self._searches.take_number(), record, tuple(companions))
         self._searches.now = now
+        store.dense = self._searches.count_near()
         place = self._places.get((record.kind, record.key))
-        if place is None or anew or now - place.searched_at >= RENEWED_SECONDS_MAX or self._has_shrunk(record, place):
-            self._search(store)
-        elif record.withdrawn:
+        if place is not None and record.withdrawn:
             self._send(store, list(place.holders.values()))
+            self._search(store)
+        elif place is None or anew or not place.is_good(now, store.dense):
             self._search(store)
         else:
             self._send(store, list(place.holders.values()))
@@ -86,9 +107,6 @@ class Stores:
 
     def _search(self, store: _Store) -> None:
         store.is_searching = True
-        near = self._table.find_closest(self._table.own, STORE_WIDTH)
-        if len(near) == STORE_WIDTH:  # the ids around our own are kept up to date and cost nothing to count
-            self._searches.size.observe(self._table.own, [contact.number for contact in near])
 
         def found(holders: Sequence[Contact]) -> None:
             store.is_searching, store.is_found = False, True
@@ -133,19 +151,9 @@ class Stores:
         if store.record.withdrawn or not store.took:
             return
         if store.is_found or place is None:
-            place = _Place(store.took, len(store.took), self._searches.now, self._radius(store.record))
+            place = _Place(store.took, len(store.took), self._searches.now, store.dense)
         else:
             place.holders = store.took
         self._places[name] = place
         if len(self._places) > PLACES_MAX:
             del self._places[next(iter(self._places))]
-
-    def _radius(self, record: Record) -> int:
-        """How far the region of its key reaches, 0 if the size of the network is not known."""
-        region = self._searches.size.region(int.from_bytes(record.key, "big"))
-        return 0 if region is None else region.radius
-
-    def _has_shrunk(self, record: Record, place: _Place) -> bool:
-        """Whether so many have come since the search that others are to hold the record now."""
-        radius = self._radius(record)
-        return radius > 0 and (place.radius == 0 or radius < SHRUNK_SHARE * place.radius)

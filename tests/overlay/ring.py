@@ -208,7 +208,7 @@ class Searcher:
         verifier = cast(RecordVerifier, Verifier())
         self.searches = Searches(ring.keys[index], table, verifier, self._ask, self._emit, policy)
         self.searches.unix_offset = float(UNIX)
-        self.stores = Stores(self.searches, table, self._emit)
+        self.stores = Stores(self.searches, self._emit)
         self._by_key = {key: index for index, key in enumerate(ring.keys)}
 
     def look_up(self, key: bytes, *, records: bool = True) -> LookupDone:

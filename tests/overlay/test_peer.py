@@ -11,7 +11,7 @@ from overlay.events import ConfigurationChanged, MessageArrived, PeerJoined
 from overlay.frame import PAYLOAD_BYTES_MAX, FrameBox
 from overlay.handover import OFFER_SECONDS, OFFERED_MAX
 from overlay.rpc import FIND, PING
-from overlay.upkeep import PING_SECONDS
+from overlay.upkeep import SILENT_EACH_SECONDS
 from overlay.votes import VOTES_MAX
 from p2psip.base.chance import Chance
 from p2psip.base.codec import pack
@@ -177,7 +177,7 @@ def test_a_newer_configuration_is_fetched_from_who_has_it() -> None:
     newer = world.town.configuration(2, revoked_serials=frozenset((99,)))
     assert one.peer.update_configuration(newer)
     assert not one.peer.update_configuration(newer)
-    world.run(2 * PING_SECONDS + 5)
+    world.run(2 * SILENT_EACH_SECONDS + 5)
     assert [event for event in other.events if isinstance(event, ConfigurationChanged)] == [ConfigurationChanged(newer)]
 
 
@@ -193,7 +193,7 @@ def test_who_is_revoked_leaves_the_table_at_once() -> None:
 def test_who_stays_silent_leaves_the_table() -> None:
     world, one, other = pair(15)
     world.vanish(other)
-    world.run(5 * PING_SECONDS)
+    world.run(5 * SILENT_EACH_SECONDS)
     assert len(one.peer.table) == 0
 
 

@@ -5,10 +5,9 @@ import pytest
 from overlay.contact import Contact
 from overlay.events import LookupDone, StoreDone
 from overlay.records import NAME, Record, decode_together, registration_key
-from overlay.region import NetworkSize, region_of
 from overlay.rpc import FIND, STORE
-from overlay.searches import LOOKUPS_MAX, SearchPolicy
-from overlay.storing import PLACES_MAX, RENEWED_SECONDS_MAX, Stores
+from overlay.searches import LOOKUPS_MAX, Searches, SearchPolicy
+from overlay.storing import GROWTH_SECONDS_MIN, PLACES_MAX, RENEWED_SECONDS_MAX, Stores
 from p2psip.base.errors import LocalError
 from tests.overlay.devices import UNIX
 from tests.overlay.test_searches import ALICE, KEY, Play
@@ -19,7 +18,7 @@ class Keeping(Play):
 
     def __init__(self, peers: int = 5, policy: SearchPolicy | None = None) -> None:
         super().__init__(peers, policy)
-        self.stores = Stores(self.searches, self.searches._table, self.ended.append)
+        self.stores = Stores(self.searches, self.ended.append)
 
     def search(self) -> None:
         """Everybody who is asked for contacts knows no more."""
@@ -215,8 +214,24 @@ def test_when_the_network_has_grown_by_much_the_region_is_searched_anew(
     grown: float, method: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nodes = [1_000.0]
-    monkeypatch.setattr(NetworkSize, "region", lambda _size, target: region_of(target, nodes[0]))
+    monkeypatch.setattr(Searches, "count_near", lambda _searches: nodes[0])
     play = Keeping().stored()
     nodes[0] *= grown
     play.stores.store(ALICE.record(2), 300.0)
     assert set(play.methods) == {method}
+
+
+def test_in_a_network_that_has_grown_the_region_is_searched_and_soon_if_it_has_doubled() -> None:
+    play = Keeping(8).stored()
+    far = max(contact.number for contact in play.peers)
+    for number in range(40, 56):
+        newcomer = Contact(bytes([number]) * 32, ("10.0.0.2", 5000 + number))
+        newcomer.number = far // 8 + number
+        play.searches._table.add(newcomer)
+    assert not play.stores.are_outgrown(GROWTH_SECONDS_MIN - 1)
+    assert play.stores.are_outgrown(GROWTH_SECONDS_MIN)
+    play.stores.store(ALICE.record(2), 60.0)
+    assert set(play.methods) == {FIND}
+    play.search()
+    play.answer_all(None)
+    assert not play.stores.are_outgrown(100.0)
