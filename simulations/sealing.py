@@ -15,7 +15,8 @@ from p2psip.base.keys import KEY_BYTES, NodeKey
 PAIRS_MAX = 65_536
 PEERS_MAX = 256
 """Each node remembers the keys of so many others, not of PEER_KEYS_MAX: to find them again costs little here, and thousands of
-nodes must find room in one process. Who was forgotten could have frames repeated to it; no scenario does that."""
+nodes must find room in one process, at 350 bytes for each that is remembered. What those have shown and given goes with their
+keys, as in production. Who was forgotten could have frames repeated to it; no scenario does that."""
 TAG_BYTES = 16
 
 _TAG_FILL = bytes(TAG_BYTES - 4)
