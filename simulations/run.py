@@ -197,7 +197,7 @@ def run_function(
     interrupted = False
     try:
         found(run, parameters)
-    except KeyboardInterrupt:
+    except* KeyboardInterrupt:  # from a village it comes in the group of its nursery
         interrupted = True
     run.finish()
     return Result(

@@ -59,6 +59,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         run.swarm()
         raise KeyboardInterrupt
 
+    @scenario("stopped-village")
+    def stopped_village(run: Run, *, peers: int = 1) -> None:
+        """Somebody types Ctrl-C while a nursery runs."""
+        run.swarm()
+        raise BaseExceptionGroup("nursery", [KeyboardInterrupt()])
+
 
 def simulate(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["simulate", *map(str, arguments)])
@@ -94,6 +100,8 @@ def test_a_run_that_is_stopped_saves_what_there_is(tmp_path: Path) -> None:
     )
     assert load(tmp_path / "x.json").interrupted
     assert "nothing was saved" in simulate("stopped").stderr
+    done = simulate("stopped-village", "--out", tmp_path / "y.json")
+    assert (done.exit_code, load(tmp_path / "y.json").interrupted) == (130, True)
 
 
 @pytest.mark.parametrize(
