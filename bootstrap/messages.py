@@ -7,7 +7,7 @@ import base64
 import ipaddress
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from p2psip.base.certificates import CERTIFICATE_BYTES_MAX
@@ -36,12 +36,17 @@ class Introducer:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What a device is given: its certificate, the authority's, the signed configuration, peers to begin with."""
+    """What a device is given: its certificate, the authority's, the signed configuration, peers to begin with.
+
+    `clock_late`: seconds by which the device's clock is behind the server's, if more than CLOCK_ERROR_SECONDS_MAX either way,
+    else 0. It is in no message: `bootstrap.client` reckons it.
+    """
 
     certificate_der: bytes
     ca_der: bytes
     configuration: bytes
     introducers: tuple[Introducer, ...] = ()
+    clock_late: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

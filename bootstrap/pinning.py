@@ -58,3 +58,15 @@ def check_authority(ca_der: bytes, invite: Invite) -> None:
         raise RemoteError(
             f"the invite is for {invite.overlay}, the server's overlay is {overlay_of(ca_der)}", status=403
         )
+
+
+def check_periods(ca_der: bytes, server_der: bytes, unix: float) -> None:
+    """Return if the authority's and the server's certificate are both valid at `unix`; else RemoteError(403)."""
+    for der in (ca_der, server_der):
+        certificate = x509.load_der_x509_certificate(der)
+        start, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+        if not start - CLOCK_SKEW_SECONDS <= unix <= end:
+            raise RemoteError(
+                "the bootstrap server shows a certificate that is not valid today, even by its own clock: tell its operator",
+                status=403,
+            )

@@ -122,6 +122,7 @@ class _Configuration(Config):
         self.ssl_handshake_timeout = HANDSHAKE_SECONDS_MAX
         self.read_timeout = READ_SECONDS_MAX
         self.include_server_header = False
+        self.include_date_header = False  # `web` dates answers, by our clock
 
     def create_sockets(self) -> Sockets:
         return Sockets(self._given_sockets, [], [])

@@ -31,11 +31,29 @@ def load_server_certificate(context: ssl.SSLContext, authority: Authority, *, un
         context.load_cert_chain(path)
 
 
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL (X509_VERIFY_PARAM_set_flags(3)), which `ssl` has no name for."""
+
+
 def pinned_context(ca_der: bytes) -> ssl.SSLContext:
     """Trusts this one authority and checks the name; nothing of the machine's own store."""
     context = _client_context()
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cadata=ca_der)
+    return context
+
+
+def timeless_context(ca_der: bytes) -> ssl.SSLContext:
+    """As `pinned_context`, but validity periods are left to `bootstrap.pinning.check_periods`: this machine's clock is in doubt."""
+    context = pinned_context(ca_der)
+    context.verify_flags |= _NO_CHECK_TIME
+    return context
+
+
+def single_context(server_der: bytes) -> ssl.SSLContext:
+    """Trusts one certificate of a server, whose chain and period were judged before."""
+    context = timeless_context(server_der)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 

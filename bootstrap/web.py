@@ -7,6 +7,7 @@
 | GET /v1/health | `{"status": "ok", ...}` |
 | POST /v1/enrol, /v1/renew, /v1/introduce | bodies and answers of `bootstrap.messages` |
 
+Every answer carries the time by the server's clock (Date, RFC 9110 §6.6.1), from which clients learn how wrong their own is.
 Every error is a problem document (RFC 9457) with one sentence. The authority's rules run in a worker thread, one call
 at a time, because scrypt and disks take their time.
 """
@@ -14,6 +15,7 @@ at a time, because scrypt and disks take their time.
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
@@ -21,9 +23,11 @@ from typing import TypeVar
 import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bootstrap.authority import Authority
 from bootstrap.guesses import TooManyGuesses
@@ -120,7 +124,25 @@ def create_app(authority: Authority, *, clock: Clock, introducers: Callable[[], 
         Route("/v1/renew", doors.renew, methods=["POST"]),
         Route("/v1/introduce", doors.introduce, methods=["POST"]),
     ]
-    return Starlette(routes=routes, exception_handlers={P2psipError: _refused, HTTPException: _http_refused})
+    handlers = {P2psipError: _refused, HTTPException: _http_refused}
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(_Dated, clock=clock)])
+
+
+class _Dated:
+    """Dates each answer by `clock`, by which requests are judged as well."""
+
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(self._clock.unix(), usegmt=True).encode()
+                message = {**message, "headers": [*message["headers"], (b"date", date)]}
+            await send(message)
+
+        await self._app(scope, receive, send_dated)
 
 
 async def _body(request: Request) -> bytes:

@@ -68,14 +68,15 @@ class World:
 
 @asynccontextmanager
 async def running(
-    folder: Path, introducers: Sequence[Introducer] = (), hosts: Sequence[str] = ("127.0.0.1",)
+    folder: Path, introducers: Sequence[Introducer] = (), hosts: Sequence[str] = ("127.0.0.1",), ahead: float = 0.0
 ) -> AsyncIterator[World]:
     chance, clock = Chance.system(), Clock()
+    clock.correct(ahead)
     authority = create_overlay(folder / "bootstrap.sqlite", "home.example", unix=clock.unix(), chance=chance)
     server = BootstrapServer(authority, hosts, 0, clock=clock, chance=chance, introducers=lambda: introducers)
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
-        yield World(authority, server, chance)
+        yield World(authority, server, chance, clock)
         nursery.cancel_scope.cancel()
 
 
@@ -103,7 +104,7 @@ async def test_renewal_introducers_and_configuration(tmp_path: Path) -> None:
         met = await fetch_introducers(invite, **proof, unix=world.clock.unix(), chance=world.chance)  # type: ignore[arg-type]
         assert met.introducers == (peer,)
         world.authority.revoke("alice", unix=world.clock.unix())
-        newer = verify_configuration(await fetch_configuration(invite), held.ca_der)
+        newer = verify_configuration(await fetch_configuration(invite, unix=world.clock.unix()), held.ca_der)
         assert (newer.sequence, len(newer.revoked_serials)) == (2, 1)
         with pytest.raises(RemoteError, match="shut out") as error:
             await renew(invite, **proof, unix=world.clock.unix(), chance=world.chance)  # type: ignore[arg-type]
