@@ -83,13 +83,13 @@ class Conversations:
 
     __slots__ = (
         "_chance", "_correspondents", "_hello_budget", "_hello_floor", "_hellos", "_key", "_message_id", "_outputs",
-        "_reassembler", "timers", "unix_offset"
+        "_reassembler", "_unix_offset", "timers"
     )  # fmt: skip
 
     def __init__(self, node_key: NodeKey, chance: Chance, *, now: float, unix_offset: float) -> None:
         self._key = node_key
         self._chance = chance
-        self.unix_offset = unix_offset
+        self._unix_offset = unix_offset
         self._hello_floor = now + unix_offset - 0.001
         self._correspondents: OrderedDict[bytes, Correspondent] = OrderedDict()
         self._hellos: OrderedDict[bytes, float] = OrderedDict()
@@ -160,11 +160,25 @@ class Conversations:
         """The next payload or message, or None."""
         return self._outputs.popleft() if self._outputs else None
 
+    @property
+    def unix_offset(self) -> float:
+        """Unix time minus steady time."""
+        return self._unix_offset
+
+    @unix_offset.setter
+    def unix_offset(self, seconds: float) -> None:
+        """What is remembered moves as well: else a clock set back would refuse every hello until it is as late again."""
+        later = seconds - self._unix_offset
+        self._unix_offset = seconds
+        self._hello_floor += later
+        for ephemeral in self._hellos:
+            self._hellos[ephemeral] += later
+
     # Sending
 
     def _send_hello(self, peer: bytes, state: Correspondent, data: bytes, now: float) -> None:
         initiator = Initiator(self._key, peer, NodeKey.generate(self._chance), _PROLOGUE)
-        stamp = _NUMBER.pack(max(0, int((now + self.unix_offset) * 1000)))
+        stamp = _NUMBER.pack(max(0, int((now + self._unix_offset) * 1000)))
         flight = initiator.write_first(stamp + data)
         handshake_id = self._new_id(state)
         state.handshakes[handshake_id] = Handshake(initiator, data if len(data) <= REPEATABLE_BYTES_MAX else b"", now)
@@ -252,7 +266,7 @@ class Conversations:
                 self.send(peer, session.last[1], now)
 
     def _is_fresh(self, ephemeral: bytes, stamp: float, now: float) -> bool:
-        unix = now + self.unix_offset
+        unix = now + self._unix_offset
         if abs(stamp - unix) > HELLO_SKEW_SECONDS_MAX or stamp <= self._hello_floor:
             return False
         while self._hellos and next(iter(self._hellos.values())) < unix - 2 * HELLO_SKEW_SECONDS_MAX:

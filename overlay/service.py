@@ -44,12 +44,13 @@ from p2psip.base.core import Address, address_text
 from p2psip.base.errors import RemoteError
 from p2psip.base.grants import Grant
 from p2psip.base.keys import NodeKey, SigningKey
-from p2psip.net.clock import Clock
+from p2psip.net.clock import CLOCK_ERROR_SECONDS_MAX, Clock
 from p2psip.net.driver import Driver
 from p2psip.net.port import NodePort
 
 REMEMBER_SECONDS = 20.0
 REMEMBER_SOON_SECONDS = 0.2
+CLOCK_CHANGE_SECONDS_MIN = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +95,12 @@ class OverlayService:
             bound=port.local,
         )
         self.peer = self.participant.peer
+        self.is_refused = False
+        """Whether nobody took what was stored last: our clock may be wrong (`clock_changed`)."""
+        if (
+            started - clock.unix() > CLOCK_ERROR_SECONDS_MAX
+        ):  # an earlier run had a clock far ahead: only our frames must be later
+            self.peer.unix_offset = clock.unix() - now
         self.participant.note_local(sockets.own_addresses(port.local, ()), now)
         self._driver: Driver[Event] = Driver(self.participant, send=port.send, on_event=self._on_event, now=clock.now)
         self._waiting: dict[tuple[type[_Done], int], tuple[trio.Event, list[_Done]]] = {}
@@ -256,6 +263,12 @@ class OverlayService:
         """Our certificate was renewed."""
         self.participant.update_certificate(self._membership.check(certificate, self._clock.unix()))
 
+    def clock_changed(self) -> None:
+        """Go by what the clock says now: it was corrected or set, or this machine slept."""
+        offset = self._clock.unix() - self._clock.now()
+        if abs(offset - self.peer.unix_offset) > CLOCK_CHANGE_SECONDS_MIN:
+            self.peer.unix_offset = offset
+
     def update_configuration(self, configuration: bytes) -> bool:
         """Take a newer signed configuration; whether it was newer."""
         return self.peer.update_configuration(configuration)
@@ -310,6 +323,8 @@ class OverlayService:
                 _log.warning("our own registration at %s was not found in the overlay", address)
 
     def _ended(self, event: _Done) -> None:
+        if isinstance(event, Published):
+            self.is_refused = event.refusal is not None and not event.holders
         if isinstance(event, Published) and event.refusal is not None:
             level = logging.INFO if event.holders else logging.WARNING
             _log.log(level, "a registration was refused: %s", event.refusal)

@@ -8,6 +8,7 @@ from bootstrap.client import enrol
 from bootstrap.invite import Invite
 from bootstrap.messages import Enrolment
 from p2psip.app.state import Membership, State, StateError
+from p2psip.app.timekeeping import Timekeeper
 from p2psip.base.certificates import verify_device
 from p2psip.base.chance import Chance
 from p2psip.base.keys import NodeKey, SigningKey
@@ -36,10 +37,12 @@ async def join_overlay(
     try:
         if state.membership() is not None:
             raise StateError(f"this machine has joined an overlay already; use another --home, or remove {state.path}")
+        timekeeper = Timekeeper(clock, state)
         signing, node = SigningKey.generate(chance), NodeKey.generate(chance)
         enrolment = await enrol(
             invite, name=name, password=password, signing=signing, node=node, unix=clock.unix(), chance=chance
         )
+        timekeeper.learn(enrolment.clock_late)
         certificate = verify_device(enrolment.certificate_der, enrolment.ca_der, clock.unix())
         save_introducers(state, enrolment)  # before it counts: a member without introducers would stay alone
         tokenless = Invite(invite.overlay, invite.fingerprint, invite.bootstraps)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bootstrap.client import fetch_introducers, renew
+from bootstrap.client import fetch_clock_late, fetch_introducers, renew
+from bootstrap.invite import Invite
 from bootstrap.messages import Enrolment
 from media.service import MediaService
 from media.turn.plane import RelayPlane
@@ -70,6 +71,10 @@ class Machine:
     async def ask_renewal(self, *who: Any, **proof: Any) -> Enrolment:
         """A fresh certificate from the bootstrap server (`bootstrap.client.renew`)."""
         return await renew(*who, **proof)
+
+    async def ask_clock_late(self, invite: Invite, unix: float) -> float:
+        """How late `unix` is by the bootstrap server (`bootstrap.client.fetch_clock_late`)."""
+        return await fetch_clock_late(invite, unix=unix)
 
 
 def bind_as_before(settings: OverlaySettings, state: State) -> NodePort:

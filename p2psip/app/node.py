@@ -25,6 +25,7 @@ from p2psip.app.machine import Machine
 from p2psip.app.settings import Settings
 from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
+from p2psip.app.timekeeping import Timekeeper, correction_in_words
 from p2psip.app.volunteer import SuperNode, cost_in_words
 from p2psip.base.certificates import verify_device
 from p2psip.base.chance import Chance
@@ -87,6 +88,7 @@ class Node:
         self._state = state
         self.clock = clock
         self.chance = chance
+        self._timekeeper = Timekeeper(clock, state)
         self._signing = SigningKey.from_private(membership.signing_key)
         self.port = machine.port(settings.overlay, state)
         node_key = NodeKey.from_private(membership.node_key)
@@ -143,6 +145,7 @@ class Node:
             await nursery.start(self.control.run)
             nursery.start_soon(self._stay_joined)
             nursery.start_soon(self._renew_forever)
+            nursery.start_soon(self._timekeeper.run, self.overlay, self._ask_clock_late)
             task_status.started()
 
     def ready(self) -> dict[str, Any]:
@@ -275,7 +278,12 @@ class Node:
             unix=self.clock.unix(),
             chance=self.chance,
         )
+        if self._timekeeper.learn(answer.clock_late):
+            self.overlay.clock_changed()
         return answer
+
+    async def _ask_clock_late(self) -> float:
+        return await self._machine.ask_clock_late(Invite.parse(self.membership.invite), self.clock.unix())
 
     def _save_configuration(self, configuration: bytes) -> None:
         self.membership = replace(self.membership, configuration=configuration)
@@ -299,8 +307,10 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
     state = State(home)
     try:
         membership = state.require_membership()
+        machine = Machine(home)
+        await _find_time(machine, state, membership, clock)
         check_certificate(membership, clock.unix())
-        node = Node(Machine(home), settings, state, membership, clock, chance)
+        node = Node(machine, settings, state, membership, clock, chance)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
             await node.join()
@@ -316,6 +326,19 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
             nursery.cancel_scope.cancel()
     finally:
         state.close()
+
+
+async def _find_time(machine: Machine, state: State, membership: Membership, clock: Clock) -> None:
+    """Take up the kept correction; ask for a newer one if there is one, or if by our clock our own certificate is of no use."""
+    timekeeper = Timekeeper(clock, state)
+    try:
+        check_certificate(membership, clock.unix())
+    except StateError:
+        is_in_doubt = True
+    else:
+        is_in_doubt = clock.correction != 0
+    if is_in_doubt:
+        await timekeeper.ask(lambda: machine.ask_clock_late(Invite.parse(membership.invite), clock.unix()))
 
 
 def check_certificate(membership: Membership, unix: float) -> None:
@@ -367,6 +390,8 @@ def _welcome(printer: Printer, node: Node, state: State) -> None:
     printer.text(f"[bold]You are {' and '.join(f'sip:{address}' for address in node.membership.addresses)}[/]")
     printer.text(f"{len(node.overlay.peers())} peer(s) known; overlay port {node.port.number}/udp")
     printer.text(f"Phones register at {host}:{port} (UDP or TCP), domain {node.membership.overlay}")
+    if node.clock.correction:
+        printer.text(correction_in_words(node.clock.correction))
     if node.supernode is not None:
         printer.text(cost_in_words(node.settings.relay))
     names = ", ".join(phone.name for phone in state.phones())

@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS introducers (
     node_key BLOB NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, PRIMARY KEY (node_key, host, port)
 );
 CREATE TABLE IF NOT EXISTS port (only INTEGER PRIMARY KEY CHECK (only = 1), number INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 1), correction REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS phones (
     name TEXT PRIMARY KEY, address TEXT NOT NULL, algorithm TEXT NOT NULL, ha1 TEXT NOT NULL, added INTEGER NOT NULL
 );
@@ -129,6 +130,15 @@ class State:
     def save_port(self, number: int) -> None:
         """Remember it."""
         self._write("INSERT OR REPLACE INTO port VALUES (1, ?)", (number,))
+
+    def clock_correction(self) -> float:
+        """Seconds to add to this machine's calendar (`p2psip.app.timekeeping`); 0.0 when it was never found wrong."""
+        rows = self._read("SELECT correction FROM clock")
+        return float(rows[0][0]) if rows else 0.0
+
+    def save_clock_correction(self, seconds: float) -> None:
+        """Remember them for the next start."""
+        self._write("INSERT OR REPLACE INTO clock VALUES (1, ?)", (seconds,))
 
     def phones(self) -> list[Phone]:
         """All phone accounts by name."""

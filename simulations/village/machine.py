@@ -7,6 +7,7 @@ from typing import Any
 
 import trio
 
+from bootstrap.invite import Invite
 from bootstrap.messages import Enrolment
 from media.service import MediaService
 from p2psip.app.control import Command, ControlServer
@@ -77,6 +78,10 @@ class VirtualMachine(Machine):
 
     ask_renewal = ask_introducers
 
+    async def ask_clock_late(self, invite: Invite, unix: float) -> float:
+        """RemoteError(503), too."""
+        raise RemoteError("the bootstrap server is not simulated", status=503)
+
 
 def lan_sip(lan: Lan, clock: Clock, chance: Chance, *, user_agent: str = "p2psip") -> SipService:
     """A SIP service whose sockets are on a LAN."""
@@ -142,6 +147,10 @@ class MemoryState(State):
     def save_introducer(self, node_key: bytes, address: tuple[str, int]) -> None:
         """Remember one more."""
         self._introducers.append((node_key, address))
+
+    def clock_correction(self) -> float:
+        """None: no bootstrap server says that a clock is wrong."""
+        return 0.0
 
     def phones(self) -> list[Phone]:
         """All phone accounts by name."""
