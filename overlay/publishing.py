@@ -3,6 +3,8 @@
 A registration is stored at once, again at half life, and again when the node is reached in another way or nobody has taken
 it; then it is read back (the canary). Registrations are stored one after the other. A withdrawal overtakes them, for who
 withdraws may have a second left: its sequence is higher, so holders refuse what comes behind it.
+Holders hand copies on to others that we do not know. So when what all were told last leads to us no more, the region is searched
+anew: those copies are fresh, and two holders that agree on one would end a lookup.
 While the node joins, all waits: what is sent to strangers then spoils the reachability test (`overlay.joining`).
 """
 
@@ -55,19 +57,21 @@ class _Wish(NamedTuple):
 class _Batch:
     """Records of one kind that are stored side by side; `number` is that of the command, 0 if there was none."""
 
-    __slots__ = ("is_renewal", "kind", "least", "left", "number", "refusal")
+    __slots__ = ("is_anew", "is_renewal", "is_wide", "kind", "least", "left", "number", "refusal")
 
-    def __init__(self, kind: str, number: int = 0) -> None:
+    def __init__(self, kind: str, number: int = 0, *, is_anew: bool = False) -> None:
         self.kind = kind
         self.number = number
+        self.is_anew = is_anew
         self.left = 0
         self.least: int | None = None
         self.refusal: str | None = None
-        self.is_renewal = True
+        self.is_renewal = self.is_wide = True
 
     def note(self, holders: int, refusal: str | None, *, is_renewal: bool = False) -> None:
         """One record is stored at so many."""
         self.is_renewal = self.is_renewal and is_renewal
+        self.is_wide = self.is_wide and not is_renewal
         self.least = holders if self.least is None else min(self.least, holders)
         self.refusal = refusal or self.refusal
 
@@ -83,7 +87,7 @@ class Publishing:
     __slots__ = (
         "_batch", "_canary", "_canary_at", "_canary_hook", "_capabilities", "_chance", "_done", "_is_doubted",
         "_is_held", "_is_started", "_last_sequence", "_names", "_peer", "_read_back", "_said", "_said_at",
-        "_signing_key", "_stores", "_timers", "_told", "_volunteers", "_where", "_wishes", "certificate",
+        "_signing_key", "_stores", "_timers", "_told", "_told_all", "_volunteers", "_where", "_wishes", "certificate",
         "last_canary", "published"
     )  # fmt: skip
 
@@ -113,6 +117,7 @@ class Publishing:
         self._canary_hook = canary
         self._capabilities: tuple[str, ...] = ()
         self._told: Where | None = None
+        self._told_all = NOWHERE  # what the last search of all holders told
         self._is_held = self._is_started = False
         self._wishes: list[_Wish] = []
         self._batch: _Batch | None = None
@@ -254,11 +259,10 @@ class Publishing:
             if wish.addresses is not None:
                 self._take_back(wish, now)
                 continue
-            self._batch = _Batch(REGISTRATION, wish.number)
-            self._timers.set(REFRESH, now + REFRESH_SECONDS)
             self._told = self._where()
-            registration = Registration(self._peer.node_key.public, *self._told, self._capabilities)
-            body = encode_registration(registration)
+            self._batch = _Batch(REGISTRATION, wish.number, is_anew=not _leads_to(self._told_all, self._told))
+            self._timers.set(REFRESH, now + REFRESH_SECONDS)
+            body = encode_registration(Registration(self._peer.node_key.public, *self._told, self._capabilities))
             self._store_registrations(self._batch, self.published, body, now)
 
     def _take_back(self, wish: _Wish, now: float) -> None:
@@ -307,10 +311,11 @@ class Publishing:
         weight = None if news is None else _weight(news)
         if weight == self._said and (news is None or now - self._said_at < REFRESH_SECONDS):
             return
+        has_moved = self._said is not None and weight is not None and weight[0] != self._said[0]
         self._said, self._said_at = weight, now
         keys = announcement_keys(self.certificate.overlay, self.certificate.node_id)
         body = None if news is None else encode_announcement(news)
-        self._store(_Batch(RELAY), list(keys), body, REGISTRATION_SECONDS, now)
+        self._store(_Batch(RELAY, is_anew=has_moved), list(keys), body, REGISTRATION_SECONDS, now)
 
     # All kinds
 
@@ -322,7 +327,7 @@ class Publishing:
                 author = self._peer.membership.check(self.certificate.der, unix)
                 record = self._record(batch.kind, key, body, int(unix) + seconds, unix)
                 beside = [self._name(key, unix)] if batch.kind == REGISTRATION and body is not None else []
-                number = self._peer.store_record(record, now, beside, anew=self._is_doubted)
+                number = self._peer.store_record(record, now, beside, anew=batch.is_anew or self._is_doubted)
             except (LocalError, RemoteError) as error:
                 batch.note(0, str(error))
                 continue
@@ -370,6 +375,8 @@ class Publishing:
         self._timers.stop(REFRESH)
         if not holders:
             self._told = None  # LOOK tries again
+        elif batch.is_wide and self._told is not None:
+            self._told_all = self._told
         if self.published:
             self._timers.set(REFRESH, now + self._spread(REFRESH_SECONDS))
             if holders:
@@ -380,6 +387,11 @@ class Publishing:
     def _spread(self, seconds: float) -> float:
         """A little less, so that nodes that have started together do not stay together."""
         return self._chance.uniform(1 - REFRESH_SPREAD, 1.0) * seconds
+
+
+def _leads_to(told: Where, where: Where) -> bool:
+    """Whether one of the ways that were told is still one to us."""
+    return any(not set(old).isdisjoint(new) for old, new in zip(told, where, strict=True))
 
 
 def _weight(announcement: Announcement) -> tuple[Any, ...]:

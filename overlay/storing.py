@@ -3,8 +3,9 @@
 A search of a region costs some forty datagrams, a renewal one request to each that took the record before. So these holders are
 remembered for RENEWED_SECONDS_MAX, unless the network grows or shrinks meanwhile. When fewer than TAKEN_SHARE of those that a
 search had found take it again, a search follows at once: so not the clock, but how many leave decides what is spent. What is
-stored beside a record ("companions", at the same key) goes along after a search only. A withdrawal goes to the known holders at
-once, for who withdraws may have a second left, and to all that a search finds.
+stored beside a record ("companions", at the same key) goes along after a search only. A withdrawal, and a record that is stored
+anew, go to the known holders at once, for who withdraws may have a second left, and what they hold may be wrong now; and to all
+that a search finds. Only these are remembered then.
 """
 
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ class _Store:
     record: Record
     companions: tuple[Record, ...]
     took: dict[bytes, Contact] = field(default_factory=dict)
+    named: set[bytes] = field(default_factory=set)
     left: int = 0
     dense: float = 0.0
     is_searching: bool = False
@@ -89,16 +91,16 @@ class Stores:
     def store(self, record: Record, now: float, companions: Sequence[Record] = (), *, anew: bool = False) -> int:
         """Store a record, and `companions` of the same key beside it; the number of this store.
 
-        `anew`: known holders are not relied on. LocalError when too many lookups are under way.
+        `anew`: known holders are told, but not relied on. LocalError when too many lookups are under way.
         """
         store = _Store(self._searches.take_number(), record, tuple(companions))
         self._searches.now = now
         store.dense = self._searches.count_near()
         place = self._places.get((record.kind, record.key))
-        if place is not None and record.withdrawn:
+        if place is not None and (record.withdrawn or anew):
             self._send(store, list(place.holders.values()))
             self._search(store)
-        elif place is None or anew or not place.is_good(now, store.dense):
+        elif place is None or not place.is_good(now, store.dense):
             self._search(store)
         else:
             self._send(store, list(place.holders.values()))
@@ -110,6 +112,7 @@ class Stores:
 
         def found(holders: Sequence[Contact]) -> None:
             store.is_searching, store.is_found = False, True
+            store.named = {each.node_key for each in holders}
             self._send(store, [each for each in holders if each.node_key not in store.took])
             self._look_whether_done(store)
 
@@ -151,7 +154,8 @@ class Stores:
         if store.record.withdrawn or not store.took:
             return
         if store.is_found or place is None:
-            place = _Place(store.took, len(store.took), self._searches.now, store.dense)
+            holders = {node_key: each for node_key, each in store.took.items() if node_key in store.named} or store.took
+            place = _Place(holders, len(holders), self._searches.now, store.dense)
         else:
             place.holders = store.took
         self._places[name] = place

@@ -97,10 +97,30 @@ def test_who_holds_a_record_is_asked_directly_to_renew_it() -> None:
     assert set(play.methods) == {FIND}
 
 
-def test_a_doubted_record_is_stored_anew() -> None:
+def test_a_record_stored_anew_goes_to_known_holders_at_once_and_to_all_that_are_found() -> None:
+    play = Keeping().stored()
+    number = play.stores.store(ALICE.record(2), 1.0, anew=True)
+    assert play.methods[:5] == [STORE] * 5
+    assert set(play.methods[5:]) == {FIND}
+    for _ in range(5):
+        play.answer(None)
+    play.search()
+    assert play.done == StoreDone(number, 5, None)
+
+
+def test_after_a_search_only_those_that_it_found_are_remembered() -> None:
     play = Keeping().stored()
     play.stores.store(ALICE.record(2), 1.0, anew=True)
-    assert set(play.methods) == {FIND}
+    for _ in range(5):
+        play.answer(None)
+    while len(play.asked) > 2:
+        play.fail()  # two of five are found again
+    play.search()
+    number = play.stores.store(ALICE.record(3), 2.0)
+    assert play.methods == [STORE] * len(play.asked)
+    assert 0 < len(play.asked) < 5
+    play.answer_all(None)
+    assert play.done == StoreDone(number, play.done.holders, None, is_renewal=True)
 
 
 def test_when_too_few_of_its_holders_take_it_the_region_is_searched_at_once() -> None:
