@@ -105,7 +105,8 @@ class Peer:
         self.dialback = DialBack(self.reach, self.table, self._box, around, chance.child("dialback"))
         self._holder.methods |= self.dialback.serve(self._members, self._holder, self._send) | self.crossing.methods
         greet, peer = self._acquaintance.greet, chance.child("peer")
-        self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, greet, peer, now)
+        is_mapped = self.reach.is_behind_nat
+        self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, greet, is_mapped, peer, now)
         self._clockwork = self._wind_up()
         self._outputs: deque[Output] = deque()
         self._may_cause = 0  # bytes that the datagram at hand may still cause, if a stranger sent it

@@ -107,6 +107,10 @@ class Reachability:
         self.is_client = forced is Role.CLIENT  # whether others must not be sent to us
         self.verdict = Verdict(forced or Role.PEER, Mapping.UNKNOWN, Filtering.UNKNOWN, None, False, now)
 
+    def is_behind_nat(self) -> bool:
+        """Whether others count on an address that a NAT maps us to: a client keeps its flows to super-nodes warm instead."""
+        return not self.is_client and self.verdict.mapping is not Mapping.NONE
+
     @property
     def is_suspicious(self) -> bool:
         """Whether somebody sees us at a new address, and others should be asked."""

@@ -1,7 +1,8 @@
 """The upkeep of a routing table: a random place is looked up now and then, and who was silent for too long is asked for a sign.
 
 Whatever shows that a contact lives counts: answers, and requests with our token. Contacts in the far buckets are checked half as
-often: there are many to choose from, while of those near us others learn from us only.
+often: there are many to choose from, while of those near us others learn from us only. Behind a NAT somebody is asked in any
+case, for a mapping that nothing uses is soon another one, and who counts on our address loses us.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from p2psip.base.timers import Timers
 
 REFRESH_SECONDS = 300.0
 PING_SECONDS = 10.0
+WARM_SECONDS = 12.0
+"""A request at least every two checks, 24 s: NATs forget after 30 s and more (RFC 4787 §4.3 wants two minutes)."""
 SILENT_EACH_SECONDS = 20.0
 """In a small table each contact is checked after so many seconds for each contact in it."""
 SILENT_SECONDS = 400.0
@@ -40,11 +43,12 @@ OLDEST_AHEAD = 16
 
 
 class Upkeep:
-    """Refreshes buckets, checks contacts and greets strangers, each at its time. `greet` asks a stranger for a sign."""
+    """Refreshes buckets, checks contacts and greets strangers, each at its time. `greet` asks a stranger for a sign;
+    `is_mapped`: whether we are behind a NAT and others count on what it maps us to."""
 
     __slots__ = (
         "_ask", "_chance", "_gone", "_greet", "_oldest", "_own", "_searches", "_store", "_strangers", "_table",
-        "_watched", "_watched_at", "timers"
+        "_is_mapped", "_warmed_at", "_watched", "_watched_at", "timers"
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +58,7 @@ class Upkeep:
         store: RecordStore,
         ask: Asker,
         greet: Callable[[Contact, float], None],
+        is_mapped: Callable[[], bool],
         chance: Chance,
         now: float,
     ) -> None:
@@ -63,6 +68,8 @@ class Upkeep:
         self._store = store
         self._ask = ask
         self._greet = greet
+        self._is_mapped = is_mapped
+        self._warmed_at = now
         self._chance = chance
         self._oldest: list[tuple[Contact, float, float]] = []
         self._strangers: dict[str, Contact] = {}
@@ -133,7 +140,9 @@ class Upkeep:
         self.timers.set("ping", now + self._chance.uniform(0.8, 1.2) * PING_SECONDS)
         self._watch(now)
         oldest = self._find_oldest()
-        if oldest is not None and oldest[1] <= now:
+        is_cold = self._is_mapped() and now - self._warmed_at >= WARM_SECONDS
+        if oldest is not None and (is_cold or oldest[1] <= now):
+            self._warmed_at = now
             self._ask(oldest[0], PING, [], _ignore, now)
 
     def _watch(self, now: float) -> None:

@@ -1,5 +1,6 @@
 """Whom a node checks, and how often; and strangers, who are greeted when they have had time to prove themselves."""
 
+import itertools
 from itertools import pairwise
 
 import pytest
@@ -37,12 +38,22 @@ class Desk:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.is_mapped = False
         self.table = RoutingTable(0)
         self.pinged: list[tuple[float, Contact]] = []
         self.greeted: list[Contact] = []
         self.dead: list[Contact] = []
         searches = Searches(bytes(32), self.table, RecordVerifier(TOWN.membership()), self._ask, print)
-        self.upkeep = Upkeep(self.table, searches, RecordStore(), self._ask, self._greet, Chance.seeded(1), self.now)
+        self.upkeep = Upkeep(
+            self.table,
+            searches,
+            RecordStore(),
+            self._ask,
+            self._greet,
+            lambda: self.is_mapped,
+            Chance.seeded(1),
+            self.now,
+        )
         self.upkeep.timers.stop("refresh")
 
     def _ask(
@@ -188,3 +199,12 @@ def test_one_stranger_over_the_bound_is_not_greeted() -> None:
         desk.upkeep.greet_later(stranger(NEAR + number), desk.now)  # the same again is one
     desk.run(GREET_SECONDS)
     assert len(desk.greeted) == GREETED_LATER_MAX
+
+
+def test_behind_a_nat_somebody_is_asked_before_the_mapping_is_forgotten() -> None:
+    desk = Desk()
+    desk.is_mapped = True
+    desk.fill(30)
+    desk.run(600)
+    times = [when for when, _contact in desk.pinged]
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 25
