@@ -80,8 +80,9 @@ def test_two_survive_whatever_the_share() -> None:
         ({"peers": 1}, "peers must be 2 to"),
         ({"peers": PEERS_MAX + 1}, "peers must be 2 to"),
         ({"lookups": LOOKUPS_MAX + 1}, "lookups must be 0 to"),
-        ({"absent": -1}, "lookups must be 0 to"),
-        ({"crash_share": -0.5}, "crash_share must be 0 to 1"),
+        ({"absent": -1}, "absent must not be negative"),
+        ({"crash_share": -0.5}, "crash_share must not be negative"),
+        ({"crash_share": 1.5}, "crash_share must be 0 to 1"),
     ],
 )
 def test_what_cannot_be_played_is_one_sentence(wrong: dict[str, float], words: str) -> None:
