@@ -71,9 +71,9 @@ def draw_contest(chance: Chance, *, peers: int, crash_share: float, lookups: int
         raise ValueError(f"peers must be 2 to {PEERS_MAX}")
     if not 0 <= lookups <= LOOKUPS_MAX or not 0 <= absent <= LOOKUPS_MAX:
         raise ValueError(f"lookups must be 0 to {LOOKUPS_MAX}")
-    crashes = min(int(peers * crash_share), peers - 2)
-    if crashes < 0:
+    if not 0 <= crash_share <= 1:
         raise ValueError("crash_share must be 0 to 1")
+    crashes = min(int(peers * crash_share), peers - 2)
     numbers = range(1, peers + 1)
     crashed = sorted(chance.child("crashes").sample(numbers, crashes))
     alive = [number for number in numbers if number not in set(crashed)]
