@@ -41,7 +41,7 @@ from overlay.supernodes import SuperNode
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, address_text
-from p2psip.base.errors import RemoteError
+from p2psip.base.errors import P2psipError, RemoteError
 from p2psip.base.grants import Grant
 from p2psip.base.keys import NodeKey, SigningKey
 from p2psip.net.clock import CLOCK_ERROR_SECONDS_MAX, Clock
@@ -265,9 +265,17 @@ class OverlayService:
 
     def clock_changed(self) -> None:
         """Go by what the clock says now: it was corrected or set, or this machine slept."""
-        offset = self._clock.unix() - self._clock.now()
-        if abs(offset - self.peer.unix_offset) > CLOCK_CHANGE_SECONDS_MIN:
+        now = self._clock.now()
+        offset = self._clock.unix() - now
+        change = abs(offset - self.peer.unix_offset)
+        if change > CLOCK_CHANGE_SECONDS_MIN:
             self.peer.unix_offset = offset
+        if change > CLOCK_ERROR_SECONDS_MAX and self.participant.published:  # what was stored is of a wrong time
+            try:
+                self.participant.publish(self.participant.published, now)
+            except P2psipError as error:
+                _log.warning("this node could not be published anew by the right time: %s", error)
+            self._driver.pump()
 
     def update_configuration(self, configuration: bytes) -> bool:
         """Take a newer signed configuration; whether it was newer."""

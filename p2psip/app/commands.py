@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from p2psip.app.examination import doctor_facts, relay_facts, supernode_facts
+from p2psip.app.timekeeping import correction_in_words
 from p2psip.base.core import address_text
 from p2psip.base.errors import RemoteError
 from p2psip.sip.uri import SipUri
@@ -39,6 +40,8 @@ class NodeCommands:
             "phones register at": address_text(node.sip_address),
             "published": calls.pop("published"),
         }
+        if node.clock.correction:
+            about["clock"] = correction_in_words(node.clock.correction)
         rendezvous = supernode_facts(node.overlay.rendezvous(), node.links, node.connectivity.gateway)
         relaying = node.overlay.peer.crossing.relaying
         volunteer = None if node.supernode is None else node.supernode.status()

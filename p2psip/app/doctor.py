@@ -72,8 +72,8 @@ class DoctorFacts:
     """All that the doctor looks at. `role`, `mapping` and `filtering` are the names of the overlay's enumerations in lower case.
 
     `seen_as` is the address that others see, `local` are this machine's own ones, `udp` is None while nobody has answered.
-    `clock` is the time by this machine's clock (UTC). `router` is the router's own outer address, `router_said` a sentence on
-    what came of asking it for a port.
+    `clock` is the time that the node goes by (UTC), `clock_words` what is wrong with the machine's own. `router` is the router's
+    own outer address, `router_said` a sentence on what came of asking it for a port.
     """
 
     overlay: str
@@ -91,6 +91,7 @@ class DoctorFacts:
     udp: bool | None
     call_check: CallCheckFacts
     clock: str = ""
+    clock_words: str = ""
     port_mapping_wanted: bool = True
     mapped: tuple[MappedPort, ...] = ()
     router: str | None = None
@@ -148,6 +149,8 @@ def findings(facts: DoctorFacts) -> tuple[Finding, ...]:
         _supernodes(facts),
     ]
     found.append(_volunteering(facts))
+    if facts.clock_words:
+        found.append(Finding("clock", "note", facts.clock_words))
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ from p2psip.app.control import ControlError
 from p2psip.app.doctor import CallCheckFacts, DoctorFacts, MappedPort, SupernodeFacts, VolunteeringFacts
 from p2psip.app.relays import short_name
 from p2psip.app.settings import RelaySettings
+from p2psip.app.timekeeping import correction_in_words
 from p2psip.app.volunteer import SuperNode
 from p2psip.base.core import Address, address_text, is_synthetic
 from p2psip.base.errors import LocalError, RemoteError
@@ -54,6 +55,7 @@ async def doctor_facts(node: "Node") -> DoctorFacts:
         udp=udp_works(flows, verdict.address, node.connectivity.gateway),
         call_check=check,
         clock=time_in_words(node.clock.unix()),
+        clock_words=correction_in_words(node.clock.correction) if node.clock.correction else "",
         port_mapping_wanted=node.settings.network.port_mapping,
         mapped=mapped_ports(mapper),
         router=None if mapper is None else mapper.outer_host,

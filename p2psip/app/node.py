@@ -88,7 +88,7 @@ class Node:
         self._state = state
         self.clock = clock
         self.chance = chance
-        self._timekeeper = Timekeeper(clock, state)
+        self.timekeeper = Timekeeper(clock, state)
         self._signing = SigningKey.from_private(membership.signing_key)
         self.port = machine.port(settings.overlay, state)
         node_key = NodeKey.from_private(membership.node_key)
@@ -145,7 +145,7 @@ class Node:
             await nursery.start(self.control.run)
             nursery.start_soon(self._stay_joined)
             nursery.start_soon(self._renew_forever)
-            nursery.start_soon(self._timekeeper.run, self.overlay, self._ask_clock_late)
+            nursery.start_soon(self.timekeeper.run, self.overlay, self.ask_clock_late)
             task_status.started()
 
     def ready(self) -> dict[str, Any]:
@@ -278,11 +278,12 @@ class Node:
             unix=self.clock.unix(),
             chance=self.chance,
         )
-        if self._timekeeper.learn(answer.clock_late):
+        if self.timekeeper.learn(answer.clock_late):
             self.overlay.clock_changed()
         return answer
 
-    async def _ask_clock_late(self) -> float:
+    async def ask_clock_late(self) -> float:
+        """Seconds by which our clock is behind the bootstrap server's; RemoteError when none can be reached."""
         return await self._machine.ask_clock_late(Invite.parse(self.membership.invite), self.clock.unix())
 
     def _save_configuration(self, configuration: bytes) -> None:
@@ -308,7 +309,7 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
     try:
         membership = state.require_membership()
         machine = Machine(home)
-        await _find_time(machine, state, membership, clock)
+        await find_time(machine, state, membership, clock)
         check_certificate(membership, clock.unix())
         node = Node(machine, settings, state, membership, clock, chance)
         async with trio.open_nursery() as nursery:
@@ -328,7 +329,7 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
         state.close()
 
 
-async def _find_time(machine: Machine, state: State, membership: Membership, clock: Clock) -> None:
+async def find_time(machine: Machine, state: State, membership: Membership, clock: Clock) -> None:
     """Take up the kept correction; ask for a newer one if there is one, or if by our clock our own certificate is of no use."""
     timekeeper = Timekeeper(clock, state)
     try:

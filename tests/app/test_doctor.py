@@ -369,3 +369,11 @@ def test_calls_are_listed_and_one_is_shown_with_all_that_is_known(capsys: pytest
         assert json.loads(capsys.readouterr().out)["media"] == RECORD["media"]
         show(printer, {**RECORD, "media": {}})
         assert "no media" in capsys.readouterr().out
+
+
+def test_a_clock_that_is_corrected_is_told() -> None:
+    words = (
+        "The clock of this machine is 2 days behind; this node goes by the time of the bootstrap server. Set the clock."
+    )
+    assert said(replace(CLIENT, clock_words=words), "clock").sentence == words
+    assert not [each for each in findings(CLIENT) if each.topic == "clock"]

@@ -206,6 +206,19 @@ def test_a_hello_replayed_after_our_restart_is_not_taken(pair: tuple[Side, Side]
     assert reborn.heard == []
 
 
+@pytest.mark.parametrize("ahead", [2 * 86_400.0, -2 * 86_400.0])
+def test_a_clock_that_is_put_right_takes_new_hellos_and_none_of_before(ahead: float) -> None:
+    a, b = Side(1), Side(2, offset=OFFSET + ahead, start=2.0)
+    a.core.send(b.key.public, b"too early", 1.0)
+    (early,) = a.drain()
+    b.core.unix_offset = OFFSET
+    b.core.receive_payload(a.key.public, early.payload, 3.0)
+    assert b.heard == []
+    a.core.send(b.key.public, b"INVITE", 4.0)
+    exchange(a, b, 4.0)
+    assert b.heard[:1] == [b"INVITE"]
+
+
 def test_replayed_data_is_refused(talking: tuple[Side, Side]) -> None:
     a, b = talking
     a.core.send(b.key.public, b"word", 2.0)

@@ -352,3 +352,16 @@ async def test_what_each_node_holds_is_a_true_record(autojump_clock: MockClock) 
         await overlay.nodes[2].publish([address])
         held = [node.peer.store.get(REGISTRATION, registration_key(address), UNIX) for node in overlay.nodes]
         assert [len(records) for records in held] == [1] * 5
+
+
+async def test_a_run_with_a_clock_far_ahead_leaves_no_wrong_time_behind(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Frames must be of later runs all the same (`overlay.frame`); records and hellos go by the clock that is right again."""
+    async with street(autojump_clock) as around:
+        remembered = RememberedPeers(tmp_path / "overlay.sqlite")
+        remembered.next_start(UNIX + 2 * 86_400)
+        remembered.close()
+        device = around.town.device("alice")
+        service = await around.start("alice", device=device, state=tmp_path / "overlay.sqlite")
+        assert service.peer.unix_offset == pytest.approx(UNIX, abs=1)
