@@ -19,6 +19,7 @@ from p2psip.app.introducing import introduced
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.base.errors import LocalError, RemoteError
+from p2psip.net.clock import CLOCK_ERROR_SECONDS_MAX
 from simulations.enrolment import Device, Enrolment
 from simulations.network.internet import Internet
 from simulations.network.model import Network
@@ -30,7 +31,6 @@ from simulations.world import World
 
 NODES_MAX = 200_000
 ENROLLED_SECONDS_AGO = 86_400
-CLOCK_ERROR_SECONDS_MAX = 60.0
 JOIN_GROWTH_PER_SECOND = 0.25
 """While an overlay is young, so many newcomers join each second for each node that is there."""
 JOINS_PER_SECOND_MAX = 200.0

@@ -75,7 +75,7 @@ class VirtualClock(Clock):
 
     def unix(self) -> float:
         """UNIX_START at the start of the village, by a right clock."""
-        return UNIX_START + self._timeline.seconds + self.skew
+        return UNIX_START + self._timeline.seconds + self.skew + self.correction
 
     def boot(self) -> float:
         """Virtual machines never sleep."""
