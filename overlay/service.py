@@ -95,8 +95,8 @@ class OverlayService:
             bound=port.local,
         )
         self.peer = self.participant.peer
-        self.is_refused = False
-        """Whether nobody took what was stored last: our clock may be wrong (`clock_changed`)."""
+        self.is_accepted = self.is_refused = False
+        """Whether others took our last registration, so that our clock is theirs, or all refused it: it may be wrong."""
         if (
             started - clock.unix() > CLOCK_ERROR_SECONDS_MAX
         ):  # an earlier run had a clock far ahead: only our frames must be later
@@ -332,6 +332,7 @@ class OverlayService:
 
     def _ended(self, event: _Done) -> None:
         if isinstance(event, Published):
+            self.is_accepted = event.holders > 0
             self.is_refused = event.refusal is not None and not event.holders
         if isinstance(event, Published) and event.refusal is not None:
             level = logging.INFO if event.holders else logging.WARNING

@@ -278,8 +278,7 @@ class Node:
             unix=self.clock.unix(),
             chance=self.chance,
         )
-        if self.timekeeper.learn(answer.clock_late):
-            self.overlay.clock_changed()
+        self.timekeeper.take(answer.clock_late, self.overlay)
         return answer
 
     async def ask_clock_late(self) -> float:

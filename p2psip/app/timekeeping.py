@@ -26,6 +26,7 @@ _UNIT_LEAST = 2
 class Overlay(Protocol):
     """Whose time must be right (`overlay.service.OverlayService`)."""
 
+    is_accepted: bool
     is_refused: bool
 
     def clock_changed(self) -> None:
@@ -52,6 +53,14 @@ class Timekeeper:
                 asked = trio.current_time()
                 await self.ask(ask)
                 overlay.clock_changed()
+
+    def take(self, late: float, overlay: Overlay) -> None:
+        """Learn from an answer to something else. RemoteError when all others agree with us: the server's clock is wrong."""
+        if overlay.is_accepted and abs(late) > CLOCK_ERROR_SECONDS_MAX:
+            words = f"the bootstrap server's clock is {abs(late):.0f} s {'ahead of' if late > 0 else 'behind'} the overlay's"
+            raise RemoteError(f"{words}: tell its operator", status=503)
+        if self.learn(late):
+            overlay.clock_changed()
 
     async def ask(self, ask: Callable[[], Awaitable[float]]) -> None:
         """Learn from the bootstrap server; without one all stays as it is."""

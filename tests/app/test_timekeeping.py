@@ -150,12 +150,25 @@ class RefusedOverlay:
     """Nobody takes what it stores until its clock is right."""
 
     def __init__(self, clock: Clock) -> None:
-        self.clock, self.is_refused, self.changes = clock, True, 0
+        self.clock, self.is_refused, self.is_accepted, self.changes = clock, True, False, 0
 
     def clock_changed(self) -> None:
         """Stored, as soon as the clock is right."""
         self.changes += 1
         self.is_refused = not self.clock.correction
+
+
+def test_a_server_whose_clock_contradicts_the_overlay_is_not_followed(state: State) -> None:
+    clock = SetClock()
+    overlay, keeper = RefusedOverlay(clock), Timekeeper(clock, state)
+    overlay.is_accepted = True
+    keeper.take(0.0, overlay)
+    with pytest.raises(RemoteError, match="server's clock is 3600 s ahead of the overlay's: tell its operator"):
+        keeper.take(3_600.0, overlay)
+    assert (clock.correction, overlay.changes) == (0, 0)
+    overlay.is_accepted = False
+    keeper.take(3_600.0, overlay)
+    assert (clock.correction, overlay.changes) == (3_600, 1)
 
 
 async def test_who_is_refused_by_all_asks_at_once_and_then_rarely(
@@ -289,8 +302,10 @@ async def test_a_running_node_that_all_refuse_is_found_once_it_has_asked_for_the
                     assert not (await around.peer.find_again(addresses[0])).registrations
                     await node.timekeeper.ask(node.ask_clock_late)
                     node.overlay.clock_changed()
+                    assert not node.overlay.is_accepted
                     while node.overlay.is_refused:  # it is published anew by itself
                         await trio.lowlevel.checkpoint()
+                    assert node.overlay.is_accepted
                     assert len((await around.peer.find_again(addresses[0])).registrations) == 1
                     nursery.cancel_scope.cancel()
 
