@@ -197,6 +197,7 @@ class Crossing:
         if first is not None and first.node_key in gateways:
             gateways = {first.node_key: gateways[first.node_key], **gateways}
         self.paths.gateways = gateways
+        self.rendezvous.needed = next(iter(gateways), b"")
         self.supernodes.has_gateway = bool(gateways)
         self._around.confine(bool(gateways), now)
 

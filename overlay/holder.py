@@ -62,10 +62,13 @@ Method = Callable[[Asking, list[Any]], Any]
 
 
 class Holder:
-    """Holds records and answers requests; knows the routing table, changes only its own store."""
+    """Holds records and answers requests; knows the routing table, changes only its own store.
+
+    `announced`: our own announcements as a super-node by their places, which are told whether the store has room for them or not.
+    """
 
     __slots__ = (
-        "_chance", "_tokens", "certificate", "is_client", "membership", "methods", "refused", "store", "table",
+        "_chance", "_tokens", "announced", "certificate", "is_client", "membership", "methods", "refused", "store", "table",
         "verifier"
     )  # fmt: skip
 
@@ -74,12 +77,18 @@ class Holder:
         self.membership = membership
         self.certificate = certificate
         self.store = RecordStore()
+        self.announced: dict[bytes, Record] = {}
         self.verifier = RecordVerifier(membership)
         self.refused = 0
         self.is_client = False
         self.methods: dict[int, Method] = {}
         self._tokens = WriteTokens(chance)
         self._chance = chance.child("choice")
+
+    def note_own(self, record: Record) -> None:
+        """A record of our own is stored: an announcement is told to who asks us, its withdrawal, too."""
+        if record.kind == RELAY:
+            self.announced[record.key] = record
 
     def answer(self, sender: bytes, payload: bytes, source: Address, now: float, unix: float) -> Served:
         """Serve one request; RemoteError when it is too malformed to be answered."""
@@ -96,7 +105,7 @@ class Holder:
         room = budget - ANSWER_HEAD_BYTES - (len(certificate) if certificate else 0)
         try:
             if request.method == rpc.FIND:
-                result: Any = self._find(request.arguments, room, unix, proved)
+                result: Any = self._find(request.arguments, Asking(sender, source, proved, room, now, unix))
             else:
                 result = self._serve(request, Asking(sender, source, proved, room, now, unix))
             status = OK
@@ -136,7 +145,7 @@ class Holder:
             case _:
                 raise RemoteError("a request that is not known here", status=405)
 
-    def _find(self, arguments: list[Any], room: int, unix: float, proved: bool) -> list[Any]:
+    def _find(self, arguments: list[Any], asking: Asking) -> list[Any]:
         """[contacts, records, left]: the peers that we know closest to the key, or to [point], and what we hold at the key.
 
         `left`: how many registrations did not fit, nothing if all did. To [point, after] we answer with those registrations only
@@ -150,9 +159,9 @@ class Holder:
             case _:
                 raise RemoteError("a request that is not known here", status=405)
         point, after = _around(more, target)
-        left = 0
+        room, proved, left = asking.room, asking.is_proved, 0
         if wants_records:
-            for record in self._held(target, unix, after):
+            for record in self._held(target, after, asking):
                 encoded = encode_record(record)
                 is_registration = record.kind == REGISTRATION
                 has_room = len(encoded) + 4 <= room and len(records) < RECORDS_PER_ANSWER_MAX
@@ -168,14 +177,22 @@ class Holder:
         contacts = [pack_contact(contact.node_key, contact.address) for contact in closest]
         return [contacts, records, left] if left else [contacts, records]
 
-    def _held(self, key: bytes, unix: float, after: bytes) -> list[Record]:
-        """Relay records in random order: more stand at one place than an answer holds, and load is to be shared."""
-        if not len(self.store):
+    def _held(self, key: bytes, after: bytes, asking: Asking) -> list[Record]:
+        """Relay records in random order: more stand at one place than an answer holds, and load is to be shared.
+
+        But our own comes first for who asks over IPv6: it may have nothing else, and reach no other super-node yet.
+        """
+        unix, own = asking.unix, self.announced.get(key)
+        if own is None and not len(self.store):
             return []
         if after:
             return self.store.get(REGISTRATION, key, unix, after=after)
         relays = self.store.get(RELAY, key, unix)
+        if own is not None and own.expiry > unix:
+            relays = [own, *(relay for relay in relays if relay.certificate != own.certificate)]
         self._chance.shuffle(relays)
+        if own is not None and ":" in asking.source[0]:
+            relays.sort(key=lambda relay: relay is not own)
         return self.store.get(REGISTRATION, key, unix) + self.store.get(NAME, key, unix) + relays
 
     def _store(self, encoded: list[Any], unix: float) -> None:

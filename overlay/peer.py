@@ -1,8 +1,7 @@
 """One node of the overlay as a core: datagrams and time in; datagrams and events out.
 
-It ties the parts together: sealed frames, requests, the routing table, lookups, records and conversations. Commands begin
-something and give a number back; an event with that number tells the end. The same object runs behind a socket
-(`overlay.service`) and by the thousand on a virtual clock.
+It ties together frames, requests, the routing table, lookups, records and conversations. Commands give a number back; an event
+with that number tells the end. The same object runs behind a socket (`overlay.service`) and by the thousand on a virtual clock.
 """
 
 from collections import deque
@@ -167,6 +166,7 @@ class Peer:
 
     def store_record(self, record: Record, now: float, beside: Sequence[Record] = (), *, anew: bool = False) -> int:
         """Store a record, and others `beside` it, at the region of its key (`overlay.storing`); `StoreDone` tells the end."""
+        self._holder.note_own(record)
         return self.stores.store(record, now, beside, anew=anew)
 
     def request(self, node_key: bytes, address: Address, method: int, arguments: list[Any], now: float) -> int:

@@ -69,12 +69,12 @@ class RendezvousKeeper:
     """Keeps the flows. `wanted` 0 lets go of all; `changed()` is called when the set of attached flows is another one.
 
     `candidates()` gives (node key, address) of known super-nodes, best first, given those in use; `hungry(now)` is called
-    when they do not suffice; `time()` is the time of the input that is served.
+    when they do not suffice; `time()` is the time of the input that is served. `needed`: all else goes through this one.
     """
 
     __slots__ = (
         "_ask", "_avoided", "_candidates", "_chance", "_changed", "_flows", "_generation", "_has_lost_all", "_hungry",
-        "_not_before", "_pinned", "_refusals", "_time", "_told", "_wanted", "timers"
+        "_not_before", "_pinned", "_refusals", "_time", "_told", "_wanted", "needed", "timers"
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +94,7 @@ class RendezvousKeeper:
         self._hungry = hungry
         self._changed = changed
         self._wanted = 0
+        self.needed = b""
         self._flows: dict[bytes, _Flow] = {}
         self._pinned: dict[bytes, Address] = {}
         self._avoided: dict[bytes, float] = {}
@@ -239,7 +240,11 @@ class RendezvousKeeper:
             else:
                 others += other.is_good and (other.since is not None or is_before)
         is_spare = any(other.is_spare for other in self._flows.values() if other is not flow)
-        may_go = flow.since is not None and others >= SPARE_OTHERS_MIN and flow.contact.node_key not in self._pinned
+        may_go = (
+            flow.since is not None
+            and others >= SPARE_OTHERS_MIN
+            and flow.contact.node_key not in (*self._pinned, self.needed)
+        )
         flow.is_spare = may_go and not is_spare
         return [others, flow.is_spare]
 

@@ -122,7 +122,7 @@ class SuperNodes:
             return
         self._looked_at = now
         self._again = min(2 * self._again, LOOK_AGAIN_SECONDS_MAX)
-        self._enough = min(len(self._known) + ENOUGH, KNOWN_MAX)
+        self._enough = min(self._count_usable() + ENOUGH, KNOWN_MAX)
         self._left = list(self._places)
         self._chance.shuffle(self._left)
         self._go_on(now)
@@ -192,6 +192,10 @@ class SuperNodes:
         near = (each for each in announcement.addresses if self._is_near(each))
         return next(near, announcement.addresses[0] if self.has_gateway and announcement.addresses else None)
 
+    def _count_usable(self) -> int:
+        """How many are known that we can send to: who lacks IPv4 and has no gateway yet must not end its search with others."""
+        return sum(self._address(known.announcement) is not None for known in self._known.values())
+
     def _is_near(self, address: Address) -> bool:
         return (6 if ":" in address[0] else 4) in self.families
 
@@ -206,7 +210,7 @@ class SuperNodes:
             known.announcement, known.sequence, known.expires = announcement, sequence, expires
 
     def _go_on(self, now: float) -> None:
-        while self._left and self._under_way < PLACES_AT_ONCE and len(self._known) < self._enough:
+        while self._left and self._under_way < PLACES_AT_ONCE and self._count_usable() < self._enough:
             self._under_way += 1
             try:
                 self._find(self._left.pop(), now, self._ended)
@@ -220,7 +224,7 @@ class SuperNodes:
             self.take(done, self._time(), self._unix())
         self._go_on(self._time())
         if not done.closest:
-            self._looked_at = None  # nobody to ask yet: that was no search
+            self._looked_at, self._again = None, LOOK_AGAIN_SECONDS / 2  # nobody to ask yet: that was no search
 
     def _measure(self, now: float) -> None:
         unmeasured = [known for known in self._known.values() if not known.measured]

@@ -11,7 +11,8 @@ from overlay import rpc
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact
 from overlay.holder import ANSWER_BYTES_MAX, CONTACTS_PER_ANSWER, RECORDS_PER_STORE_MAX, Holder, named
-from overlay.records import NAME, REGISTRATION, Record, encode_record, encode_together
+from overlay.records import NAME, REGISTRATION, RELAY, Record, encode_record, encode_together
+from overlay.relay_record import announcement_keys
 from overlay.store import TOKEN_WINDOW_SECONDS
 from p2psip.base.chance import Chance
 from p2psip.base.codec import pack, unpack
@@ -34,12 +35,14 @@ class Desk:
             table.add(Contact(bytes([number]) * 32, (f"10.0.0.{number}", 5000)))
         self.holder = Holder(table, self.town.membership(), self.host.certificate.der, Chance.seeded(2))
 
+    source = SOURCE
+
     def ask(
         self, method: int, *arguments: object, token: bytes = b"", wants: bool = False, now: float = 0.0
     ) -> tuple[int, bytes, bytes | None, object]:
         """Status, token, certificate and result of the answer."""
         payload = b"\x01" + pack([5, method, wants, token, 1, b"", list(arguments)])
-        served = self.holder.answer(self.alice.node_key.public, payload, SOURCE, now, UNIX)
+        served = self.holder.answer(self.alice.node_key.public, payload, self.source, now, UNIX)
         number, status, _seen, given_token, certificate, _sequence, result, _flags = unpack(served.payload[1:])
         assert number == 5
         return status, given_token, certificate, result
@@ -114,6 +117,25 @@ def test_a_stored_record_is_found(desk: Desk) -> None:
     _status, _token, _certificate, result = desk.ask(rpc.FIND, record.key, True, token=desk.token())
     assert isinstance(result, list)
     assert result[1] == [encode_record(record)]
+
+
+def test_our_own_announcement_is_told_though_not_held_and_first_to_who_asks_over_ipv6(desk: Desk) -> None:
+    own, others = desk.host, [desk.town.device(f"other{number}") for number in range(40)]
+    key = announcement_keys(desk.town.overlay, own.node_key.node_id)[0]
+    record = own.record(kind=RELAY, key=key)
+    beside = [each for each in others if key in announcement_keys(desk.town.overlay, each.node_key.node_id)]
+    assert len(beside) > 2
+    for each in beside:
+        assert desk.store(each.record(kind=RELAY, key=key)) == (200, None)
+    desk.holder.note_own(record)
+    desk.source = ("2001:db8::7", 5000)
+    token = desk.token()
+    firsts = [desk.ask(rpc.FIND, key, True, token=token)[3] for _ in range(8)]
+    assert all(isinstance(each, list) and each[1][0] == encode_record(record) for each in firsts)
+    desk.source = SOURCE
+    token = desk.token()
+    firsts = [desk.ask(rpc.FIND, key, True, token=token)[3] for _ in range(20)]
+    assert not all(isinstance(each, list) and each[1][0] == encode_record(record) for each in firsts)
 
 
 def test_a_store_without_a_token_is_refused(desk: Desk) -> None:

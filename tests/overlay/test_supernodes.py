@@ -11,7 +11,7 @@ from overlay.events import LookupDone
 from overlay.records import RELAY, Record, relay_keys
 from overlay.relay_record import Announcement, encode_announcement
 from overlay.rpc import Answer
-from overlay.supernodes import FEW_FREE, KNOWN_MAX, SuperNodes, score_of
+from overlay.supernodes import ENOUGH, FEW_FREE, KNOWN_MAX, LOOK_AGAIN_SECONDS, PLACES_AT_ONCE, SuperNodes, score_of
 from p2psip.base.chance import Chance
 from p2psip.base.keys import node_id_of
 from tests.overlay.devices import OVERLAY
@@ -28,17 +28,28 @@ class Desk:
         self.now = 0.0
         self.rtts: dict[str, float | None] = {}
         self.looked: list[bytes] = []
+        self.searches: list[Callable[[LookupDone], None]] = []
         self.supernodes = SuperNodes(
             b"us" + bytes(30),
             OVERLAY,
             self.ask,
-            lambda key, _now, _then: self.looked.append(key),
+            self.find,
             Chance.seeded(1),
             found=lambda _now: None,
             time=lambda: self.now,
             unix=lambda: self.now,
         )
         self.add([(replace(USUAL, addresses=((host, 4500),), **fields), rtt) for host, rtt in nodes])
+
+    def find(self, key: bytes, _now: float, then: Callable[[LookupDone], None]) -> None:
+        """A search that `end` ends."""
+        self.looked.append(key)
+        self.searches.append(then)
+
+    def end(self) -> None:
+        """Nobody was there to be asked."""
+        while self.searches:
+            self.searches.pop(0)(LookupDone(1, (), (), 0, 0, 0.0))
 
     def ask(
         self, contact: Contact, _method: int, _arguments: list[Any], callback: Callable[..., None], *_rest: Any
@@ -136,3 +147,27 @@ def test_clients_spread_over_the_super_nodes_of_an_overlay() -> None:
     loads = [sum(node.key in flows_of(client) for client in clients) for node in supernodes]
     assert sum(loads) == 36
     assert all(len(client.peer.crossing.supernodes) >= 5 for client in clients)
+
+
+def test_those_that_we_cannot_send_to_end_no_search() -> None:
+    desk = Desk()
+    desk.supernodes.families = frozenset((6,))
+    desk.add([(replace(USUAL, addresses=((f"192.0.{number}.1", 1),)), 0.1) for number in range(ENOUGH)])
+    desk.supernodes.look(0.0)
+    assert len(desk.looked) == PLACES_AT_ONCE
+
+
+def test_a_search_with_nobody_to_ask_is_none_and_delays_no_other() -> None:
+    desk = Desk()
+    for _ in range(12):
+        desk.supernodes.look(desk.now)
+        desk.end()
+        desk.now += 0.1
+    assert len(desk.looked) == 12 * len(relay_keys(OVERLAY))
+    contact = Contact(bytes(32), ("192.0.2.1", 1))
+    desk.supernodes.look(desk.now)
+    while desk.searches:  # now there is somebody, who knows no super-node
+        desk.searches.pop(0)(LookupDone(1, (), (contact,), 1, 1, 0.1))
+    asked = len(desk.looked)
+    desk.supernodes.look(desk.now + LOOK_AGAIN_SECONDS)
+    assert len(desk.looked) > asked, "it is looked for again soon"
