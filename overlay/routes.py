@@ -8,6 +8,7 @@ receiver takes the first and drops the others (`overlay.replay`).
 - Something was said SILENCE_SECONDS ago and nothing was heard since: what was said goes over all other ways too, and so does
   what is said from then on.
 - What is heard through a super-node within GRACE_SECONDS was on its way before, and is no answer: the super-node may be dead.
+- What is heard through another super-node than those that it was said through is none either: one answers where one was asked.
 - A super-node says that the node is not attached there (LOST): what was said goes over all other ways at once, and that way
   is left out for LOST_SECONDS.
 """
@@ -87,9 +88,11 @@ class Routes:
         if node is None:
             return
         node.lost.pop(way, None)
-        answered = now - GRACE_SECONDS if is_via(way) else now
-        while node.kept and node.kept[0].at <= answered:
-            node.kept.popleft()
+        if not is_via(way):
+            node.kept.clear()
+        elif node.kept:
+            waiting = [kept for kept in node.kept if kept.at > now - GRACE_SECONDS or way not in kept.ways]
+            node.kept = deque(waiting, KEPT_FRAMES_MAX)
         node.said_at = node.kept[0].at if node.kept else None
         if node.kept:
             self.timers.set(node_key, node.kept[0].at + SILENCE_SECONDS)
