@@ -310,6 +310,23 @@ async def test_a_running_node_that_all_refuse_is_found_once_it_has_asked_for_the
                     nursery.cancel_scope.cancel()
 
 
+async def test_a_clock_that_jumps_past_the_end_of_our_certificate_ends_no_node(tmp_path: Path) -> None:
+    clock, folder = Clock(), tmp_path / "fast"
+    with trio.fail_after(60):
+        async with home(tmp_path, ahead=0.0) as around:
+            await join_overlay(folder, around.link(), "fast", None, clock=clock, chance=Chance.system())
+            with closing(State(folder)) as state:
+                node = node_of(folder, state, clock)
+                clock.correct(40 * DAY)
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(node.run)
+                    while clock.correction:  # it wishes to renew, and learns the time
+                        await trio.lowlevel.checkpoint()
+                    assert await node.join() == 1
+                    assert await node.overlay.publish(node.membership.addresses) == 1
+                    nursery.cancel_scope.cancel()
+
+
 def node_of_old_certificate(folder: Path, state: State, around: Home) -> Node:
     """A member of ten days, whose clock is two days late since."""
     membership = state.require_membership()
