@@ -108,6 +108,17 @@ def test_what_comes_through_a_super_node_too_soon_to_be_an_answer_is_none() -> N
     assert desk.routes.poll_timeout() is None
 
 
+def test_what_comes_through_another_super_node_is_no_answer_to_what_went_through_the_first() -> None:
+    desk = Desk()
+    desk.routes.tell(BOB, [THROUGH_S, THROUGH_T], 0.0)
+    desk.hear(THROUGH_S, 0.0)
+    assert desk.say(b"1", 1.0) == [THROUGH_S]
+    desk.hear(THROUGH_T, 1.2)
+    assert desk.wait(1.0 + SILENCE_SECONDS) == [THROUGH_T]
+    desk.hear(THROUGH_T, 1.7)
+    assert desk.routes.poll_timeout() is None
+
+
 def test_who_was_not_heard_lately_is_tried_over_all_ways() -> None:
     desk = Desk()
     desk.routes.tell(BOB, [FOUR, THROUGH_S], 0.0)
