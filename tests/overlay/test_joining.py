@@ -102,8 +102,9 @@ def test_an_outage_of_the_whole_network_needs_no_restart() -> None:
         assert count_found(village, person(node)) == [1] * 12
 
 
-def test_two_halves_that_have_forgotten_each_other_find_together_again() -> None:
-    village = Village(seed=17)
+@pytest.mark.parametrize("seed", [17, 18, 24])
+def test_two_halves_that_have_forgotten_each_other_find_together_again(seed: int) -> None:
+    village = Village(seed=seed)
     village.settle(16)
     left = {node.address for node in village.nodes[::2]}
     village.wall = lambda source, destination: (source in left) != (destination in left)
@@ -113,9 +114,13 @@ def test_two_halves_that_have_forgotten_each_other_find_together_again() -> None
     )
     village.wall = lambda _source, _destination: False
     village.run(REFRESH_SECONDS + 3 * REUNION_SECONDS)
-    assert [len(node.peer.table) for node in village.nodes] == [15] * 16
     village.publish(village.nodes[3])
     assert count_found(village, person(village.nodes[3])) == [1] * 16
+    assert min(len(node.peer.table) for node in village.nodes) >= 14
+    village.run(
+        REFRESH_SECONDS
+    )  # strangers are greeted when they had time to prove themselves: a pair may need another round
+    assert [len(node.peer.table) for node in village.nodes] == [15] * 16
 
 
 def test_no_more_are_known_and_greeted_at_once_than_may_be() -> None:

@@ -2,23 +2,37 @@
 
 import pytest
 
+from overlay.participant import FoundDone
 from overlay.records import REGISTRATION, registration_key
 from simulations.hostile.hostile import Gang
 from simulations.hostile.silent import Dropper, Staler, Suppressor
-from tests.simulations.town import Answers, find, pairs, people_of, town
+from simulations.swarm import Swarm
+from tests.simulations.town import Answers, pairs, people_of, share_found, town
 
 
-def test_droppers_cost_time_outs() -> None:
-    seconds = []
+def milliseconds_for_nobody(swarm: Swarm) -> float:
+    """What it costs all people together to learn that somebody is not there."""
+    ends: list[FoundDone] = []
+    people = people_of(swarm)
+    for number, node in enumerate(people):
+        swarm.find(node, f"nobody{number}@sim.example", ends.append)
+    assert swarm.world.run_until(lambda: len(ends) == len(people), 60.0)
+    return sum(each.found.milliseconds for each in ends)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_droppers_cost_time_outs(seed: int) -> None:
+    """Who is there has holders enough that answer, and is found without the droppers. That somebody is not, all must say."""
+    milliseconds = []
     for droppers in (0, 20):
-        swarm = town(1, 20)
+        swarm = town(seed, 20)
         gang = Gang(swarm)
         gang.recruit(Dropper, droppers)
         swarm.world.run(30.0)
-        found = [find(swarm, node, target) for node, target in pairs(swarm, 15)]
-        seconds.append(sum(each.milliseconds for each in found))
+        assert share_found(swarm, pairs(swarm, 15)) == 1.0
+        milliseconds.append(milliseconds_for_nobody(swarm))
     assert gang.deeds["dropped"] > 50
-    assert seconds[1] > 1.2 * seconds[0]
+    assert milliseconds[1] > 2 * milliseconds[0]
 
 
 def test_a_suppressor_says_that_it_holds_and_holds_nothing() -> None:
