@@ -47,8 +47,8 @@ class Upkeep:
     `is_mapped`: whether we are behind a NAT and others count on what it maps us to."""
 
     __slots__ = (
-        "_ask", "_chance", "_gone", "_greet", "_oldest", "_own", "_searches", "_store", "_strangers", "_table",
-        "_is_mapped", "_warmed_at", "_watched", "_watched_at", "timers"
+        "_ask", "_chance", "_gone", "_greet", "_is_mapped", "_oldest", "_own", "_searches", "_store", "_strangers",
+        "_table", "_warmed_at", "_watched", "_watched_at", "timers"
     )  # fmt: skip
 
     def __init__(
