@@ -89,7 +89,9 @@ async def _one_call(alice: Softphone, bob: Softphone) -> float:
 @asynccontextmanager
 async def _node(folder: Path, name: str, authority: Authority, known: OverlayService) -> AsyncIterator[Node]:
     state = State(folder)
-    node = Node(Machine(folder), Settings.model_validate(SETTINGS), state, authority.enrol(name), Clock(), authority.chance)
+    node = Node(
+        Machine(folder), Settings.model_validate(SETTINGS), state, authority.enrol(name), Clock(), authority.chance
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
         await node.overlay.join([introducer(known)])
