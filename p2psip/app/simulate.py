@@ -1,8 +1,10 @@
 """`p2psip simulate`: arguments, the progress bar and what is printed; the work is done in `simulations`, which is loaded on use."""
 
 import importlib
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +29,17 @@ class ScenarioGroup(typer.core.TyperGroup):
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             args = [RUN, *args]
         return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def quiet_logs() -> Iterator[None]:
+    """What a hundred nodes would tell their owners is left out; only errors are shown."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 class SimulateError(P2psipError):
@@ -54,7 +67,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Save the result: FILE.json, or a folder (Parquet).")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a report: FILE.html.")] = None,
     replay: Annotated[int | None, typer.Option(min=1, help="Show this lookup (row of its table) as a ladder.")] = None,
-    sealing: Annotated[str, typer.Option(help="real, or stand-in (twice as fast, keeps no secret).")] = "stand-in",
+    sealing: Annotated[str, typer.Option(help="real, or stand-in (keeps no secret).")] = "stand-in",
 ) -> None:
     """Run a scenario (the word `run` may be left out). Exit code 1 if a checker failed."""
     if sealing not in SEALINGS:
@@ -64,7 +77,7 @@ def run(
     importlib.import_module("simulations.scenarios")
     name, study = _study(scenario)
     running = importlib.import_module("simulations.run")
-    with _Bar() as bar:
+    with _Bar() as bar, quiet_logs():
         result = running.run_scenario(name, parameters, seed, sealing=sealing, watcher=bar.watch)
     if study is not None:
         result.study, result.study_digest = scenario.removesuffix(f":{name}"), study.digest

@@ -18,8 +18,8 @@ RINGS_SECONDS_MAX = 30.0
 FIRST_REPEAT_SECONDS = 0.5
 GIVEN_UP_SECONDS = 32.0
 """64 times T1 (RFC 3261 §17.1.1.2, timer B)."""
-HANGS_SECONDS = 60.0
-"""A call of which nothing was heard for so long is counted as one that hangs: no part of it may take longer."""
+HANGS_SECONDS = GIVEN_UP_SECONDS + RINGS_SECONDS_MAX + 3.0
+"""A call without an outcome after so long hangs: an answer that comes at the last moment may still ring to the end."""
 
 INVITE, PROGRESS, OK, BUSY, BYE = b"INVITE", b"183", b"200", b"486", b"BYE"
 BYTES = {INVITE: 1_600, PROGRESS: 1_400, OK: 600, BUSY: 500, BYE: 450}
