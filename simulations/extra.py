@@ -1,4 +1,4 @@
-"""The one door to what `pip install 'p2psip[simulate]'` brings: matplotlib, pyarrow, dask, distributed.
+"""The one door to what `pip install -e '.[simulate]'` brings: matplotlib, pyarrow, dask, distributed.
 
 A simulation runs without any of them; reports, Parquet and sweeps do not. Modules that need one import it at their top and
 are themselves loaded through `load`, so that the command line starts fast and a missing package is one clear sentence.
@@ -24,4 +24,6 @@ def load(module: str) -> ModuleType:
         package = (error.name or "").split(".")[0]
         if package not in EXTRA_PACKAGES:
             raise
-        raise MissingExtraError(f"{package} is missing: install it with: pip install 'p2psip[simulate]'") from error
+        raise MissingExtraError(
+            f"{package} is missing: in the checkout, run: .venv/bin/python -m pip install -e '.[simulate]'"
+        ) from error

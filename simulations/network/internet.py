@@ -23,7 +23,7 @@ from simulations.network.survey import SURVEY, Survey
 HOME_SECONDS = 0.000_5
 """One way between two hosts of one home."""
 COPIES = 0.000_1
-"""The share of datagrams that arrive twice: an assumption; rare (Paxson, "End-to-End Internet Packet Dynamics", 1997)."""
+"""The share of datagrams that arrive twice: an assumption; rare (Paxson, Packet Dynamics, 1997; from memory)."""
 COPY_SECONDS = 0.001
 LATE = 0.001
 """The share of datagrams that are held up by `LATE_SECONDS` and so overtaken by later ones: an assumption. In streams of 50

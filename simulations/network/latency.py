@@ -105,7 +105,7 @@ TECHNOLOGIES = (
     Technology("DSL", 0.20, 0.024_5, 0.001_5, 1_250_000, 6_250_000, 0.002),
     Technology("mobile", 0.10, 0.030, 0.006, 1_250_000, 5_000_000, 0.005),
 )
-"""Shares: near those of fixed subscriptions in the OECD (fibre first, then cable, then DSL), a tenth mobile. Losses: the FCC's
+"""Shares: near those of fixed subscriptions in the OECD (fibre, cable, DSL; from memory), a tenth mobile. Losses: the FCC's
 reports class most homes below 0.4 % at peak times. Rates and jitter: typical of what is sold; assumptions."""
 MOBILE_CARRIED = 0.9
 """The share of mobile lines behind a carrier-grade NAT: more than 90 % of cellular networks have one (Richter et al., IMC 2016)."""

@@ -7,7 +7,7 @@ totals are those of the surveys (`tests/simulations/network/test_survey.py` hold
   Pouwelse, "UDP NAT and Firewall Puncturing in the Wild", NETWORKING 2011, in the Tribler network).
 - 82 % of NATs allow UDP hole punching, so about as many map independently of the endpoint (Ford, Srisuresh and Kegel,
   "Peer-to-Peer Communication Across Network Address Translators", USENIX 2005, 310 of 380; RFC 5128). 24 % of them hairpin
-  (ibid., table 1; cited from memory).
+  (ibid., table 1); both cited from memory.
 - 70 % +- 7.1 % of hole punching attempts between two peers that need it succeed (Trautwein et al., "Challenging Tribal
   Knowledge", 2025, 4.4 million attempts of libp2p's DCUtR in 85 000 networks).
 - 78 % of all WebRTC conferences need no relay (callstats.io on webrtcHacks, 2015 to 2016), 85 % of those of Twilio.

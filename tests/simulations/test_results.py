@@ -186,7 +186,8 @@ def test_a_missing_package_of_the_extra_is_one_sentence(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("importlib.import_module", absent)
     with pytest.raises(
-        MissingExtraError, match=r"matplotlib is missing: install it with: pip install 'p2psip\[simulate\]'"
+        MissingExtraError,
+        match=r"matplotlib is missing: in the checkout, run: .venv/bin/python -m pip install -e '.\[simulate\]'",
     ):
         load_extra("matplotlib.figure")
     with pytest.raises(ModuleNotFoundError):
