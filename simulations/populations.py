@@ -15,12 +15,18 @@ def internet(run: Run, *, nats: bool) -> Internet:
     return Internet(Chance.seeded(run.seed).child("internet"), survey=SURVEY if nats else None)
 
 
-def settled(run: Run, swarm: Swarm, peers: int, *, volunteers: float = 0.0) -> list[Node]:
-    """So many people's nodes, joined and registered; the share `volunteers` of those that are public are super-nodes."""
+def people(run: Run, swarm: Swarm, peers: int, *, volunteers: float) -> list[Node]:
+    """So many people's nodes, not started; the share `volunteers` of those that are public are super-nodes."""
     chance = run.chance.child("population")
     nodes = [swarm.add() for _ in range(peers)]
     for node in nodes:
         node.volunteer = node.endpoint.kind.is_public and chance.uniform(0, 1) < volunteers
+    return nodes
+
+
+def settled(run: Run, swarm: Swarm, peers: int, *, volunteers: float = 0.0) -> list[Node]:
+    """The same, joined and registered."""
+    nodes = people(run, swarm, peers, volunteers=volunteers)
     swarm.start_all(nodes)
     run.for_seconds(swarm.grown_at - run.now + SETTLE_SECONDS)
     return nodes

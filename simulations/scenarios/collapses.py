@@ -8,7 +8,7 @@ from simulations.checkers.supernodes_stand import SuperNodesStand
 from simulations.lookups import Lookups
 from simulations.minutes import Minutes
 from simulations.nodes import Node
-from simulations.populations import internet, settled
+from simulations.populations import internet, people, settled
 from simulations.run import Run
 from simulations.scenario import scenario
 from simulations.swarm import Swarm
@@ -89,10 +89,7 @@ def supernode_collapse(
 ) -> None:
     """Skype 2010: a quarter of the super-nodes crash, and the others have not room for three flows of every client."""
     swarm = run.swarm(network=internet(run, nats=True))
-    chance = run.chance.child("population")
-    nodes = [swarm.add() for _ in range(peers)]
-    for node in nodes:
-        node.volunteer = node.endpoint.kind.is_public and chance.uniform(0, 1) < volunteers
+    nodes = people(run, swarm, peers, volunteers=volunteers)
     _scarce(swarm, nodes, spare)
     swarm.start_all(nodes)
     run.for_seconds(swarm.grown_at - run.now + 120.0)
