@@ -59,7 +59,7 @@ def test_a_clients_registration_contains_no_address_of_its_own() -> None:
         assert bytes(int(part) for part in host.split(".")) not in body
 
 
-@pytest.mark.parametrize("seed", range(5, 10))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_dead_super_node_is_noticed_and_replaced_and_what_is_said_meanwhile_arrives(seed: int) -> None:
     world, _supernodes, (alice, bob) = town(10 + seed, Nat.PORT_RESTRICTED, Nat.SYMMETRIC)
     say(world, alice, bob, b"hello")
