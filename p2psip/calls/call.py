@@ -224,8 +224,7 @@ class Call:
             return
         self._said.add(status)
         if self.record.rang is None and not (self._caller.is_node and status == 183):
-            self.record.rang = self._equipment.clock.unix()
-            self.record.state = "ringing"
+            self.record.ring(self._equipment.clock.unix())
         self._exchange.respond(
             make_response(
                 self._exchange.request,
@@ -338,8 +337,7 @@ class Call:
         self._legs.clear()
 
     def _note_answered(self) -> None:
-        self.record.answered = self._equipment.clock.unix()
-        self.record.state = "talking"
+        self.record.answer(self._equipment.clock.unix())
         self.patch.note_answered()
         self._said_to_caller("200 OK")
 

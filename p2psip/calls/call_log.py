@@ -1,7 +1,7 @@
 """What happened in calls: a record for each, with its ladder of messages, bounded in number and in length."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,18 @@ class CallRecord:
     first_audio_milliseconds: float | None = None
     steps: list[Step] = field(default_factory=list)
     media: dict[str, Any] = field(default_factory=dict)
+    changed: Callable[["CallRecord"], None] | None = field(default=None, repr=False, compare=False)
+
+    def ring(self, time: float) -> None:
+        """The callee rings; the first word counts."""
+        if self.rang is None:
+            self.rang = time
+            self._enter("ringing")
+
+    def answer(self, time: float) -> None:
+        """Somebody took the call."""
+        self.answered = time
+        self._enter("talking")
 
     def step(self, time: float, source: str, target: str, summary: str) -> None:
         """Note one message; beyond STEPS_MAX nothing is kept."""
@@ -47,7 +59,8 @@ class CallRecord:
     def end(self, time: float, status: int, cause: str) -> None:
         """The call is over, or never came to be; the first word counts."""
         if self.ended is None:
-            self.ended, self.status, self.cause, self.state = time, status, cause, "ended"
+            self.ended, self.status, self.cause = time, status, cause
+            self._enter("ended")
 
     @property
     def post_dial_milliseconds(self) -> float | None:
@@ -81,6 +94,11 @@ class CallRecord:
             "audio": self.media.get("verdict", ""),
         }
 
+    def _enter(self, state: str) -> None:
+        self.state = state
+        if self.changed is not None:
+            self.changed(self)
+
 
 class CallLog:
     """The last RECORDS_MAX calls, oldest first."""
@@ -88,6 +106,7 @@ class CallLog:
     def __init__(self) -> None:
         self._records: deque[CallRecord] = deque(maxlen=RECORDS_MAX)
         self._count = 0
+        self._hooks: list[Callable[[CallRecord], None]] = []
 
     def __iter__(self) -> Iterator[CallRecord]:
         return iter(self._records)
@@ -98,9 +117,14 @@ class CallLog:
     def open(self, caller: str, callee: str, unix: float) -> CallRecord:
         """Begin a record."""
         self._count += 1
-        record = CallRecord(self._count, caller, callee, unix)
+        record = CallRecord(self._count, caller, callee, unix, changed=self._tell)
         self._records.append(record)
+        self._tell(record)
         return record
+
+    def on_change(self, hook: Callable[[CallRecord], None]) -> None:
+        """Call `hook(record)` when a call begins, rings, is answered and ends."""
+        self._hooks.append(hook)
 
     def find(self, number: int) -> CallRecord | None:
         """The record with this number, or None when it was never there or is forgotten."""
@@ -109,3 +133,7 @@ class CallLog:
     def current(self) -> list[CallRecord]:
         """The records of calls that are not over."""
         return [record for record in self._records if record.ended is None]
+
+    def _tell(self, record: CallRecord) -> None:
+        for hook in self._hooks:
+            hook(record)

@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import trio
@@ -18,6 +18,7 @@ from p2psip.calls.bindings import BINDINGS_PER_ADDRESS_MAX, Binding, BindingTabl
 from p2psip.calls.call import Call
 from p2psip.calls.call_log import CallLog
 from p2psip.calls.equipment import Equipment, Party
+from p2psip.calls.incidents import Incidents
 from p2psip.calls.patch import SAMPLE_SECONDS
 from p2psip.calls.ports import AccountsPort, CallSettings, ClockPort, DirectoryPort, MediaPort, SipPort
 from p2psip.calls.publication import Publication
@@ -38,6 +39,9 @@ STOP_SECONDS_MAX = 3.0
 
 _log = logging.getLogger(__name__)
 
+Serve = Callable[[ServerExchange], Awaitable[None]]
+"""Serves one new request outside of dialogs; a RemoteError becomes the answer."""
+
 
 class CallServer:
     """Registrar, calls and messages of one node."""
@@ -55,13 +59,14 @@ class CallServer:
     ) -> None:
         self.bindings = BindingTable()
         self.log = CallLog()
+        self.incidents = Incidents()
         addresses = Addresses(settings.overlay, settings.addresses)
         self._settings = settings
         self._sip = sip
         self._directory = directory
         self._clock = clock
         self._chance = chance
-        self._equipment = Equipment(sip, media, clock, chance, settings, addresses, self.log)
+        self._equipment = Equipment(sip, media, clock, chance, settings, addresses, self.log, self.incidents)
         self._authenticator = Authenticator(settings.overlay, accounts, settings.default_algorithm, chance)
         self._registrar = Registrar(self.bindings, addresses, chance)
         self._router = Router(
@@ -70,6 +75,7 @@ class CallServer:
         self._messages = MessageRelay(self._equipment, self._router)
         self._publication = Publication(directory, self.bindings, addresses, clock)
         self._calls: dict[Call, None] = {}  # in the order of their beginning
+        self._services: dict[str, Serve] = {}
         self._requests = 0
         self._delayed = 0
         self._is_stopping = False
@@ -108,6 +114,10 @@ class CallServer:
                     self._idle = trio.Event()
                     await self._idle.wait()
 
+    def serve_method(self, method: str, serve: Serve) -> None:
+        """Let `serve` answer new requests of `method`, in the place of the refusal that they get else."""
+        self._services[method] = serve
+
     def restore(self, bindings: Sequence[Binding]) -> None:
         """Take back phones that registered before a restart; one that has registered anew meanwhile goes first."""
         for binding in bindings:
@@ -138,6 +148,7 @@ class CallServer:
             "published": self._publication.is_published,
             "calls": [record.as_json(unix) for record in self.log.current()],
             "recent": [record.as_brief_json(unix) for record in self.log],
+            "refused": self.incidents.as_json(),
         }
 
     def call_facts(self, number: int) -> dict[str, Any] | None:
@@ -181,6 +192,8 @@ class CallServer:
                 await self._call(exchange)
             case "MESSAGE":
                 await self._message(exchange)
+            case method if method in self._services:
+                await self._services[method](exchange)
             case "SUBSCRIBE" | "PUBLISH":
                 raise RemoteError("this node keeps no presence and no mailbox", status=489)
             case "BYE" | "INFO" | "NOTIFY" | "UPDATE" | "PRACK":
@@ -207,7 +220,7 @@ class CallServer:
         self._publication.note_change()
 
     async def _call(self, exchange: ServerExchange) -> None:
-        sender = await self._sender(exchange)
+        sender = await self.sender(exchange)
         if sender is None:
             return
         address = self._router.address_of(exchange.request, sender)
@@ -222,11 +235,11 @@ class CallServer:
             self._idle.set()
 
     async def _message(self, exchange: ServerExchange) -> None:
-        sender = await self._sender(exchange)
+        sender = await self.sender(exchange)
         if sender is not None:
             await self._messages.relay(exchange, sender, self._router.address_of(exchange.request, sender))
 
-    async def _sender(self, exchange: ServerExchange) -> Party | None:
+    async def sender(self, exchange: ServerExchange) -> Party | None:
         """Who sent a request, proved; None when the answer has been given (or will be). Also checks Max-Forwards."""
         request, flow = exchange.request, exchange.flow
         if request.max_forwards == 0:
