@@ -68,8 +68,19 @@ def show_status(printer: Printer, status: Mapping[str, Any]) -> None:
         printer.rows("Registered phones", ("person", "contact", "over", "expires in"), phones)
         calls = [(c["caller"], c["callee"], c["state"], f"{c['seconds']:.0f} s") for c in status["calls"]]
         printer.rows("Calls", ("from", "to", "state", "for"), calls)
+        _show_refused(printer, status["refused"]["recent"])
 
     printer.answer(status, for_a_person)
+
+
+def _show_refused(printer: Printer, incidents: Sequence[Mapping[str, Any]]) -> None:
+    """Guessers, scanners and refused fraud; nothing when there were none."""
+    rows = [
+        (i["kind"], i["who"], i["count"], time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(i["last"])), i["words"])
+        for i in incidents
+    ]
+    if rows:
+        printer.rows("What was refused", ("kind", "who", "times", "last", "why"), rows)
 
 
 def _show_connections(printer: Printer, status: Mapping[str, Any]) -> None:

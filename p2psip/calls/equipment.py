@@ -1,11 +1,12 @@
 """What every call works with: the ports, the clock, chance, the settings, and the ways to name this node in SIP."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from p2psip.base.chance import Chance
 from p2psip.calls.addresses import Addresses
 from p2psip.calls.call_log import CallLog
 from p2psip.calls.ends import MediaEnd, OverlayEnd, PhoneEnd
+from p2psip.calls.incidents import Incidents
 from p2psip.calls.ports import CallSettings, ClockPort, MediaPort, SipPort
 from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.headers import NameAddr
@@ -44,6 +45,7 @@ class Equipment:
     settings: CallSettings
     addresses: Addresses
     log: CallLog
+    incidents: Incidents = field(default_factory=Incidents)
 
     def contact(self, address: str, flow: Flow) -> str:
         """Our Contact value towards the other end of `flow`, with the user part of `address`."""

@@ -17,6 +17,7 @@ QUIET: dict[str, Any] = {
     "volunteer": None,
     "phones": [],
     "calls": [],
+    "refused": {"counts": {}, "recent": []},
 }
 
 
@@ -64,6 +65,17 @@ def test_status_of_a_phone_with_a_contact_in_brackets(capsys: pytest.CaptureFixt
     phones = [{"address": "alice", "contact": contact, "flow": "udp", "expires_seconds": 5.0}]
     show_status(Printer(as_json=False), {**QUIET, "phones": phones})
     assert contact in capsys.readouterr().out
+
+
+def test_status_shows_what_was_refused_and_to_whom(capsys: pytest.CaptureFixture[str]) -> None:
+    incident = {"kind": "wrong password", "who": NASTY, "words": "10 of them", "first": 0.0, "last": 0.0, "count": 12}
+    show_status(Printer(as_json=False), {**QUIET, "refused": {"counts": {}, "recent": [incident]}})
+    out = capsys.readouterr().out
+    assert "wrong password" in out
+    assert "12" in out
+    assert "\x1b" not in out
+    show_status(Printer(as_json=False), QUIET)
+    assert "What was refused" not in capsys.readouterr().out
 
 
 def test_status_of_a_client_names_super_nodes_and_relays(capsys: pytest.CaptureFixture[str]) -> None:
