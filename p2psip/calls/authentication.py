@@ -14,10 +14,14 @@ from p2psip.sip.message import Request, Response
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The answer to a request that proved nothing, to be sent after `delay_seconds`."""
+    """The answer to a request that proved nothing, to be sent after `delay_seconds`.
+
+    `incident` is a kind and words for `p2psip.calls.incidents`, where an operator should hear of it.
+    """
 
     response: Response
     delay_seconds: float = 0.0
+    incident: tuple[str, str] | None = None
 
 
 class Authenticator:
@@ -41,9 +45,8 @@ class Authenticator:
         if self.limiter.is_blocked(host, user, now):
             retry = ("Retry-After", str(int(BLOCK_SECONDS)))
             words = f'399 {self._digest.realm} "too many wrong passwords; try again later"'
-            return Refusal(
-                make_response(request, 403, to_tag=self._chance.token(4), headers=[retry, ("Warning", words)])
-            )
+            response = make_response(request, 403, to_tag=self._chance.token(4), headers=[retry, ("Warning", words)])
+            return Refusal(response, incident=("password guessing", f"as {user!r}: not listened to for a while"))
         account = self._accounts.account(user)
         algorithm = account.algorithm if account is not None else self._default_algorithm
         secret = account.secret if account is not None else self._nobody
@@ -51,8 +54,10 @@ class Authenticator:
         if account is not None and verdict.accepted:
             self.limiter.succeed(host, user, now)
             return account
-        delay = 0.0 if verdict.stale else self.limiter.fail(host, user, now)
-        return Refusal(self._challenge(request, algorithm, now, stale=verdict.stale), delay)
+        challenge = self._challenge(request, algorithm, now, stale=verdict.stale)
+        if verdict.stale:
+            return Refusal(challenge)
+        return Refusal(challenge, self.limiter.fail(host, user, now), ("wrong password", f"as {user!r}"))
 
     def _algorithm(self, request: Request) -> str:
         """The algorithm of the account that is likely to answer: phones name themselves in From."""

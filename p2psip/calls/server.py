@@ -265,6 +265,8 @@ class CallServer:
 
     async def _send_later(self, exchange: ServerExchange, refusal: Refusal) -> None:
         """Wrong passwords are answered slowly; above DELAYED_MAX of them waiting, at once and with 503."""
+        if refusal.incident is not None:
+            self.incidents.note(refusal.incident[0], exchange.flow.remote[0], refusal.incident[1], self._clock.unix())
         if refusal.delay_seconds and self._delayed >= DELAYED_MAX:
             raise RemoteError("too many wrong passwords at once", status=503)
         self._delayed += 1

@@ -182,6 +182,10 @@ async def test_guessing_is_slowed_then_blocked_for_the_guesser(autojump_clock: M
         assert seconds[0] == 0
         assert seconds[9] >= 4
         assert (await guesser.ask(guesser.registration(guesser.contact))).status == 403, "even if right at last"
+        blocked, wrong = node.server.status()["refused"]["recent"]
+        assert (blocked["kind"], blocked["who"], blocked["count"]) == ("password guessing", "10.0.0.66", 2)
+        assert (wrong["kind"], wrong["who"], wrong["count"]) == ("wrong password", "10.0.0.66", 10)
+        assert "'alice'" in wrong["words"]
         await phone.register()
         await trio.sleep(400)
         assert (await guesser.ask(guesser.registration(guesser.contact))).status == 200
