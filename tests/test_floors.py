@@ -17,7 +17,7 @@ SHELL_FILES = {
     "accounts",
     "remembered",
     "tls",
-    "tcp",
+    "connections",
     "player",
     "sockets",
     "server",

@@ -15,6 +15,9 @@ from p2psip.sip.via import reply_flow
 
 RESPONSES_QUEUED_MAX = 64
 
+Authorise = Callable[[Request, Response], Request | None]
+"""Gives a request again with an answer to the challenge in a 401 or 407, or None (`p2psip.sip.credentials`)."""
+
 
 class Sender(Protocol):
     """What an exchange needs of the service that made it."""
@@ -27,6 +30,9 @@ class Sender(Protocol):
 
     def cancel(self, key: str) -> None:
         """CANCEL an INVITE."""
+
+    def repeat(self, exchange: "ClientExchange", request: Request) -> None:
+        """Send `request` in the place of the one that was challenged."""
 
     def send_ack(self, ack: Request, flow: Flow) -> bytes:
         """Send the ACK of a 2xx; its bytes."""
@@ -86,14 +92,26 @@ class ServerExchange:
 
 
 class ClientExchange:
-    """A request of ours. Take its responses one by one with `next_response`."""
+    """A request of ours. Take its responses one by one with `next_response`.
 
-    def __init__(self, request: Request, flow: Flow, sender: Sender, forget: Callable[[], None]) -> None:
+    With `authorise`, challenges that can be answered are, and do not come up; `request` is then the one that was sent last.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        flow: Flow,
+        sender: Sender,
+        forget: Callable[[], None],
+        authorise: Authorise | None = None,
+    ) -> None:
         self.key = ""
         self.request = request
         self.flow = flow
         self._sender = sender
         self._forget = forget
+        self._authorise = authorise
+        self._is_cancelled = False
         self._send, self._receive = trio.open_memory_channel[Response | RemoteError](math.inf)
         self._acks: dict[str, bytes] = {}
         self._has_final = False
@@ -113,10 +131,18 @@ class ClientExchange:
 
     def cancel(self) -> None:
         """CANCEL an INVITE that has no final response yet."""
+        self._is_cancelled = True
         self._sender.cancel(self.key)
 
     def acknowledge(self, response: Response, ack: Request) -> None:
-        """Send the ACK of a 2xx; the service repeats it for each repeated 2xx of the same branch."""
+        """Send the ACK of a 2xx; the service repeats it for each repeated 2xx of the same branch.
+
+        It carries the credentials of its INVITE (RFC 3261 §22.1).
+        """
+        if self._authorise is not None:
+            for name in ("Authorization", "Proxy-Authorization"):
+                for value in self.request.headers.all(name):
+                    ack.headers.add(name, value)
         self._acks[response.to.tag or ""] = self._sender.send_ack(ack, self.flow)
 
     def feed(self, response: Response) -> None:
@@ -124,6 +150,11 @@ class ClientExchange:
 
         A peer that sends more than RESPONSES_QUEUED_MAX before they are taken loses the rest, but for the first final one.
         """
+        if response.status in (401, 407) and self._authorise is not None and not self._is_cancelled:
+            again = self._authorise(self.request, response)
+            if again is not None:
+                self._sender.repeat(self, again)
+                return
         wire = self._acks.get(response.to.tag or "") if response.status < 300 else None
         if wire is not None and response.status >= 200:
             self._sender.send_again(wire, self.flow)

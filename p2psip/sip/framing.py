@@ -1,6 +1,7 @@
 """Cutting a stream into messages (RFC 3261 §18.3, RFC 5626 §3.5.1 for the CRLF keep-alive)."""
 
 import re
+from typing import Protocol
 
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.parser import MESSAGE_BYTES_MAX
@@ -11,6 +12,26 @@ PONG = b"\r\n"
 
 _LENGTHS = re.compile(rb"\r\n(?:content-length|l)[ \t]*:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)(?=\r\n)", re.IGNORECASE)
 _NUMBER = re.compile(rb"[ \t\r\n]*([0-9]{1,9})[ \t\r\n]*")
+
+
+class Framing(Protocol):
+    """How messages are put on one connection and cut out of it: a `StreamFramer`, or a WebSocket."""
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something has begun that must end within its time."""
+
+    def feed(self, data: bytes) -> None:
+        """Append received bytes; SipSyntaxError when the connection is lost."""
+
+    def next_message(self) -> bytes | None:
+        """The next whole message, or None; SipSyntaxError when the connection is lost."""
+
+    def encode(self, message: bytes) -> bytes:
+        """What goes on the wire for `message`."""
+
+    def replies(self) -> bytes:
+        """What the peer must be sent for what it has sent."""
 
 
 class StreamFramer:
@@ -25,6 +46,20 @@ class StreamFramer:
     def feed(self, data: bytes) -> None:
         """Append received bytes."""
         self._buffer += data
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the rest of a message is awaited."""
+        return bool(self._buffer[:4].strip(b"\r\n"))
+
+    def encode(self, message: bytes) -> bytes:
+        """What goes on the wire for `message`: itself."""
+        return message
+
+    def replies(self) -> bytes:
+        """What the peer must be sent for what it has sent: a `PONG` for each ping."""
+        answer, self.pings = PONG * self.pings, 0
+        return answer
 
     def next_message(self) -> bytes | None:
         """The next whole message, or None; `pings` counts the double CRLFs that want an answer (`PONG` each)."""

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import ssl
 from collections.abc import Callable
 
 import trio
@@ -10,6 +11,7 @@ import trio
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.sip.build import make_response
+from p2psip.sip.connections import Door, StreamTransport
 from p2psip.sip.dialog import DialogId
 from p2psip.sip.events import (
     AckReceived,
@@ -20,12 +22,11 @@ from p2psip.sip.events import (
     TransactionEnded,
     TransactionFailed,
 )
-from p2psip.sip.exchange import ClientExchange, ServerExchange
+from p2psip.sip.exchange import Authorise, ClientExchange, ServerExchange
 from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.layer import TransactionLayer
 from p2psip.sip.message import Request, Response
 from p2psip.sip.sockets import UdpTransport
-from p2psip.sip.tcp import TcpTransport
 
 INCOMING_QUEUED_MAX = 1_024
 DIALOG_QUEUED_MAX = 64
@@ -35,12 +36,12 @@ _log = logging.getLogger(__name__)
 OverlaySend = Callable[[str, bytes], bool]
 _Receive = Callable[[bytes, Flow], None]
 MakeUdp = Callable[[trio.Nursery, _Receive], UdpTransport]
-MakeTcp = Callable[[trio.Nursery, _Receive, Callable[[Flow], None]], TcpTransport]
+MakeStreams = Callable[[trio.Nursery, _Receive, Callable[[Flow], None]], StreamTransport]
 _DialogChannel = tuple[trio.MemorySendChannel[ServerExchange], trio.MemoryReceiveChannel[ServerExchange]]
 
 
 class SipService:
-    """SIP over UDP, TCP and the overlay. New requests arrive on `incoming`; those of an open dialog on its own channel."""
+    """SIP over UDP, TCP, TLS and the overlay. New requests arrive on `incoming`; those of an open dialog on its own channel."""
 
     def __init__(
         self,
@@ -49,15 +50,15 @@ class SipService:
         *,
         user_agent: str = "p2psip",
         udp: MakeUdp = UdpTransport,
-        tcp: MakeTcp = TcpTransport,
+        streams: MakeStreams = StreamTransport,
     ) -> None:
         self._now = now
-        self._make_udp, self._make_tcp = udp, tcp
+        self._make_udp, self._make_streams = udp, streams
         self._layer = TransactionLayer(chance, server_name=user_agent)
         self._chance = chance
         self.user_agent = user_agent
         self._udp: UdpTransport | None = None
-        self._tcp: TcpTransport | None = None
+        self._streams: StreamTransport | None = None
         self._overlay_send: OverlaySend | None = None
         self._clients: dict[str, ClientExchange] = {}
         self._servers: dict[str, ServerExchange] = {}
@@ -71,11 +72,11 @@ class SipService:
         self.on_message_trace: Callable[[bytes, Flow, bool], None] | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; call `listen_udp` and `listen_tcp` once it has started."""
+        """Serve until cancelled; call `listen_udp` and `listen_door` once it has started."""
         try:
             async with trio.open_nursery() as nursery:
                 self._udp = self._make_udp(nursery, self._receive)
-                self._tcp = self._make_tcp(nursery, self._receive, self._flow_closed)
+                self._streams = self._make_streams(nursery, self._receive, self._flow_closed)
                 nursery.start_soon(self._serve_timers)
                 task_status.started()
         finally:
@@ -93,9 +94,13 @@ class SipService:
         self._udp.close(bound)
 
     async def listen_tcp(self, host: str, port: int) -> Address:
-        """Accept connections on (host, port); the address that is bound."""
-        assert self._tcp is not None
-        return await self._tcp.listen(host, port)
+        """Accept plain connections on (host, port); the address that is bound."""
+        return await self.listen_door(host, port, Door("tcp"))
+
+    async def listen_door(self, host: str, port: int, door: Door) -> Address:
+        """Accept connections of the kind `door` on (host, port); the address that is bound."""
+        assert self._streams is not None
+        return await self._streams.listen(host, port, door)
 
     def attach_overlay(self, send: OverlaySend) -> None:
         """Let requests go over the overlay: `send(node_id_hex, message)`, False when that node cannot be told this."""
@@ -109,17 +114,23 @@ class SipService:
         """The flow to a node of the overlay."""
         return Flow(OVERLAY, ("overlay", 0), (node_id, 0))
 
-    async def connect(self, transport: str, remote: Address) -> Flow:
-        """A flow to `remote`: UDP from our first socket of its family, or a TCP connection; RemoteError(503) if none."""
-        if transport == "tcp":
-            assert self._tcp is not None
-            return await self._tcp.connect(remote)
-        assert self._udp is not None
-        return self._udp.flow(remote)
+    async def connect(
+        self, transport: str, remote: Address, *, host: str = "", context: ssl.SSLContext | None = None
+    ) -> Flow:
+        """A flow to `remote`: UDP from our first socket of its family, or a connection; RemoteError(503) if none.
 
-    def start(self, request: Request, flow: Flow) -> ClientExchange:
-        """Send `request` (a Via is added); its responses come from the exchange."""
-        exchange = ClientExchange(request, flow, self, lambda: self._forget_client(exchange))
+        Over "tls" the certificate must be one of `host` (RFC 5922) and be trusted by `context`, by default by the machine
+        (`p2psip.sip.tls.trusting_context` makes others); the words of the error say what was wrong with it.
+        """
+        if transport == "udp":
+            assert self._udp is not None
+            return self._udp.flow(remote)
+        assert self._streams is not None
+        return await self._streams.connect(remote, transport, host=host, context=context)
+
+    def start(self, request: Request, flow: Flow, *, authorise: Authorise | None = None) -> ClientExchange:
+        """Send `request` (a Via is added); its responses come from the exchange. `authorise` answers challenges."""
+        exchange = ClientExchange(request, flow, self, lambda: self._forget_client(exchange), authorise)
         exchange.key = self._layer.request(request, flow, self._now())
         self._clients[exchange.key] = exchange
         self._pump()
@@ -143,7 +154,7 @@ class SipService:
                 exchange.respond(make_response(exchange.request, 481))
 
     def on_flow_closed(self, hook: Callable[[Flow], None]) -> None:
-        """Call `hook(flow)` when a TCP connection has ended."""
+        """Call `hook(flow)` when a connection has ended."""
         self._closed_hooks.append(hook)
 
     def statistics(self) -> dict[str, int]:
@@ -172,6 +183,14 @@ class SipService:
     def cancel(self, key: str) -> None:
         """CANCEL an INVITE."""
         self._layer.cancel(key, self._now())
+        self._pump()
+
+    def repeat(self, exchange: ClientExchange, request: Request) -> None:
+        """Send `request`, which answers a challenge, in the place of the one that was challenged."""
+        self._clients.pop(exchange.key, None)
+        exchange.request = request
+        exchange.key = self._layer.request(request, exchange.flow, self._now())
+        self._clients[exchange.key] = exchange
         self._pump()
 
     def send_ack(self, ack: Request, flow: Flow) -> bytes:
@@ -269,7 +288,7 @@ class SipService:
         if flow.transport == OVERLAY:
             is_sent = self._overlay_send is not None and self._overlay_send(flow.remote[0], data)
         else:
-            transport = self._udp if flow.transport == "udp" else self._tcp
+            transport = self._udp if flow.transport == "udp" else self._streams
             is_sent = transport is not None and transport.send(data, flow)
         if not is_sent:
             self._layer.flow_closed(flow, self._now())

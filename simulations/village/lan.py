@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -10,9 +11,9 @@ import trio
 from media.sockets import SOCKETS_MAX, Receiver, SocketPlane
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
+from p2psip.sip.connections import Door, StreamTransport
 from p2psip.sip.flow import Flow
 from p2psip.sip.sockets import UdpTransport
-from p2psip.sip.tcp import TcpTransport
 from simulations.village.wire import Wire
 
 NODE_HOST = "192.168.1.2"
@@ -113,16 +114,18 @@ class LanUdp(UdpTransport):
         self._sockets.pop(bound).close()
 
 
-class NoTcp(TcpTransport):
+class NoStreams(StreamTransport):
     """Phones of a village speak UDP."""
 
-    async def listen(self, host: str, port: int) -> Address:
+    async def listen(self, host: str, port: int, door: Door | None = None) -> Address:
         """Nobody comes."""
         return host, port
 
-    async def connect(self, remote: Address) -> Flow:
+    async def connect(
+        self, remote: Address, transport: str = "tcp", *, host: str = "", context: ssl.SSLContext | None = None
+    ) -> Flow:
         """RemoteError(503)."""
-        raise RemoteError(f"no TCP connection to {remote[0]} port {remote[1]}", status=503)
+        raise RemoteError(f"no connection to {remote[0]} port {remote[1]}", status=503)
 
 
 class LanPlane(SocketPlane):

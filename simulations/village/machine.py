@@ -24,7 +24,7 @@ from p2psip.net.watch import NetworkWatch
 from p2psip.sip.service import SipService
 from simulations.network.endpoint import Endpoint
 from simulations.village.dtls import StandInIdentity
-from simulations.village.lan import Lan, LanPlane, LanUdp, NoTcp
+from simulations.village.lan import Lan, LanPlane, LanUdp, NoStreams
 from simulations.village.sockets import VirtualPort, VirtualRelayPlane
 from simulations.village.streams import VirtualLinks
 from simulations.village.wire import Wire
@@ -85,7 +85,7 @@ class VirtualMachine(Machine):
 
 def lan_sip(lan: Lan, clock: Clock, chance: Chance, *, user_agent: str = "p2psip") -> SipService:
     """A SIP service whose sockets are on a LAN."""
-    return SipService(clock.now, chance, user_agent=user_agent, udp=functools.partial(LanUdp, lan), tcp=NoTcp)
+    return SipService(clock.now, chance, user_agent=user_agent, udp=functools.partial(LanUdp, lan), streams=NoStreams)
 
 
 class Changes:

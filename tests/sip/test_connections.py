@@ -1,4 +1,4 @@
-"""TCP connections on the real loopback, on virtual time: framing, keep-alives, every bound, and each way to end."""
+"""Connections on the real loopback, on virtual time: framing, keep-alives, every bound, and each way to end."""
 
 import socket
 import struct
@@ -12,9 +12,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
-from p2psip.sip import tcp
+from p2psip.sip import connections
+from p2psip.sip.connections import StreamTransport
 from p2psip.sip.flow import Flow
-from p2psip.sip.tcp import TcpTransport
 
 WHOLE = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 4\r\n\r\nbody"
 
@@ -23,7 +23,7 @@ WHOLE = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 4\r\n\r\nbody"
 class Host:
     """One transport, and what it has reported."""
 
-    transport: TcpTransport
+    transport: StreamTransport
     address: Address
     messages: list[tuple[bytes, Flow]] = field(default_factory=list)
     closed: list[tuple[Flow, float]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Host:
 async def host() -> AsyncIterator[Host]:
     async with trio.open_nursery() as nursery:
         found = Host(
-            TcpTransport(
+            StreamTransport(
                 nursery,
                 lambda data, flow: found.messages.append((data, flow)),
                 lambda flow: found.closed.append((flow, trio.current_time())),
@@ -133,16 +133,16 @@ async def test_a_message_must_be_whole_within_its_time_however_slowly_it_drips(a
         began = trio.current_time()
         with pytest.raises(trio.BrokenResourceError):
             await drip(stream, WHOLE)
-        assert here.closed[0][1] - began == pytest.approx(tcp.MESSAGE_SECONDS_MAX)
+        assert here.closed[0][1] - began == pytest.approx(connections.MESSAGE_SECONDS_MAX)
 
 
 async def test_the_time_of_a_message_begins_with_its_own_first_byte(autojump_clock: MockClock) -> None:
     async with host() as here, await trio.open_tcp_stream(*here.address) as stream:
         for _ in range(5):
             await stream.send_all(WHOLE[:10])
-            await trio.sleep(tcp.MESSAGE_SECONDS_MAX - 1)
+            await trio.sleep(connections.MESSAGE_SECONDS_MAX - 1)
             await stream.send_all(WHOLE[10:])
-            await trio.sleep(2 * tcp.MESSAGE_SECONDS_MAX)
+            await trio.sleep(2 * connections.MESSAGE_SECONDS_MAX)
             await stream.send_all(b"\r\n")
         assert (len(here.messages), here.closed) == (5, [])
 
@@ -150,7 +150,7 @@ async def test_the_time_of_a_message_begins_with_its_own_first_byte(autojump_clo
 async def test_an_idle_connection_is_closed_at_last(autojump_clock: MockClock) -> None:
     async with host() as here, await trio.open_tcp_stream(*here.address) as stream:
         assert await ends(stream)
-        assert here.closed[0][1] == pytest.approx(tcp.IDLE_SECONDS_MAX)
+        assert here.closed[0][1] == pytest.approx(connections.IDLE_SECONDS_MAX)
 
 
 async def test_a_peer_that_does_not_read_loses_the_connection_after_a_while(autojump_clock: MockClock) -> None:
@@ -160,7 +160,7 @@ async def test_a_peer_that_does_not_read_loses_the_connection_after_a_while(auto
         flow = here.messages[0][1]
         for _ in range(200):
             assert here.transport.send(b"x" * 65_000, flow)
-        await trio.sleep(tcp.WRITE_SECONDS_MAX + 1)
+        await trio.sleep(connections.WRITE_SECONDS_MAX + 1)
         assert [each for each, _when in here.closed] == [flow]
 
 
@@ -170,7 +170,7 @@ async def test_one_message_more_than_may_wait_closes_the_connection(autojump_clo
         await wait_all_tasks_blocked(0.01)
         flow = here.messages[0][1]
         assert here.transport.send(b"x", flow)  # the writer has this one in its hands
-        assert all(here.transport.send(b"x", flow) for _ in range(tcp.QUEUED_MESSAGES_MAX))
+        assert all(here.transport.send(b"x", flow) for _ in range(connections.QUEUED_MESSAGES_MAX))
         assert not here.transport.send(b"x", flow)
         await wait_all_tasks_blocked(0.01)
         assert [each for each, _when in here.closed] == [flow]
@@ -180,7 +180,7 @@ async def test_one_message_more_than_may_wait_closes_the_connection(autojump_clo
 async def test_one_connection_more_than_there_may_be_is_closed_at_once(
     bound: str, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tcp, bound, 2)
+    monkeypatch.setattr(connections, bound, 2)
     async with host() as here:
         streams = [await trio.open_tcp_stream(*here.address) for _ in range(2)]
         await wait_all_tasks_blocked(0.01)
@@ -206,7 +206,7 @@ async def test_a_connection_is_dialled_once_and_again_after_it_has_ended(autojum
         await wait_all_tasks_blocked(0.01)
         (data, arriving) = there.messages[0]
         assert (data, arriving.remote) == (WHOLE, first.local)
-        there.transport._queues[arriving][1].cancel()
+        there.transport._connections[arriving].scope.cancel()
         await wait_all_tasks_blocked(0.01)
         assert [flow for flow, _when in here.closed] == [first]
         assert not here.transport.send(WHOLE, first)
