@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import trio
 
 from media.legs import Leg
 from media.secure import TransportDescription
+from media.srtp import SrtpKeys
 from p2psip.base.core import Address
 from p2psip.sip.dialog import DialogId
-from p2psip.sip.exchange import ClientExchange, ServerExchange
+from p2psip.sip.exchange import Authorise, ClientExchange, ServerExchange
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
 
@@ -77,8 +78,8 @@ class SipPort(Protocol):
     def incoming(self) -> trio.MemoryReceiveChannel[ServerExchange]:
         """New requests outside of dialogs."""
 
-    def start(self, request: Request, flow: Flow) -> ClientExchange:
-        """Send a request."""
+    def start(self, request: Request, flow: Flow, *, authorise: Authorise | None = None) -> ClientExchange:
+        """Send a request; `authorise` answers challenges."""
 
     def overlay_flow(self, node_id: str) -> Flow:
         """The flow to a node of the overlay."""
@@ -94,12 +95,15 @@ class SipPort(Protocol):
 
 
 class PhoneMedia(Leg, Protocol):
-    """Plain RTP towards a phone. `local` is where the phone sends RTP to."""
+    """RTP or SRTP towards a phone. `local` is where the phone sends RTP to."""
 
     local: Address
 
     def set_remote(self, rtp: Address, signalling_host: str, *, rtcp: Address | None = None) -> None:
         """Where the phone says that it is, and the host that its signalling came from (for symmetric RTP)."""
+
+    def set_keys(self, keys: SrtpKeys | None) -> None:
+        """Speak SRTP with these keys; None: plain RTP. Keys that stay keep their contexts."""
 
     def path(self) -> dict[str, Any]:
         """`local`, `announced`, `heard_from`, `sent_to` as text; None for what is not known."""
@@ -150,7 +154,8 @@ class CallSettings:
     """What calls must know about this node. `addresses` are the person's, the first one is the main one.
 
     `contact_host` stands in Contact where a socket is bound to every address. With `trust_registered_flows` a phone that
-    has registered is not asked for its password again for each call (for phones that cannot do that).
+    has registered is not asked for its password again for each call (for phones that cannot do that). `srtp`: see
+    `p2psip.calls.phone_end`.
     """
 
     overlay: str
@@ -160,3 +165,4 @@ class CallSettings:
     default_algorithm: str = "MD5"
     services: Sequence[str] = ("echo", "tone")
     trust_registered_flows: bool = False
+    srtp: Literal["off", "offered", "required"] = "offered"

@@ -1,4 +1,4 @@
-"""Digest access authentication, both sides (RFC 3261 §22, RFC 7616, RFC 8760). MD5 and SHA-256, qop=auth.
+"""Digest access authentication, both sides (RFC 3261 §22, RFC 7616, RFC 8760). MD5, SHA-256 and SHA-512-256, qop=auth.
 
 The server keeps no nonces: a nonce is a time, a serial number and an HMAC over both, so that a flood of challenges costs no
 memory. What is kept is bounded: the highest nonce-count of the nonces that were used of late.
@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from p2psip.base.chance import Chance
@@ -19,7 +19,9 @@ NONCE_SECONDS_MAX = 300.0
 NONCES_REMEMBERED_MAX = 4_096
 FIELDS_MAX = 32
 
-_HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+CHALLENGES_MAX = 16
+
+_STRENGTH = ("MD5", "SHA-256", "SHA-512-256")
 _FIELD = re.compile(r"""\s*([A-Za-z0-9\-_]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*(?:,|$)""", re.DOTALL)
 _NONCE = re.compile(r"([0-9a-f]{1,16}-[0-9a-f]{1,16})-[0-9a-f]{32}")
 _UNQUOTED = frozenset(("algorithm", "qop", "nc", "stale"))
@@ -57,7 +59,7 @@ def format_fields(fields: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A server's challenge, as far as we can answer it. `algorithm` is MD5 or SHA-256."""
+    """A server's challenge, as far as we can answer it. `algorithm` is MD5, SHA-256 or SHA-512-256."""
 
     realm: str
     nonce: str
@@ -71,7 +73,7 @@ class Challenge:
         """The challenge in a WWW-Authenticate or Proxy-Authenticate value; SipSyntaxError if it cannot be answered."""
         fields = parse_fields(text)
         algorithm = fields.get("algorithm", "MD5").upper()
-        if algorithm not in _HASHES:
+        if algorithm not in _STRENGTH:
             raise SipSyntaxError(f"a challenge with the algorithm {algorithm}, which this side does not know")
         offered = {option.strip().lower() for option in fields.get("qop", "").split(",") if option.strip()}
         if offered and "auth" not in offered:
@@ -80,6 +82,27 @@ class Challenge:
             raise SipSyntaxError("a challenge without realm or nonce")
         stale = fields.get("stale", "").lower() == "true"
         return cls(fields["realm"], fields["nonce"], algorithm, bool(offered), fields.get("opaque"), stale)
+
+
+def strongest_challenges(values: Sequence[str]) -> dict[str, Challenge]:
+    """For each realm the strongest of its challenges that we can answer (RFC 8760 §2.4 leaves the choice to us).
+
+    SipSyntaxError with the reason of the last one when there is none; of more than CHALLENGES_MAX the rest is not read.
+    """
+    chosen: dict[str, Challenge] = {}
+    reason = SipSyntaxError("a refusal without a challenge")
+    for value in values[:CHALLENGES_MAX]:
+        try:
+            challenge = Challenge.parse(value)
+        except SipSyntaxError as error:
+            reason = error
+            continue
+        best = chosen.get(challenge.realm)
+        if best is None or _STRENGTH.index(challenge.algorithm) > _STRENGTH.index(best.algorithm):
+            chosen[challenge.realm] = challenge
+    if not chosen:
+        raise reason
+    return chosen
 
 
 def respond(
@@ -173,7 +196,12 @@ def _milliseconds(nonce: str) -> int:
 
 
 def _hash(algorithm: str, text: str) -> str:
-    return _HASHES[algorithm](_bytes(text)).hexdigest()
+    data = _bytes(text)
+    if algorithm == "MD5":
+        return hashlib.md5(data).hexdigest()
+    if algorithm == "SHA-256":
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.new("sha512_256", data).hexdigest()
 
 
 def _bytes(text: str) -> bytes:
