@@ -42,7 +42,11 @@ class Sender(Protocol):
 
 
 class ServerExchange:
-    """A request of a peer. Answer it with `respond`, or an INVITE with `accept`; watch `cancelled` meanwhile."""
+    """A request of a peer. Answer it with `respond`, or an INVITE with `accept`; watch `cancelled` meanwhile.
+
+    `screen` may stand before what is sent: it is given each response and gives what goes out in its place, or None for
+    nothing yet.
+    """
 
     def __init__(self, key: str, request: Request, flow: Flow, sender: Sender) -> None:
         self.key = key
@@ -50,6 +54,7 @@ class ServerExchange:
         self.flow = flow
         self.cancelled = trio.Event()
         self.answered = False
+        self.screen: Callable[[Response], Response | None] | None = None
         self._sender = sender
         self._ack: Request | None = None
         self._ack_came = trio.Event()
@@ -58,7 +63,9 @@ class ServerExchange:
         """Send a response; after a final one, further calls do nothing."""
         if not self.answered:
             self.answered = response.status >= 200
-            self._sender.respond(self.key, response)
+            screened = response if self.screen is None else self.screen(response)
+            if screened is not None:
+                self._sender.respond(self.key, screened)
 
     async def accept(self, response: Response) -> Request:
         """Send a 2xx to an INVITE, again and again until its ACK comes, which is given back (RFC 3261 §13.3.1.4).

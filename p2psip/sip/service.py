@@ -70,6 +70,8 @@ class SipService:
         self._pumping = False
         self._incoming_send, self.incoming = trio.open_memory_channel[ServerExchange](INCOMING_QUEUED_MAX)
         self.on_message_trace: Callable[[bytes, Flow, bool], None] | None = None
+        self.gate: Callable[[bytes, Flow], bool] | None = None
+        self.on_malformed: Callable[[Flow], None] | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; call `listen_udp` and `listen_door` once it has started."""
@@ -216,7 +218,12 @@ class SipService:
         if self.on_message_trace is not None:
             self.on_message_trace(data, flow, True)
         try:
+            if self.gate is not None and not self.gate(data, flow):
+                return
+            malformed = self._layer.malformed
             self._layer.receive(data, flow, self._now())
+            if self.on_malformed is not None and self._layer.malformed != malformed:
+                self.on_malformed(flow)
             self._pump()
         except Exception:  # the driver loop is one of the two places that catch everything
             _log.exception("a message of %d bytes over %s made the SIP layer fail", len(data), flow)
