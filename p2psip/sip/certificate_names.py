@@ -4,6 +4,8 @@ import ipaddress
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 from p2psip.base.errors import RemoteError
@@ -11,6 +13,16 @@ from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.uri import SipUri
 
 NAMES_TOLD_MAX = 5
+
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    CryptographyDeprecationWarning,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +51,9 @@ def names_of(certificate: bytes) -> CertificateNames:
     RemoteError(503) when it cannot be read.
     """
     try:
-        parsed = x509.load_der_x509_certificate(certificate)
-        found = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return CertificateNames(_common_names(parsed), ())
-    except ValueError as error:
+        return _read(certificate)
+    except _UNREADABLE as error:
         raise RemoteError("the certificate cannot be read", status=503) from error
-    uris = [_domain_of(uri) for uri in found.get_values_for_type(x509.UniformResourceIdentifier)]
-    domains = [uri for uri in uris if uri is not None] or found.get_values_for_type(x509.DNSName)
-    addresses = found.get_values_for_type(x509.IPAddress)
-    return CertificateNames(_plain(domains), tuple(str(each) for each in addresses))
 
 
 def check_name(certificate: bytes, host: str) -> None:
@@ -70,8 +75,17 @@ def _domain_of(uri: str) -> str | None:
     return parsed.host if parsed.scheme == "sip" and parsed.user is None else None
 
 
-def _common_names(parsed: x509.Certificate) -> tuple[str, ...]:
-    return _plain([str(each.value) for each in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)])
+def _read(certificate: bytes) -> CertificateNames:
+    parsed = x509.load_der_x509_certificate(certificate)
+    try:
+        found = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        common = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return CertificateNames(_plain([str(each.value) for each in common]), ())
+    uris = [_domain_of(uri) for uri in found.get_values_for_type(x509.UniformResourceIdentifier)]
+    domains = [uri for uri in uris if uri is not None] or found.get_values_for_type(x509.DNSName)
+    addresses = found.get_values_for_type(x509.IPAddress)
+    return CertificateNames(_plain(domains), tuple(str(each) for each in addresses))
 
 
 def _plain(names: list[str]) -> tuple[str, ...]:
