@@ -72,5 +72,6 @@ class NoResolver:
 
     async def routes(self, target: str, caller: str) -> AsyncIterator[Step]:
         """Nothing."""
-        for step in ():
+        nothing: tuple[Step, ...] = ()
+        for step in nothing:
             yield step
