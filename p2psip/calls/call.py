@@ -84,10 +84,17 @@ class Call:
         finally:
             self._free()
 
+    @property
+    def talk(self) -> Talk | None:
+        """The talk once the call is answered; after a transfer the one that followed."""
+        while self._talk is not None and self._talk.ending is not None and self._talk.ending.successor is not None:
+            self._talk = self._talk.ending.successor
+        return self._talk
+
     def stop(self, failure: Failure) -> None:
         """End the call in whatever state it is."""
-        if self._talk is not None:
-            self._talk.end(Ending(failure.status, failure.words))
+        if self.talk is not None:
+            self.talk.end(Ending(failure.status, failure.words))
         elif self._stopped is None:
             self._stopped = failure
             self._forking.nudge()
@@ -312,11 +319,18 @@ class Call:
     async def _talk_until_over(self, talk: Talk, caller: Side, callee: Side | None) -> None:
         try:
             ending = await talk.run()
+            while ending.successor is not None:  # a transfer has put somebody else in one place
+                talk = ending.successor
+                ending = await talk.run()
             self.patch.note_facts()
             self.record.end(self._equipment.clock.unix(), ending.status, ending.words)
-            self._free()
+            if ending.lent is None:
+                self._free()
             await talk.say_goodbye(ending)
+            if ending.lent is not None:
+                await ending.lent.returned.wait()
         finally:
+            talk.give_back()
             for side in (caller, callee):
                 if side is not None:
                     side.close()

@@ -1,13 +1,16 @@
 """What every call works with: the ports, the clock, chance, the settings, and the ways to name this node in SIP."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from p2psip.base.chance import Chance
+from p2psip.base.errors import RemoteError
 from p2psip.calls.addresses import Addresses
 from p2psip.calls.call_log import CallLog
 from p2psip.calls.ends import MediaEnd, OverlayEnd, PhoneEnd
 from p2psip.calls.incidents import Incidents
 from p2psip.calls.ports import CallSettings, ClockPort, MediaPort, SipPort
+from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.uri import SipUri
@@ -34,9 +37,13 @@ class Party:
         return NameAddr(self.display, SipUri.of_address(self.address)).with_tag(tag)
 
 
+def _take_nothing(exchange: ServerExchange) -> None:
+    raise RemoteError(f"{exchange.request.method} is not served within a call", status=405)
+
+
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """The ports and values that a call is given."""
+    """The ports and values that a call is given. `take` is handed requests of a call that concern others too (REFER)."""
 
     sip: SipPort
     media: MediaPort
@@ -46,6 +53,7 @@ class Equipment:
     addresses: Addresses
     log: CallLog
     incidents: Incidents = field(default_factory=Incidents)
+    take: Callable[[ServerExchange], None] = _take_nothing
 
     def contact(self, address: str, flow: Flow) -> str:
         """Our Contact value towards the other end of `flow`, with the user part of `address`."""

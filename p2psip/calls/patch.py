@@ -111,7 +111,7 @@ class Patch:
 
     def join(self, caller: EndWatch, callee: EndWatch) -> None:
         """Let both hear one another, unless they do already; whoever was joined before hears nobody."""
-        if self._ends is None or self._ends[1].leg is not callee.leg:
+        if self._ends is None or (self._ends[0].leg, self._ends[1].leg) != (caller.leg, callee.leg):
             self.part()
             self._ends = (caller, callee)
             self._bridge = Bridge(caller.leg, callee.leg)

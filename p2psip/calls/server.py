@@ -66,7 +66,9 @@ class CallServer:
         self._directory = directory
         self._clock = clock
         self._chance = chance
-        self._equipment = Equipment(sip, media, clock, chance, settings, addresses, self.log, self.incidents)
+        self._equipment = Equipment(
+            sip, media, clock, chance, settings, addresses, self.log, self.incidents, self._take
+        )
         self._authenticator = Authenticator(settings.overlay, accounts, settings.default_algorithm, chance)
         self._registrar = Registrar(self.bindings, addresses, chance)
         self._router = Router(
@@ -89,12 +91,17 @@ class CallServer:
             nursery.start_soon(self._publication.run)
             nursery.start_soon(self._sample_media)
             task_status.started()
+            self._nursery = nursery
             async for exchange in self._sip.incoming:
-                if self._requests >= REQUESTS_MAX:
-                    self._refuse(exchange, Failure(503, "this node is busy"))
-                    continue
-                self._requests += 1
-                nursery.start_soon(self._serve, exchange)
+                self._take(exchange)
+
+    def _take(self, exchange: ServerExchange) -> None:
+        """Serve one request in a task of its own."""
+        if self._requests >= REQUESTS_MAX:
+            self._refuse(exchange, Failure(503, "this node is busy"))
+            return
+        self._requests += 1
+        self._nursery.start_soon(self._serve, exchange)
 
     async def _sample_media(self) -> None:
         while True:

@@ -12,6 +12,7 @@ from p2psip.calls.answers import Failure, reason_header, refuse
 from p2psip.calls.descriptions import Audio
 from p2psip.calls.ends import OverlayEnd
 from p2psip.calls.equipment import Equipment
+from p2psip.calls.loans import Loan
 from p2psip.calls.restarts import Negotiation, PathRestarts
 from p2psip.calls.services import OFFER, answer_audio
 from p2psip.calls.sides import Side
@@ -27,12 +28,17 @@ _GONE = (408, 481)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a call ended. `by` is the side that said so, if any; `header` is the Reason that the other side gets."""
+    """Why a call ended. `by` is the side that said so, if any; `header` is the Reason that the other side gets.
+
+    After a transfer the talk goes on in `successor`, or the side `lent` goes on in another call.
+    """
 
     status: int
     words: str
     by: Side | None = None
     header: tuple[str, str] | None = None
+    successor: "Talk | None" = None
+    lent: Loan | None = None
 
 
 class Talk:
@@ -43,18 +49,21 @@ class Talk:
 
     def __init__(self, equipment: Equipment, caller: Side, callee: Side | None) -> None:
         self._equipment = equipment
-        self._caller = caller
-        self._callee = callee
+        self.caller = caller
+        self.callee = callee
         self._over = trio.Event()
-        self._negotiation = Negotiation()
+        self.negotiation = Negotiation()
         self._relaying = 0
         self.confirmed = trio.Event()
+        self.leaver: Side | None = None  # whose BYE does not end the call: a transfer by it is under way
+        self.left = trio.Event()
+        self.borrowed: list[Loan] = []
         self.ending: Ending | None = None
 
     async def run(self) -> Ending:
         """Return when the call is over; whoever did not hang up has been told by then."""
         async with trio.open_nursery() as nursery:
-            for side, other in ((self._caller, self._callee), (self._callee, self._caller)):
+            for side, other in ((self.caller, self.callee), (self.callee, self.caller)):
                 if side is not None:
                     nursery.start_soon(self._serve, side, other, nursery)
                     if side.end.can_be_lost:
@@ -69,7 +78,8 @@ class Talk:
     async def say_goodbye(self, ending: Ending) -> None:
         """BYE to every side that did not hang up itself."""
         header = ending.header or reason_header(ending.status, ending.words)
-        sides = [side for side in (self._caller, self._callee) if side is not None and side is not ending.by]
+        gone = (None, ending.by, ending.lent and ending.lent.side, self.leaver if self.left.is_set() else None)
+        sides = [side for side in (self.caller, self.callee) if side is not None and side not in gone]
         if len(sides) == 1:
             await sides[0].hang_up(header)
             return
@@ -82,6 +92,31 @@ class Talk:
         if self.ending is None:
             self.ending = ending
             self._over.set()
+
+    async def wait_over(self) -> None:
+        """Return when the call is over, or has passed to other hands."""
+        await self._over.wait()
+
+    def other(self, side: Side) -> Side | None:
+        """Who talks with `side`; None for a local service."""
+        return self.callee if side is self.caller else self.caller
+
+    def put_in_place(self, leaves: Side, loan: Loan) -> bool:
+        """Let the borrowed side take the place of `leaves`, which is told nothing; False when the call is over already."""
+        if self.ending is not None:
+            return False
+        comes = loan.side
+        sides = (comes, self.callee) if leaves is self.caller else (self.caller, comes)
+        successor = Talk(self._equipment, *sides)
+        successor.borrowed = [*self.borrowed, loan]
+        successor.confirmed.set()
+        self.end(Ending(200, f"{comes.name} takes the place of {leaves.name}", successor=successor))
+        return True
+
+    def give_back(self) -> None:
+        """Tell the calls that lent sides to this one that they are free again."""
+        for loan in self.borrowed:
+            loan.returned.set()
 
     async def _serve(self, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
         async for exchange in side.requests:
@@ -96,16 +131,21 @@ class Talk:
         if method == "BYE":
             exchange.respond(make_response(exchange.request, 200))
             side.note_said("200 OK")
+            if side is self.leaver:
+                self.left.set()
+                return
             reason = exchange.request.headers.get("Reason")
             header = ("Reason", reason) if reason else None
             self.end(Ending(200, f"{side.name} hung up", side, header))
         elif method == "INVITE":
-            self._negotiation.begin(side)
+            self.negotiation.begin(side)
             nursery.start_soon(self._renegotiate, exchange, side, other)
         elif method in RELAYED_METHODS:
             self._relay_soon(exchange, side, other, nursery)
         elif method == "OPTIONS":
             exchange.respond(make_response(exchange.request, 200))
+        elif method == "REFER":
+            self._equipment.take(exchange)
         else:
             raise RemoteError(f"{method} is not served within a call", status=405)
 
@@ -125,7 +165,7 @@ class Talk:
                 if error.status in _GONE:
                     self.end(Ending(error.status, str(error)))
         finally:
-            self._negotiation.end()
+            self.negotiation.end()
 
     async def _pass_offer(self, exchange: ServerExchange, side: Side, other: Side | None) -> None:
         audio = side.end.take(exchange.request.body, is_offer=True)
@@ -204,7 +244,7 @@ class Talk:
     async def _keep_path(self, side: Side, end: OverlayEnd) -> None:
         await self.confirmed.wait()
         chance = self._equipment.chance
-        restarts = PathRestarts(side, end, self._negotiation, chance, lambda e: self.end(Ending(e.status, str(e))))
+        restarts = PathRestarts(side, end, self.negotiation, chance, lambda e: self.end(Ending(e.status, str(e))))
         await restarts.run()
 
     async def _watch_media(self, side: Side) -> None:
