@@ -21,7 +21,8 @@ class LegStatistics:
     nothing that a leg takes; `refused_from` is where the last of these came from, None when its address was right.
 
     `last` is the packet received last: who samples it learns of loss and of the codec at no cost for each packet.
-    `closed_port` counts how often the other machine said that nobody listens there (ICMP).
+    `closed_port` counts how often the other machine said that nobody listens there (ICMP). `undecryptable` came from the right
+    address and did not fit the key, or came twice.
     """
 
     received: int = 0
@@ -33,6 +34,7 @@ class LegStatistics:
     last: bytes = b""
     refused_from: Address | None = None
     closed_port: int = 0
+    undecryptable: int = 0
 
 
 class Leg(Protocol):
@@ -100,11 +102,15 @@ class Latch:
             if announced != self.learnt:
                 self.target, self.learnt = announced, None
 
-    def admit(self, source: Address) -> bool:
-        """Whether a packet from `source` is the peer's; the first one of an allowed host fixes the address."""
+    def allows(self, source: Address) -> bool:
+        """Whether a packet from `source` may be the peer's; nothing is fixed yet."""
         if self.learnt is not None:
             return source == self.learnt
-        if self._aimed_at is None or source[0] not in (self._aimed_at[0][0], self._aimed_at[1]):
+        return self._aimed_at is not None and source[0] in (self._aimed_at[0][0], self._aimed_at[1])
+
+    def admit(self, source: Address) -> bool:
+        """Whether a packet from `source` is the peer's; the first one of an allowed host fixes the address."""
+        if not self.allows(source):
             return False
         self.target = self.learnt = source
         return True

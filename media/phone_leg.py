@@ -1,4 +1,4 @@
-"""RTP and RTCP towards one phone: two sockets, symmetric RTP, and no await for a packet."""
+"""RTP or SRTP towards one phone: two sockets, symmetric RTP, and no await for a packet."""
 
 import ipaddress
 import socket
@@ -7,6 +7,7 @@ from typing import Any
 
 from media.legs import Latch, LegStatistics, Sink
 from media.rtp import is_rtcp, is_rtp
+from media.srtp import SrtpContexts, SrtpKeys
 from p2psip.base.core import Address, address_text
 from p2psip.base.errors import RemoteError
 
@@ -24,6 +25,8 @@ class PhoneLeg:
         self._send_rtp = rtp.sendto
         self._rtp_latch, self._rtcp_latch = Latch(), Latch()
         self._sink: Sink | None = None
+        self._contexts = SrtpContexts()
+        self._srtp: SrtpContexts | None = None
         self.local: Address = rtp.getsockname()[:2]
         self.statistics = LegStatistics()
 
@@ -37,12 +40,23 @@ class PhoneLeg:
         self._rtp_latch.aim(rtp, signalling_host)
         self._rtcp_latch.aim(rtcp or (rtp[0], min(rtp[1] + 1, 65_535)), signalling_host)
 
+    def set_keys(self, keys: SrtpKeys | None) -> None:
+        """Speak SRTP with these keys from now on; None: plain RTP. Keys that are in use already change nothing."""
+        self._srtp = None if keys is None else self._contexts
+        if keys is not None:
+            self._contexts.set_keys(keys)
+
     def connect(self, sink: Sink | None) -> None:
         """Hand received packets to `sink`."""
         self._sink = sink
 
     def send(self, packet: bytes) -> None:
         """Send one packet to the phone."""
+        if self._srtp is not None:
+            protected = self._srtp.protect(packet)
+            if protected is None:
+                return
+            packet = protected
         try:
             if 192 <= packet[1] <= 223:
                 if self._rtcp_latch.target is not None:
@@ -59,12 +73,20 @@ class PhoneLeg:
             return
 
     def receive_rtp(self, data: bytes, source: Address) -> None:
-        """A datagram on the RTP socket. What is no RTP must not latch."""
+        """A datagram on the RTP socket. What is no RTP must not latch, nor what does not fit the key."""
         statistics, latch = self.statistics, self._rtp_latch
-        if not is_rtp(data) or (source != latch.learnt and not latch.admit(source)):
+        if not is_rtp(data) or (source != latch.learnt and not latch.allows(source)):
             statistics.refused += 1
             statistics.refused_from = None if source == latch.target else source
             return
+        if self._srtp is not None:
+            opened = self._srtp.unprotect(data)
+            if opened is None:
+                statistics.undecryptable += 1
+                return
+            data = opened
+        if source != latch.learnt:
+            latch.admit(source)
         statistics.received += 1
         statistics.octets_received += len(data)
         statistics.last = data
@@ -75,9 +97,18 @@ class PhoneLeg:
 
     def receive_rtcp(self, data: bytes, source: Address) -> None:
         """A datagram on the RTCP socket."""
-        if len(data) < RTCP_BYTES_MIN or data[0] >> 6 != 2 or not is_rtcp(data) or not self._rtcp_latch.admit(source):
+        latch = self._rtcp_latch
+        if len(data) < RTCP_BYTES_MIN or data[0] >> 6 != 2 or not is_rtcp(data) or not latch.allows(source):
             self.statistics.refused += 1
-        elif self._sink is not None:
+            return
+        if self._srtp is not None:
+            opened = self._srtp.unprotect(data)
+            if opened is None:
+                self.statistics.undecryptable += 1
+                return
+            data = opened
+        latch.admit(source)
+        if self._sink is not None:
             self._sink(data)
 
     def note_closed_port(self, times: int) -> None:

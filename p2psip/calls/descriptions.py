@@ -5,6 +5,7 @@ leg's own. Audio only: other media lines are answered with port 0 and keep their
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from media.dtls import FLIGHT_BYTES_MAX
@@ -14,7 +15,9 @@ from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.sip.sdp import DIRECTIONS, MediaDescription, SessionDescription
 
-PHONE_PROFILES = ("RTP/AVP", "RTP/AVPF")
+PLAIN_PROFILES = ("RTP/AVP", "RTP/AVPF")
+SECURE_PROFILES = ("RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF")
+PHONE_PROFILES = SECURE_PROFILES + PLAIN_PROFILES
 OVERLAY_PROFILES = ("UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF")
 CANDIDATES_MAX = 32
 DISCARD_PORT = 9
@@ -85,17 +88,25 @@ class Origin:
 def read_audio(
     body: bytes, profiles: tuple[str, ...], layout: Layout
 ) -> tuple[Audio, SessionDescription, MediaDescription]:
-    """The audio of a peer's description; RemoteError(488) when none of its lines can be used. Fills `layout`."""
+    """The audio of a peer's description; RemoteError(488) when none of its lines can be used. Fills `layout`.
+
+    Of several lines, as phones send them that leave the choice between SRTP and RTP, the secure one is taken.
+    """
     try:
         description = SessionDescription.parse(body)
     except RemoteError as error:
         raise RemoteError(str(error), status=488) from error
-    for index, media in enumerate(description.media):
-        if media.kind == "audio" and media.port != 0 and media.protocol in profiles and media.codecs:
-            layout.lines = [(line.kind, line.protocol, line.formats) for line in description.media]
-            layout.audio = index
-            return _audio(description, media), description, media
-    raise RemoteError("no audio that this node can carry: it takes plain RTP from phones", status=488)
+    found = [
+        index
+        for index, media in enumerate(description.media)
+        if media.kind == "audio" and media.port != 0 and media.protocol in profiles and media.codecs
+    ]
+    if not found:
+        raise RemoteError(_why_no_audio(description), status=488)
+    layout.audio = next((each for each in found if description.media[each].protocol in SECURE_PROFILES), found[0])
+    layout.lines = [(line.kind, line.protocol, line.formats) for line in description.media]
+    media = description.media[layout.audio]
+    return _audio(description, media), description, media
 
 
 def write_description(audio: Audio, origin: Origin, layout: Layout, ours: MediaDescription) -> bytes:
@@ -112,9 +123,9 @@ def write_description(audio: Audio, origin: Origin, layout: Layout, ours: MediaD
     return origin.finish(description)
 
 
-def phone_line(local: Address) -> MediaDescription:
-    """The audio line towards a phone."""
-    return MediaDescription("audio", local[1], "RTP/AVP", ())
+def phone_line(local: Address, protocol: str = "RTP/AVP", crypto: Sequence[str] = ()) -> MediaDescription:
+    """The audio line towards a phone, with its a=crypto values (RFC 4568)."""
+    return MediaDescription("audio", local[1], protocol, (), attributes=[("crypto", each) for each in crypto])
 
 
 def overlay_line(transport: TransportDescription) -> MediaDescription:
@@ -166,6 +177,12 @@ def _flight(media: MediaDescription) -> bytes:
     return flight if len(flight) <= FLIGHT_BYTES_MAX else b""
 
 
+def _why_no_audio(description: SessionDescription) -> str:
+    if any(media.kind == "image" and media.port != 0 for media in description.media):
+        return "fax as T.38 is not carried here: send it as audio (G.711)"
+    return "no audio that this node can carry: it takes RTP/AVP, RTP/SAVP with a=crypto, and UDP/TLS/RTP/SAVP"
+
+
 def _audio(description: SessionDescription, media: MediaDescription) -> Audio:
     known = {str(codec.payload_type) for codec in media.codecs}
     formats = tuple(text for text in media.formats if text in known)
@@ -176,7 +193,8 @@ def _audio(description: SessionDescription, media: MediaDescription) -> Audio:
     )
     direction = description.direction(media)
     assert direction in DIRECTIONS
-    held = (media.connection or description.connection) in _UNSPECIFIED and media.protocol in PHONE_PROFILES
+    has_ice = description.attribute(media, "ice-ufrag") is not None
+    held = (media.connection or description.connection) in _UNSPECIFIED and not has_ice
     if held and direction == "sendrecv":
         direction = "sendonly"
     return Audio(formats, attributes, direction)

@@ -1,12 +1,12 @@
 """The media end of a leg: a leg of the media plane together with the session descriptions that are spoken about it.
 
+Here is the one towards another node; `p2psip/calls/phone_end.py` has the one towards a phone.
+
 A media end is made once for each leg of a call and keeps its port through hold and resume.
 """
 
 from dataclasses import replace
 from typing import Any, Protocol
-
-import trio
 
 from media.legs import Leg
 from media.secure import TransportDescription
@@ -14,13 +14,10 @@ from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.descriptions import (
     OVERLAY_PROFILES,
-    PHONE_PROFILES,
     Audio,
     Layout,
     Origin,
     overlay_line,
-    phone_addresses,
-    phone_line,
     read_audio,
     read_transport,
     write_description,
@@ -64,7 +61,7 @@ class MediaEnd(Protocol):
         """Free the leg."""
 
 
-class _Agreement:
+class Agreement:
     """Keeps what was agreed on: an offer counts once it is answered, so that a refused one leaves no trace."""
 
     def __init__(self) -> None:
@@ -73,67 +70,22 @@ class _Agreement:
         self.lost = ""
         self._offered: Audio | None = None
 
-    def _note_taken(self, audio: Audio, *, is_offer: bool) -> None:
+    def note_taken(self, audio: Audio, *, is_offer: bool) -> None:
+        """The peer's description was read."""
         if is_offer:
             self._offered = audio
         else:
             self.heard, self.said = audio, self._offered
 
-    def _note_written(self, audio: Audio, *, is_offer: bool) -> None:
+    def note_written(self, audio: Audio, *, is_offer: bool) -> None:
+        """Ours was written."""
         if is_offer:
             self._offered = audio
         else:
             self.heard, self.said = self._offered, audio
 
 
-class PhoneEnd(_Agreement):
-    """Plain RTP towards a phone at `signalling_host`; its silence is no fault.
-
-    Our sockets are on `host` (None: the media plane's choice).
-    """
-
-    can_be_lost = False
-
-    def __init__(self, media: MediaPort, chance: Chance, *, signalling_host: str, host: str | None) -> None:
-        super().__init__()
-        self.leg = media.phone_leg(host)
-        self._signalling_host = signalling_host
-        self._layout = Layout()
-        self._origin = Origin.make(chance, self.leg.local[0])
-
-    def take(self, body: bytes, *, is_offer: bool) -> Audio:
-        """See MediaEnd."""
-        audio, description, media = read_audio(body, PHONE_PROFILES, self._layout)
-        found = phone_addresses(description, media)
-        if found is not None:
-            self.leg.set_remote(found[0], self._signalling_host, rtcp=found[1])
-        self._note_taken(audio, is_offer=is_offer)
-        return audio
-
-    def write(self, audio: Audio, *, is_offer: bool) -> bytes:
-        """See MediaEnd."""
-        self._note_written(audio, is_offer=is_offer)
-        return write_description(audio, self._origin, self._layout, phone_line(self.leg.local))
-
-    async def wait_lost(self) -> str:
-        """Never returns."""
-        await trio.sleep_forever()
-        raise AssertionError("never reached")
-
-    def own_answer(self, audio: Audio) -> Audio | None:
-        """See MediaEnd: a phone has no transport that could change alone."""
-        return None
-
-    def path(self) -> dict[str, Any]:
-        """See MediaEnd."""
-        return self.leg.path()
-
-    def close(self) -> None:
-        """See MediaEnd."""
-        self.leg.close()
-
-
-class OverlayEnd(_Agreement):
+class OverlayEnd(Agreement):
     """ICE and DTLS-SRTP towards another node. Whoever speaks first is the offerer."""
 
     can_be_lost = True
@@ -160,13 +112,13 @@ class OverlayEnd(_Agreement):
         audio, description, media = read_audio(body, OVERLAY_PROFILES, self._layout)
         transport = read_transport(description, media)
         self._aim(transport, is_offer=is_offer)
-        self._note_taken(audio, is_offer=is_offer)
+        self.note_taken(audio, is_offer=is_offer)
         return audio
 
     def write(self, audio: Audio, *, is_offer: bool) -> bytes:
         """See MediaEnd."""
         leg = self._opened(offerer=is_offer)
-        self._note_written(audio, is_offer=is_offer)
+        self.note_written(audio, is_offer=is_offer)
         transport = leg.description
         setup = "actpass" if is_offer else "passive" if transport.setup == "actpass" else transport.setup
         return write_description(audio, self._origin, self._layout, overlay_line(replace(transport, setup=setup)))

@@ -7,8 +7,9 @@ from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.addresses import Addresses
 from p2psip.calls.call_log import CallLog
-from p2psip.calls.ends import MediaEnd, OverlayEnd, PhoneEnd
+from p2psip.calls.ends import MediaEnd, OverlayEnd
 from p2psip.calls.incidents import Incidents
+from p2psip.calls.phone_end import PhoneEnd, SrtpPolicy
 from p2psip.calls.ports import CallSettings, ClockPort, MediaPort, SipPort
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.flow import OVERLAY, Flow
@@ -70,7 +71,8 @@ class Equipment:
         if flow.transport == OVERLAY:
             return OverlayEnd(self.media, self.chance)
         host = None if flow.local[0] in UNSPECIFIED else flow.local[0]
-        return PhoneEnd(self.media, self.chance, signalling_host=flow.remote[0], host=host)
+        policy = SrtpPolicy.towards(flow, self.settings.srtp)
+        return PhoneEnd(self.media, self.chance, signalling_host=flow.remote[0], host=host, policy=policy)
 
     def tag(self) -> str:
         """A fresh tag."""

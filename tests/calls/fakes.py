@@ -7,6 +7,7 @@ import trio
 
 from media.legs import NETWORK_CHANGED, LegStatistics, Sink
 from media.secure import TransportDescription
+from media.srtp import SrtpKeys
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.calls.ports import Account, Whereabouts
@@ -26,6 +27,7 @@ class FakeLeg:
             f"u{number}", f"p{number}", ("c 1 udp 1 ::1 1 typ host",), "sha-256 AA", ""
         )
         self.remotes: list[object] = []
+        self.keys: SrtpKeys | None = None
         self.sink: Sink | None = None
         self.packets: list[bytes] = []
         self.is_closed = False
@@ -36,6 +38,9 @@ class FakeLeg:
 
     def set_remote(self, remote: object, *_host: str, rtcp: Address | None = None) -> None:
         self.remotes.append(remote)
+
+    def set_keys(self, keys: SrtpKeys | None) -> None:
+        self.keys = keys
 
     def send(self, packet: bytes) -> None:
         self.packets.append(packet)

@@ -10,8 +10,8 @@ from trio.testing import MockClock
 from media.legs import LegStatistics
 from p2psip.base.chance import Chance
 from p2psip.calls.call_log import CallLog
-from p2psip.calls.ends import PhoneEnd
 from p2psip.calls.patch import GAP_PACKETS_MAX, EndWatch, Patch
+from p2psip.calls.phone_end import PhoneEnd
 from tests.calls.fakes import FakeLeg, FakeMedia
 from tests.calls.steps import both, connect, two_nodes
 from tests.calls.world import Node, TrioClock, sdp, world

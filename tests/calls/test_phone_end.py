@@ -1,0 +1,183 @@
+"""What is said to a phone about SRTP, and what is taken from it: offers, answers, hold, new keys, and what is refused."""
+
+import base64
+
+import pytest
+
+from media.srtp import SrtpKeys
+from p2psip.base.chance import Chance
+from p2psip.base.errors import RemoteError
+from p2psip.calls.descriptions import Audio
+from p2psip.calls.phone_end import KEYS_IN_THE_CLEAR, NOT_SECURE, PhoneEnd, SrtpPolicy
+from p2psip.sip.flow import Flow
+from p2psip.sip.sdp import MediaDescription, SessionDescription
+from tests.calls.fakes import FakeMedia
+
+AUDIO = Audio(("0",))
+SECRET = bytes(range(30))
+SECURE = SrtpPolicy("secure", True, True)
+
+
+def crypto(tag: int = 1, secret: bytes = SECRET, suite: str = "AES_CM_128_HMAC_SHA1_80") -> str:
+    return f"a=crypto:{tag} {suite} inline:{base64.b64encode(secret).decode()}"
+
+
+def sdp(protocol: str, *attributes: str, host: str = "192.0.2.1") -> bytes:
+    lines = ["v=0", "o=- 1 1 IN IP4 192.0.2.1", "s=-", f"c=IN IP4 {host}", "t=0 0", f"m=audio 6000 {protocol} 0"]
+    return ("\r\n".join([*lines, *attributes]) + "\r\n").encode()
+
+
+def phone_end(policy: SrtpPolicy = SrtpPolicy()) -> tuple[PhoneEnd, FakeMedia]:  # noqa: B008 - a frozen value
+    media = FakeMedia()
+    return PhoneEnd(media, Chance.seeded(1), signalling_host="192.0.2.1", host=None, policy=policy), media
+
+
+def written(end: PhoneEnd, *, is_offer: bool, audio: Audio = AUDIO) -> MediaDescription:
+    return SessionDescription.parse(end.write(audio, is_offer=is_offer)).media[0]
+
+
+def keys_of(media: FakeMedia) -> SrtpKeys:
+    keys = media.legs[0].keys
+    assert keys is not None
+    return keys
+
+
+@pytest.mark.parametrize("protocol", ["RTP/SAVP", "RTP/SAVPF", "RTP/AVP"])
+def test_an_offer_with_keys_is_answered_with_keys_whatever_the_setting(protocol: str) -> None:
+    end, media = phone_end()
+    end.take(sdp(protocol, crypto(4)), is_offer=True)
+    assert keys_of(media) == SrtpKeys(), "nothing may leave in the clear before the answer"
+    answer = written(end, is_offer=False)
+    assert answer.protocol == protocol
+    (line,) = answer.all("crypto")
+    assert line.startswith("4 AES_CM_128_HMAC_SHA1_80 inline:")
+    keys = keys_of(media)
+    assert keys.receive is not None
+    assert keys.receive.secret == SECRET
+    assert end.path()["protection"] == "SRTP, AES_CM_128_HMAC_SHA1_80"
+    assert base64.b64encode(SECRET).decode() not in str(end.path())
+
+
+def test_plain_rtp_stays_plain() -> None:
+    end, media = phone_end()
+    end.take(sdp("RTP/AVP"), is_offer=True)
+    answer = written(end, is_offer=False)
+    assert (answer.protocol, answer.all("crypto")) == ("RTP/AVP", [])
+    assert media.legs[0].keys is None
+    assert end.path()["protection"] == "none"
+
+
+def test_of_two_lines_the_secure_one_is_taken_and_the_other_refused() -> None:
+    end, _ = phone_end()
+    body = sdp("RTP/AVP") + f"m=audio 6002 RTP/SAVP 0\r\n{crypto()}\r\n".encode()
+    end.take(body, is_offer=True)
+    lines = SessionDescription.parse(end.write(AUDIO, is_offer=False)).media
+    assert [(line.protocol, bool(line.port)) for line in lines] == [("RTP/AVP", False), ("RTP/SAVP", True)]
+
+
+def test_secure_lines_without_a_key_that_can_be_used_are_refused_in_words() -> None:
+    end, _ = phone_end()
+    with pytest.raises(RemoteError, match="it takes AEAD_AES_256_GCM") as caught:
+        end.take(sdp("RTP/SAVP", crypto(suite="F8_128_HMAC_SHA1_80")), is_offer=True)
+    assert caught.value.status == 488
+    end.take(sdp("RTP/AVP", crypto(suite="F8_128_HMAC_SHA1_80")), is_offer=True)
+    assert written(end, is_offer=False).all("crypto") == []
+
+
+@pytest.mark.parametrize(
+    ("transport", "host", "setting", "offer", "is_private"),
+    [
+        ("udp", "192.0.2.1", "off", "plain", True),
+        ("tls", "192.0.2.1", "off", "plain", True),
+        ("udp", "192.0.2.1", "offered", "plain", True),
+        ("tls", "192.0.2.1", "offered", "best effort", True),
+        ("udp", "192.0.2.1", "required", "secure", False),
+        ("udp", "127.0.0.1", "required", "secure", True),
+        ("tcp", "::1", "required", "secure", True),
+        ("tls", "192.0.2.1", "required", "secure", True),
+    ],
+)
+def test_what_we_offer_follows_from_the_setting_and_the_transport(
+    transport: str, host: str, setting: str, offer: str, is_private: bool
+) -> None:
+    policy = SrtpPolicy.towards(Flow(transport, ("192.0.2.9", 5060), (host, 5060)), setting)  # type: ignore[arg-type]
+    assert policy == SrtpPolicy(offer, setting == "required", is_private)  # type: ignore[arg-type]
+
+
+def test_a_best_effort_offer_is_taken_up_or_passed_over() -> None:
+    for answer, protection in ((sdp("RTP/AVP"), "none"), (sdp("RTP/AVP", crypto(3)), "SRTP, AES_CM_128_HMAC_SHA1_80")):
+        end, _ = phone_end(SrtpPolicy("best effort"))
+        offer = written(end, is_offer=True)
+        assert (offer.protocol, len(offer.all("crypto"))) == ("RTP/AVP", 4)
+        end.take(answer, is_offer=False)
+        assert end.path()["protection"] == protection
+
+
+def test_a_required_offer_must_be_answered_with_keys() -> None:
+    end, media = phone_end(SECURE)
+    assert written(end, is_offer=True).protocol == "RTP/SAVP"
+    assert keys_of(media) == SrtpKeys()
+    with pytest.raises(RemoteError, match=NOT_SECURE):
+        end.take(sdp("RTP/SAVP"), is_offer=False)
+    end.take(sdp("RTP/SAVP", crypto(3)), is_offer=False)
+    assert keys_of(media).send is not None
+
+
+def test_where_srtp_is_required_plain_offers_and_readable_keys_are_refused_in_words() -> None:
+    end, _ = phone_end(SECURE)
+    with pytest.raises(RemoteError, match=NOT_SECURE) as caught:
+        end.take(sdp("RTP/AVP"), is_offer=True)
+    assert caught.value.status == 488
+    end, _ = phone_end(SrtpPolicy("secure", True, False))
+    with pytest.raises(RemoteError, match=KEYS_IN_THE_CLEAR):
+        end.take(sdp("RTP/SAVP", crypto()), is_offer=True)
+    with pytest.raises(RemoteError, match=KEYS_IN_THE_CLEAR):
+        end.write(AUDIO, is_offer=True)
+
+
+@pytest.mark.parametrize("hold", [sdp("RTP/SAVP", crypto(), "a=sendonly"), sdp("RTP/SAVP", crypto(), host="0.0.0.0")])
+def test_hold_and_resume_keep_the_keys(hold: bytes) -> None:
+    end, media = phone_end()
+    end.take(sdp("RTP/SAVP", crypto()), is_offer=True)
+    first = written(end, is_offer=False).all("crypto")
+    keys = keys_of(media)
+    assert end.take(hold, is_offer=True).direction == "sendonly"
+    assert written(end, is_offer=False).all("crypto") == first
+    end.take(sdp("RTP/SAVP", crypto()), is_offer=True)
+    assert written(end, is_offer=False).all("crypto") == first
+    assert keys_of(media) == keys
+
+
+def test_new_keys_in_a_call_count_once_they_are_answered() -> None:
+    end, media = phone_end()
+    end.take(sdp("RTP/SAVP", crypto()), is_offer=True)
+    end.write(AUDIO, is_offer=False)
+    before = keys_of(media)
+    end.take(sdp("RTP/SAVP", crypto(secret=bytes(30))), is_offer=True)
+    assert keys_of(media) == before
+    end.write(AUDIO, is_offer=False)
+    after = keys_of(media)
+    assert after.receive is not None
+    assert after.receive.secret == bytes(30)
+    assert after.send != before.send
+
+
+def test_our_offer_in_a_call_says_what_is_in_use() -> None:
+    end, media = phone_end()
+    end.take(sdp("RTP/SAVP", crypto()), is_offer=True)
+    (answered,) = written(end, is_offer=False).all("crypto")
+    offer = written(end, is_offer=True)
+    assert offer.protocol == "RTP/SAVP"
+    assert [each.partition(" ")[2] for each in offer.all("crypto")] == [answered.partition(" ")[2]]
+    keys = keys_of(media)
+    end.take(sdp("RTP/SAVP", crypto()), is_offer=False)
+    assert keys_of(media) == keys
+    with pytest.raises(RemoteError, match="without SRTP keys"):
+        end.take(sdp("RTP/SAVP"), is_offer=False)
+
+
+def test_fax_is_refused_with_the_way_out() -> None:
+    end, _ = phone_end()
+    fax = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=image 6000 udptl t38\r\n"
+    with pytest.raises(RemoteError, match=r"G\.711"):
+        end.take(fax, is_offer=True)
