@@ -37,6 +37,7 @@ class BindingTable:
 
     def __init__(self) -> None:
         self._bindings: dict[str, list[Binding]] = {}
+        self._hooks: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
         return sum(len(each) for each in self._bindings.values())
@@ -70,6 +71,12 @@ class BindingTable:
             self._bindings[address] = bindings
         else:
             self._bindings.pop(address, None)
+        for hook in self._hooks:
+            hook()
+
+    def on_change(self, hook: Callable[[], None]) -> None:
+        """Call `hook()` after each change; it must be quick."""
+        self._hooks.append(hook)
 
     def expire(self, now: float) -> None:
         """Drop what has run out."""

@@ -139,7 +139,10 @@ class SipService:
         return exchange
 
     def open_dialog(self, dialog_id: DialogId) -> trio.MemoryReceiveChannel[ServerExchange]:
-        """Requests of the peer in this dialog, from now on; close it with `close_dialog`."""
+        """Requests of the peer in this dialog, from now on; close it with `close_dialog`.
+
+        With an empty remote tag: of whoever answers our request, as a NOTIFY that overtakes the answer to SUBSCRIBE.
+        """
         send, receive = trio.open_memory_channel[ServerExchange](DIALOG_QUEUED_MAX)
         self._dialogs[dialog_id] = send, receive
         return receive
@@ -280,7 +283,8 @@ class SipService:
         tag = request.to.tag
         channel: trio.MemorySendChannel[ServerExchange] | None = self._incoming_send
         if tag is not None:
-            channel, _receive = self._dialogs.get((request.call_id, tag, request.from_.tag or ""), (None, None))
+            found = self._dialogs.get((request.call_id, tag, request.from_.tag or ""))
+            channel, _receive = found or self._dialogs.get((request.call_id, tag, ""), (None, None))
         if channel is None:
             exchange.respond(make_response(request, 481))
             return

@@ -232,6 +232,15 @@ async def test_a_dialog_that_is_closed_answers_481_to_what_waits_and_what_comes(
             assert sip.statistics()["dialogs"] == 0
 
 
+async def test_a_dialog_without_a_remote_tag_takes_requests_of_whoever_answers(autojump_clock: MockClock) -> None:
+    async with service() as (sip, address):
+        requests = sip.open_dialog(("one", "b", ""))
+        with plain_socket() as peer:
+            peer.sendto(within(1, from_tag="whoever"), address)
+            with trio.fail_after(1):
+                assert (await requests.receive()).request.from_.tag == "whoever"
+
+
 async def test_a_dialog_whose_owner_has_gone_answers_503(autojump_clock: MockClock) -> None:
     async with service() as (sip, bound):
         sip.open_dialog(("one", "b", "a")).close()
