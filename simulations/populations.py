@@ -1,5 +1,7 @@
 """How a scenario gets its people: an overlay that has settled, of public peers only or behind NATs in the shares of surveys."""
 
+from collections.abc import Callable
+
 from p2psip.base.chance import Chance
 from simulations.network.internet import Internet
 from simulations.network.survey import SURVEY
@@ -8,6 +10,10 @@ from simulations.run import Run
 from simulations.swarm import Swarm
 
 SETTLE_SECONDS = 60.0
+REGISTRATIONS_PER_SECOND = 50.0
+REGISTERING_SECONDS_MIN = 60.0
+STATIONARY_SECONDS = 300.0
+"""As long as the time between two registrations of a node."""
 
 
 def internet(run: Run, *, nats: bool) -> Internet:
@@ -30,3 +36,25 @@ def settled(run: Run, swarm: Swarm, peers: int, *, volunteers: float = 0.0) -> l
     swarm.start_all(nodes)
     run.for_seconds(swarm.grown_at - run.now + SETTLE_SECONDS)
     return nodes
+
+
+def stationary(run: Run, swarm: Swarm, peers: int, *, volunteers: float = 0.0) -> list[Node]:
+    """The same, but nobody registers before all have joined, and then a registration's time passes.
+
+    A network that has grown a hundredfold within a minute stores every record anew at each doubling, and all of them register at the
+    same time for ever after. No real one does that, and what it costs is not what an hour of an old network costs.
+    """
+    nodes = people(run, swarm, peers, volunteers=volunteers)
+    chance = run.chance.child("registering")
+    for node in nodes:
+        node.wants_registration = False
+    swarm.start_all(nodes)
+    seconds = max(peers / REGISTRATIONS_PER_SECOND, REGISTERING_SECONDS_MIN)
+    for node in nodes:
+        swarm.world.at(swarm.grown_at + SETTLE_SECONDS + chance.uniform(0.0, seconds), _registering(swarm, node))
+    run.for_seconds(swarm.grown_at - run.now + SETTLE_SECONDS + seconds + STATIONARY_SECONDS)
+    return nodes
+
+
+def _registering(swarm: Swarm, node: Node) -> Callable[[], None]:
+    return lambda: swarm.register(node)

@@ -125,11 +125,15 @@ class Swarm:
         if node is not self.bootstrap:
             node.core.join(in_order(self.introducers(), node.remembered), now)
         if node.wants_registration:
-            try:
-                node.core.publish(node.device.certificate.addresses, now)
-            except RemoteError:  # a clock that is wrong by more than a certificate lives: nobody would believe it
-                self._on_event(node, "clock-refused", now)
+            self._publish(node)
         self.world.pump(node)
+
+    def register(self, node: Node) -> None:
+        """A phone registers with a node that had none, so the node registers its person in the overlay."""
+        node.wants_registration = True
+        if node.alive:
+            self._publish(node)
+            self.world.pump(node)
 
     def crash(self, node: Node) -> None:
         """The node is gone without a word (kill -9, power cut); what it had written down survives."""
@@ -222,6 +226,12 @@ class Swarm:
         )
         core.note_local([node.endpoint.address], self.now)
         return core
+
+    def _publish(self, node: Node) -> None:
+        try:
+            node.core.publish(node.device.certificate.addresses, self.now)
+        except RemoteError:  # a clock that is wrong by more than a certificate lives: nobody would believe it
+            self._on_event(node, "clock-refused", self.now)
 
     def _clock_error(self, node: Node) -> float:
         """How wrong a node takes the time to be: the bootstrap server's answer puts a clock right that is far off."""

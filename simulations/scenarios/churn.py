@@ -11,7 +11,7 @@ from simulations.checkers.registration_found import RegistrationFound
 from simulations.checkers.traffic import Traffic
 from simulations.lookups import Lookups
 from simulations.minutes import Minutes
-from simulations.populations import internet, settled
+from simulations.populations import internet, stationary
 from simulations.run import Run
 from simulations.scenario import demand, scenario
 from simulations.workloads.calls import Calls
@@ -42,7 +42,7 @@ def churn(
     demand(session_minutes > 0, "session_minutes", "more than 0")
     demand(absence_minutes > 0, "absence_minutes", "more than 0")
     swarm = run.swarm(network=internet(run, nats=nats))
-    settled(run, swarm, peers, volunteers=volunteers if nats else 0.0)
+    stationary(run, swarm, peers, volunteers=volunteers if nats else 0.0)
     lookups = Lookups(run, swarm)
     calls = Calls(run, swarm, calling=calling, attempts_per_hour=calling * attempts_per_hour, lookups=lookups)
     comings = Churn(swarm, sessions(session_minutes, sessions_like), absences(absence_minutes), crash_share=crashes)

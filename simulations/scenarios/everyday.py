@@ -10,7 +10,7 @@ from simulations.checkers.registration_found import RegistrationFound
 from simulations.checkers.traffic import Traffic
 from simulations.lookups import Lookups
 from simulations.minutes import Minutes
-from simulations.populations import internet, settled
+from simulations.populations import internet, settled, stationary
 from simulations.run import Run
 from simulations.scenario import demand, scenario
 from simulations.workloads.calls import Calls
@@ -30,7 +30,7 @@ def lookups_only(run: Run, *, peers: int = 1_000, minutes: float = 5.0, per_seco
     """A quiet network of public peers: how long lookups take, and whether the true closest are found."""
     demand(per_second > 0, "per_second", "more than 0")
     swarm = run.swarm(network=internet(run, nats=False))
-    settled(run, swarm, peers)
+    stationary(run, swarm, peers)
     run.check(RegistrationFound(0.998), LookupTime(), FoundSet(every=5.0, least_whole=0.95), Bounds(), Traffic())
     table = Minutes(run, swarm)
     Looking(swarm, Lookups(run, swarm), per_second).begin()
