@@ -11,7 +11,7 @@ from media.secure import TransportDescription
 from media.srtp import SrtpKeys
 from p2psip.base.core import Address
 from p2psip.sip.dialog import DialogId
-from p2psip.sip.exchange import Authorise, ClientExchange, ServerExchange
+from p2psip.sip.exchange import ClientExchange, ServerExchange
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
 
@@ -78,8 +78,8 @@ class SipPort(Protocol):
     def incoming(self) -> trio.MemoryReceiveChannel[ServerExchange]:
         """New requests outside of dialogs."""
 
-    def start(self, request: Request, flow: Flow, *, authorise: Authorise | None = None) -> ClientExchange:
-        """Send a request; `authorise` answers challenges."""
+    def start(self, request: Request, flow: Flow) -> ClientExchange:
+        """Send a request."""
 
     def overlay_flow(self, node_id: str) -> Flow:
         """The flow to a node of the overlay."""
@@ -155,7 +155,7 @@ class CallSettings:
 
     `contact_host` stands in Contact where a socket is bound to every address. With `trust_registered_flows` a phone that
     has registered is not asked for its password again for each call (for phones that cannot do that). `srtp`: see
-    `p2psip.calls.phone_end`.
+    `p2psip.calls.phone_end`. `session_seconds` is the session interval that we ask for (RFC 4028); 0 for none.
     """
 
     overlay: str
@@ -166,3 +166,4 @@ class CallSettings:
     services: Sequence[str] = ("echo", "tone")
     trust_registered_flows: bool = False
     srtp: Literal["off", "offered", "required"] = "offered"
+    session_seconds: int = 1_800

@@ -39,6 +39,15 @@ class Credentials:
     def __repr__(self) -> str:
         return f"<Credentials of {self.user}>"
 
+    def attach(self, request: Request, next_number: Callable[[], int] | None = None) -> "Authorisation":
+        """Let `request`, which is new, answer at once what was asked for before, and later what it is asked for.
+
+        `next_number` gives the CSeq of each repetition; by default they count up from its own.
+        """
+        found = request.authorise = Authorisation(self, next_number)
+        self.prepare(request)
+        return found
+
     def prepare(self, request: Request) -> None:
         """Answer at once, in `request`, what was asked for before."""
         for field in ("Authorization", "Proxy-Authorization"):
@@ -56,10 +65,6 @@ class Credentials:
             )
             request.headers.add(field, answer)
 
-    def authorisation(self, next_number: Callable[[], int]) -> "Authorisation":
-        """What answers the challenges to one request; `next_number` gives the CSeq of each repetition."""
-        return Authorisation(self, next_number)
-
     def note(self, field: str, challenge: Challenge) -> None:
         """Answer this challenge from now on; of more than REALMS_MAX the oldest is forgotten."""
         self._nonces[field, challenge.realm] = _Nonce(challenge)
@@ -71,8 +76,8 @@ class Credentials:
 class Authorisation:
     """The challenges to one request. `failure` says in words why the last one was not answered."""
 
-    def __init__(self, credentials: Credentials, next_number: Callable[[], int]) -> None:
-        self._credentials = credentials
+    def __init__(self, credentials: Credentials, next_number: Callable[[], int] | None = None) -> None:
+        self.credentials = credentials
         self._next_number = next_number
         self._answered: set[tuple[str, str]] = set()
         self._challenged = 0
@@ -91,7 +96,7 @@ class Authorisation:
             self.failure = str(error)
             return None
         self._challenged += 1
-        user = self._credentials.user
+        user = self.credentials.user
         for realm, challenge in challenges.items():
             if (answered, realm) in self._answered and not challenge.stale:
                 self.failure = f'the password of user "{user}" is refused in the realm "{realm}"'
@@ -101,12 +106,13 @@ class Authorisation:
             return None
         for realm, challenge in challenges.items():
             self._answered.add((answered, realm))
-            self._credentials.note(answered, challenge)
+            self.credentials.note(answered, challenge)
         return self._again(request)
 
     def _again(self, request: Request) -> Request:
         again = request.copy()
         again.headers.remove("Via")  # ours: the transaction layer puts a new one (§8.1.3.5)
-        again.headers.set("CSeq", str(CSeq(self._next_number(), request.method)))
-        self._credentials.prepare(again)
+        number = request.cseq.number + 1 if self._next_number is None else self._next_number()
+        again.headers.set("CSeq", str(CSeq(number, request.method)))
+        self.credentials.prepare(again)
         return again

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from p2psip.base.errors import RemoteError
 from p2psip.sip.build import make_request
+from p2psip.sip.credentials import Authorisation, Credentials
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request, Response
 from p2psip.sip.uri import OtherUri, SipUri
@@ -14,7 +15,10 @@ DialogId = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Dialog:
-    """One side of a dialog. `local` and `remote` carry the tags; `cseq` is the last number that we used."""
+    """One side of a dialog. `local` and `remote` carry the tags; `cseq` is the last number that we used.
+
+    `credentials` answer the challenges to our requests in it.
+    """
 
     call_id: str
     local: NameAddr
@@ -25,6 +29,7 @@ class Dialog:
     remote_cseq: int | None
     contact: str
     extra_headers: list[tuple[str, str]] = field(default_factory=list)
+    credentials: Credentials | None = None
 
     @classmethod
     def of_server(cls, invite: Request, response: Response, contact: str) -> "Dialog":
@@ -58,6 +63,7 @@ class Dialog:
             cseq=request.cseq.number,
             remote_cseq=None,
             contact=contact,
+            credentials=request.authorise.credentials if isinstance(request.authorise, Authorisation) else None,
         )
 
     @property
@@ -74,8 +80,10 @@ class Dialog:
         content_type: str | None = None,
     ) -> Request:
         """The next request in this dialog (§12.2.1.1); ACK keeps the number of its INVITE (`acknowledge`)."""
-        self.cseq += 1
-        return self._make(method, self.cseq, headers, body, content_type)
+        request = self._make(method, self._next_number(), headers, body, content_type)
+        if self.credentials is not None:
+            self.credentials.attach(request, self._next_number)
+        return request
 
     def acknowledge(self, number: int, *, body: bytes = b"", content_type: str | None = None) -> Request:
         """The ACK of a 2xx to the INVITE with this number (§13.2.2.4)."""
@@ -93,6 +101,10 @@ class Dialog:
         """Take over the Contact of a target refresh: re-INVITE, UPDATE, and their 2xx (§12.2.1.2, §12.2.2)."""
         if message.contacts and message.cseq.method in ("INVITE", "UPDATE"):
             self.target = message.contacts[0].uri
+
+    def _next_number(self) -> int:
+        self.cseq += 1
+        return self.cseq
 
     def _make(
         self, method: str, number: int, headers: list[tuple[str, str]] | None, body: bytes, content_type: str | None

@@ -15,9 +15,6 @@ from p2psip.sip.via import reply_flow
 
 RESPONSES_QUEUED_MAX = 64
 
-Authorise = Callable[[Request, Response], Request | None]
-"""Gives a request again with an answer to the challenge in a 401 or 407, or None (`p2psip.sip.credentials`)."""
-
 
 class Sender(Protocol):
     """What an exchange needs of the service that made it."""
@@ -101,23 +98,15 @@ class ServerExchange:
 class ClientExchange:
     """A request of ours. Take its responses one by one with `next_response`.
 
-    With `authorise`, challenges that can be answered are, and do not come up; `request` is then the one that was sent last.
+    Challenges that `request.authorise` can answer are answered, and do not come up; `request` is then the one that was sent last.
     """
 
-    def __init__(
-        self,
-        request: Request,
-        flow: Flow,
-        sender: Sender,
-        forget: Callable[[], None],
-        authorise: Authorise | None = None,
-    ) -> None:
+    def __init__(self, request: Request, flow: Flow, sender: Sender, forget: Callable[[], None]) -> None:
         self.key = ""
         self.request = request
         self.flow = flow
         self._sender = sender
         self._forget = forget
-        self._authorise = authorise
         self._is_cancelled = False
         self._send, self._receive = trio.open_memory_channel[Response | RemoteError](math.inf)
         self._acks: dict[str, bytes] = {}
@@ -146,7 +135,7 @@ class ClientExchange:
 
         It carries the credentials of its INVITE (RFC 3261 §22.1).
         """
-        if self._authorise is not None:
+        if self.request.authorise is not None:
             for name in ("Authorization", "Proxy-Authorization"):
                 for value in self.request.headers.all(name):
                     ack.headers.add(name, value)
@@ -157,8 +146,8 @@ class ClientExchange:
 
         A peer that sends more than RESPONSES_QUEUED_MAX before they are taken loses the rest, but for the first final one.
         """
-        if response.status in (401, 407) and self._authorise is not None and not self._is_cancelled:
-            again = self._authorise(self.request, response)
+        if response.status in (401, 407) and self.request.authorise is not None and not self._is_cancelled:
+            again = self.request.authorise(self.request, response)
             if again is not None:
                 self._sender.repeat(self, again)
                 return

@@ -1,5 +1,7 @@
 """Requests and responses (RFC 3261 §7): a start line, header fields with typed access, a body of bytes."""
 
+from collections.abc import Callable
+
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.headers import CSeq, Headers, NameAddr, Via, parse_name_addrs, parse_vias
 from p2psip.sip.uri import OtherUri, SipUri
@@ -99,12 +101,13 @@ class _Message:
 
 
 class Request(_Message):
-    """A SIP request."""
+    """A SIP request. `authorise`, if any, gives one of ours again with an answer to the challenge in a 401 or 407, or None."""
 
-    __slots__ = ("method", "uri")
+    __slots__ = ("authorise", "method", "uri")
 
     def __init__(self, method: str, uri: SipUri | OtherUri, headers: Headers | None = None, body: bytes = b"") -> None:
         super().__init__(headers if headers is not None else Headers(), body)
+        self.authorise: Callable[[Request, Response], Request | None] | None = None
         self.method = method
         self.uri = uri
 
@@ -117,7 +120,9 @@ class Request(_Message):
 
     def copy(self) -> "Request":
         """An independent copy."""
-        return Request(self.method, self.uri, self.headers.copy(), self.body)
+        copied = Request(self.method, self.uri, self.headers.copy(), self.body)
+        copied.authorise = self.authorise
+        return copied
 
 
 class Response(_Message):

@@ -22,7 +22,7 @@ from p2psip.sip.events import (
     TransactionEnded,
     TransactionFailed,
 )
-from p2psip.sip.exchange import Authorise, ClientExchange, ServerExchange
+from p2psip.sip.exchange import ClientExchange, ServerExchange
 from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.layer import TransactionLayer
 from p2psip.sip.message import Request, Response
@@ -130,9 +130,9 @@ class SipService:
         assert self._streams is not None
         return await self._streams.connect(remote, transport, host=host, context=context)
 
-    def start(self, request: Request, flow: Flow, *, authorise: Authorise | None = None) -> ClientExchange:
-        """Send `request` (a Via is added); its responses come from the exchange. `authorise` answers challenges."""
-        exchange = ClientExchange(request, flow, self, lambda: self._forget_client(exchange), authorise)
+    def start(self, request: Request, flow: Flow) -> ClientExchange:
+        """Send `request` (a Via is added); its responses come from the exchange."""
+        exchange = ClientExchange(request, flow, self, lambda: self._forget_client(exchange))
         exchange.key = self._layer.request(request, flow, self._now())
         self._clients[exchange.key] = exchange
         self._pump()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from p2psip.base.chance import Chance
 from p2psip.sip.build import make_request, make_response
 from p2psip.sip.credentials import CHALLENGED_MAX, REALMS_MAX, Authorisation, Credentials
+from p2psip.sip.dialog import Dialog
 from p2psip.sip.digest import CHALLENGES_MAX, Challenge, DigestServer, digest_secret, parse_fields, respond
 from p2psip.sip.digest import strongest_challenges as strongest
 from p2psip.sip.errors import SipSyntaxError
@@ -53,7 +54,7 @@ def credentials() -> Credentials:
 
 @pytest.fixture
 def answer(credentials: Credentials) -> Authorisation:
-    return credentials.authorisation(_Numbers())
+    return Authorisation(credentials, _Numbers())
 
 
 def test_the_example_of_rfc_7616_3_9_2_as_erratum_4897_corrects_it() -> None:
@@ -77,7 +78,7 @@ def test_the_example_of_rfc_7616_3_9_2_as_erratum_4897_corrects_it() -> None:
 def test_a_server_accepts_the_answer_and_each_later_one(credentials: Credentials, algorithm: str) -> None:
     server = DigestServer(REALM, Chance.seeded(2))
     secret = digest_secret(algorithm, USER, REALM, PASSWORD)
-    again = credentials.authorisation(_Numbers())(_request(), _challenged(server.challenge(algorithm, 0.0)))
+    again = Authorisation(credentials, _Numbers())(_request(), _challenged(server.challenge(algorithm, 0.0)))
     assert again is not None
     assert again.cseq.number == 2
     for count in range(1, 4):
@@ -122,10 +123,10 @@ def test_a_stale_nonce_is_replaced_and_counts_anew(answer: Authorisation) -> Non
 
 
 def test_a_nonce_that_the_server_forgot_without_saying_stale_is_no_wrong_password(credentials: Credentials) -> None:
-    credentials.authorisation(_Numbers())(_request(), _challenged(_digest(nonce="1")))
+    Authorisation(credentials, _Numbers())(_request(), _challenged(_digest(nonce="1")))
     later = _request()
     credentials.prepare(later)
-    assert credentials.authorisation(_Numbers())(later, _challenged(_digest(nonce="2"))) is not None
+    assert Authorisation(credentials, _Numbers())(later, _challenged(_digest(nonce="2"))) is not None
 
 
 def test_a_loop_of_stale_nonces_ends(answer: Authorisation) -> None:
@@ -155,9 +156,26 @@ def test_what_cannot_be_answered_is_said_in_words(answer: Authorisation, values:
 def test_challenges_and_realms_have_a_bound(credentials: Credentials) -> None:
     values = [_digest(f"r{number}") for number in range(CHALLENGES_MAX + 1)]
     assert len(strongest(values)) == CHALLENGES_MAX
-    again = credentials.authorisation(_Numbers())(_request(), _challenged(*values))
+    again = Authorisation(credentials, _Numbers())(_request(), _challenged(*values))
     assert again is not None
     assert len(again.headers.all("Authorization")) == REALMS_MAX
+
+
+def test_requests_of_a_dialog_answer_at_once_and_number_their_repetitions(credentials: Credentials) -> None:
+    invite = _request("INVITE")
+    credentials.attach(invite)
+    assert invite.authorise is not None
+    again = invite.authorise(invite, _challenged(_digest()))
+    assert again is not None
+    dialog = Dialog.of_client(again, make_response(again, 200, to_tag="x"), "<sip:me@192.0.2.1>")
+    bye = dialog.request("BYE")
+    assert bye.cseq.number == 3
+    assert parse_fields(bye.headers.get("Authorization") or "")["nc"] == "00000002"
+    assert bye.authorise is not None
+    repeated = bye.authorise(bye, _challenged(_digest(nonce="2", stale="true")))
+    assert repeated is not None
+    assert repeated.cseq.number == 4
+    assert dialog.request("INFO").cseq.number == 5
 
 
 def test_the_password_is_in_no_text(credentials: Credentials) -> None:
@@ -192,7 +210,9 @@ class _Sender:
 def _exchange(answer: Authorisation) -> tuple[ClientExchange, _Sender]:
     sender = _Sender()
     flow = Flow("udp", ("127.0.0.1", 5060), ("127.0.0.1", 5070))
-    return ClientExchange(_request("INVITE"), flow, sender, lambda: None, answer), sender  # type: ignore[arg-type]
+    request = _request("INVITE")
+    request.authorise = answer
+    return ClientExchange(request, flow, sender, lambda: None), sender  # type: ignore[arg-type]
 
 
 async def test_an_exchange_answers_and_gives_only_what_came_of_it(answer: Authorisation) -> None:
