@@ -18,6 +18,7 @@ from p2psip.app.hosting import host_overlay, make_invite_link, revoke_person
 from p2psip.app.joining import join_overlay
 from p2psip.app.logs import set_up_logging
 from p2psip.app.node import run_node
+from p2psip.app.phone_authority import export_authority
 from p2psip.app.phones import add_phone
 from p2psip.app.quickcall import call_once, message_once
 from p2psip.app.settings import home_folder, load_settings
@@ -34,6 +35,7 @@ from p2psip.app.views import (
     show_new_phone,
     show_no_node,
     show_outcome,
+    show_phone_authority,
     show_phones,
     show_status,
 )
@@ -200,6 +202,18 @@ def phone_remove(context: typer.Context, name: Annotated[str, typer.Argument(hel
     with closing(State(shared.home)) as state:
         state.remove_phone(name)
     shared.printer.answer({"removed": name}, lambda: print(f"{name} can no longer register"))
+
+
+@phone_app.command("ca")
+def phone_ca(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(help="Write a copy here, to carry to a phone.")] = None,
+) -> None:
+    """Show the authority that a phone must trust to register over TLS; it is made when there is none."""
+    shared = _context(context)
+    with closing(State(shared.home)) as state:
+        overlay = state.require_membership().overlay
+    show_phone_authority(shared.printer, export_authority(shared.home, overlay, time.time(), file))
 
 
 @app.command()

@@ -37,7 +37,7 @@ class NodeCommands:
         calls = node.calls.status()
         about = {
             "you": " ".join(f"sip:{address}" for address in node.membership.addresses),
-            "phones register at": address_text(node.sip_address),
+            "phones register at": ", ".join(node.doors.in_brief()),
             "published": calls.pop("published"),
         }
         if node.clock.correction:

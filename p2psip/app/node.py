@@ -2,10 +2,8 @@
 
 import datetime
 import gc
-import ipaddress
 import logging
 import signal
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from p2psip.app.directory import OverlayDirectory
 from p2psip.app.joining import save_introducers
 from p2psip.app.kept_phones import KEPT_FILE, KeptPhones
 from p2psip.app.machine import Machine
+from p2psip.app.phone_doors import PhoneDoors
 from p2psip.app.settings import Settings
 from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
@@ -44,7 +43,6 @@ RENEWAL_CHECK_SECONDS = 3_600.0
 RENEWAL_RETRY_SECONDS = 300.0
 REJOIN_SECONDS = 10.0
 REJOIN_SECONDS_MAX = 60.0
-BIND_ATTEMPTS_MAX = 16
 GARBAGE_OBJECTS_MAX = 20_000
 ROLES = {"auto": None, "peer": Role.PEER, "client": Role.CLIENT}
 
@@ -108,6 +106,7 @@ class Node:
             volunteer=None if self.supernode is None else self.supernode.volunteering(),
         )
         self.sip = machine.sip(clock, chance)
+        self.doors = PhoneDoors(self.sip, settings.sip, overlay=membership.overlay, home=machine.home, clock=clock)
         self.media = machine.media(self.port, clock, chance, settings)
         if self.supernode is not None and self.supernode.turn is not None:
             self.media.on_stun = self.supernode.turn.receive_stun
@@ -139,8 +138,8 @@ class Node:
             await nursery.start(self.overlay.run)
             await nursery.start(self.media.run)  # after the relay server: it hands on what is not for our own relays
             await nursery.start(self.sip.run)
-            host, number = await self._listen_for_phones()
-            self.sip_address = (address_for_phones(host), number)
+            self.sip_address = await self.doors.open()
+            nursery.start_soon(self.doors.run)
             await nursery.start(self.calls.run)
             await nursery.start(self.control.run)
             nursery.start_soon(self._stay_joined)
@@ -153,6 +152,7 @@ class Node:
         return {
             "event": "ready",
             "sip": list(self.sip_address),
+            "doors": self.doors.as_json(),
             "overlay_port": self.port.number,
             "addresses": list(self.membership.addresses),
             "node_id": self.overlay.peer.node_key.node_id.hex(),
@@ -185,6 +185,7 @@ class Node:
             contact_host=self.settings.sip.host,
             default_algorithm=self.settings.sip.algorithms[0],
             trust_registered_flows=self.settings.sip.trust_registered_flows,
+            srtp=self.settings.sip.srtp,
         )
         return CallServer(
             settings=settings,
@@ -216,21 +217,6 @@ class Node:
             home=self._machine.home,
             plane=self._machine.turn_plane,
         )
-
-    async def _listen_for_phones(self) -> tuple[str, int]:
-        """The same number for UDP and TCP."""
-        host, wanted = self.settings.sip.host, self.settings.sip.port
-        for attempt in range(BIND_ATTEMPTS_MAX):
-            bound = await self.sip.listen_udp(host, wanted)
-            try:
-                await self.sip.listen_tcp(host, bound[1])
-            except OSError:
-                if wanted or attempt == BIND_ATTEMPTS_MAX - 1:
-                    raise
-                self.sip.close_udp(bound)
-            else:
-                break
-        return bound
 
     async def _stay_joined(self) -> None:
         """Alone: the overlay tries again by itself with whom it knows; here gateways and fresh introducers are looked for.
@@ -353,21 +339,6 @@ def check_certificate(membership: Membership, unix: float) -> None:
         ) from error
 
 
-def address_for_phones(host: str) -> str:
-    """What to type into a phone when the node listens on `host`: where it listens everywhere, our address on the way out."""
-    if not ipaddress.ip_address(host).is_unspecified:
-        return host
-    family, outside, loopback = (
-        (socket.AF_INET6, "2001:db8::1", "::1") if ":" in host else (socket.AF_INET, "192.0.2.1", "127.0.0.1")
-    )
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect((outside, 9))  # sends nothing: the kernel only chooses a route
-        except OSError:
-            return loopback
-        return str(sock.getsockname()[0])
-
-
 def settle_memory() -> None:
     """What was made at the start stays: leave it out of garbage collections, and collect the young less often.
 
@@ -386,10 +357,10 @@ async def wait_for_signal() -> None:
 
 
 def _welcome(printer: Printer, node: Node, state: State) -> None:
-    host, port = node.sip_address
     printer.text(f"[bold]You are {' and '.join(f'sip:{address}' for address in node.membership.addresses)}[/]")
     printer.text(f"{len(node.overlay.peers())} peer(s) known; overlay port {node.port.number}/udp")
-    printer.text(f"Phones register at {host}:{port} (UDP or TCP), domain {node.membership.overlay}")
+    for line in node.doors.in_words():
+        printer.text(line)
     if node.clock.correction:
         printer.text(correction_in_words(node.clock.correction))
     if node.supernode is not None:

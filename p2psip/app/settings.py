@@ -53,12 +53,31 @@ class OverlaySettings(_Section):
 
 
 class SipSettings(_Section):
-    """`[sip]`: where phones register. Loopback unless said otherwise."""
+    """`[sip]`: where phones register: UDP and TCP on `port`, and what else has a port (0: off). Loopback unless said otherwise.
+
+    `more_hosts` are opened too, as "::" beside "0.0.0.0". Without `certificate` and `key` the node's own authority issues one.
+    """
 
     host: IpText = "127.0.0.1"
+    more_hosts: tuple[IpText, ...] = Field(default=(), max_length=4)
     port: PortNumber = 5060
+    tls_port: PortNumber = 0
+    ws_port: PortNumber = 0
+    wss_port: PortNumber = 0
+    certificate: Path | None = None
+    key: Path | None = None
     algorithms: tuple[Literal["MD5", "SHA-256"], ...] = Field(default=("MD5",), min_length=1)
     trust_registered_flows: bool = False
+    srtp: Literal["off", "offered", "required"] = "offered"
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "SipSettings":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together: name both files or none")
+        ports = [port for port in (self.port, self.tls_port, self.ws_port, self.wss_port) if port]
+        if len(set(ports)) < len(ports):
+            raise ValueError("port, tls_port, ws_port and wss_port must differ from one another")
+        return self
 
 
 class MediaSettings(_Section):

@@ -56,6 +56,12 @@ def show_phones(printer: Printer, phones: Sequence[Phone]) -> None:
     printer.answer(facts, lambda: printer.rows("Phones", ("user name", "rings for", "digest"), rows))
 
 
+def show_phone_authority(printer: Printer, facts: Mapping[str, Any]) -> None:
+    """What a phone must be given to trust, and how a person checks that it is the right one."""
+    titles = {"File": facts["file"], "SHA-256": facts["sha256"]}
+    printer.answer(facts, lambda: printer.facts("Give this certificate to the phone, as one that it trusts:", titles))
+
+
 def show_status(printer: Printer, status: Mapping[str, Any]) -> None:
     """The running node at a glance."""
 

@@ -40,6 +40,11 @@ class Issued:
         return self.certificate.public_bytes(Encoding.PEM)
 
     @property
+    def certificate_der(self) -> bytes:
+        """The certificate as it goes over the wire."""
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @property
     def key_pem(self) -> bytes:
         """The key in clear as a PEM file."""
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -66,7 +66,7 @@ def member(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], *([name] for name in COMMANDS), *(["phone", n] for n in ("add", "list", "remove"))]
+    "arguments", [[], *([name] for name in COMMANDS), *(["phone", n] for n in ("add", "list", "remove", "ca"))]
 )
 def test_every_command_explains_itself(arguments: list[str]) -> None:
     done = CliRunner().invoke(app, [*arguments, "--help"])

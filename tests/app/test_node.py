@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from p2psip.app.machine import bind_as_before
-from p2psip.app.node import address_for_phones, check_certificate
+from p2psip.app.node import check_certificate
+from p2psip.app.phone_doors import address_for_phones
 from p2psip.app.settings import OverlaySettings
 from p2psip.app.state import Membership, State, StateError
 from p2psip.base.certificates import CLOCK_SKEW_SECONDS, create_authority, issue_device
