@@ -41,8 +41,8 @@ def settled(run: Run, swarm: Swarm, peers: int, *, volunteers: float = 0.0) -> l
 def stationary(run: Run, swarm: Swarm, peers: int, *, volunteers: float = 0.0) -> list[Node]:
     """The same, but nobody registers before all have joined, and then a registration's time passes.
 
-    A network that has grown a hundredfold within a minute stores every record anew at each doubling, and all of them register at the
-    same time for ever after. No real one does that, and what it costs is not what an hour of an old network costs.
+    A network that has grown a hundredfold within a minute stores every record anew at each doubling, and all of its nodes
+    register at the same time for ever after. No real one does that, nor does it tell what an hour of an old network costs.
     """
     nodes = people(run, swarm, peers, volunteers=volunteers)
     chance = run.chance.child("registering")
