@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 from p2psip.base.errors import RemoteError
 from p2psip.sip.build import REASONS, make_response
+from p2psip.sip.extensions import tokens
 from p2psip.sip.message import Request, Response
 
-ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REGISTER"
+ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REGISTER, PRACK, UPDATE"
+SUPPORTED = "100rel, timer"
+"""Option tags that this node understands (RFC 3261 §19.2), as they stand in Supported."""
 WORDS_CHARACTERS_MAX = 200
 RETRY_SECONDS = 5
+SESSION_SECONDS_MIN = 90
+"""The shortest session interval that we take (RFC 4028 §4)."""
 
 _MOST_TELLING = (415, 420, 484, 488, 486)
 
@@ -50,15 +55,26 @@ def best_failure(failures: Sequence[Failure]) -> Failure:
 
 
 def refuse(request: Request, failure: Failure, host: str, *, to_tag: str) -> Response:
-    """The final response that says why: a Warning for people, Allow and Retry-After for machines."""
+    """The final response that says why: a Warning for people, Allow, Retry-After and the like for machines."""
     headers: list[tuple[str, str]] = []
     if failure.words:
         headers.append(("Warning", f'399 {host} "{_quotable(failure.words)}"'))
     if failure.status == 405:
         headers.append(("Allow", ALLOWED_METHODS))
+    unsupported = unsupported_options(request) if failure.status == 420 else ()
+    if unsupported:
+        headers.append(("Unsupported", ", ".join(unsupported)))
+    if failure.status == 422:
+        headers.append(("Min-SE", str(SESSION_SECONDS_MIN)))
     if failure.status in (500, 503):
         headers.append(("Retry-After", str(RETRY_SECONDS)))
     return make_response(request, failure.status, to_tag=to_tag, headers=headers)
+
+
+def unsupported_options(request: Request) -> list[str]:
+    """What `request` requires and this node does not understand (RFC 3261 §8.2.2.3)."""
+    understood = {option.strip() for option in SUPPORTED.split(",")}
+    return sorted(tokens(request.headers, "Require") - understood)
 
 
 def reason_header(status: int, words: str = "") -> tuple[str, str]:

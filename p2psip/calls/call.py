@@ -62,6 +62,7 @@ class Call:
         self._said: set[int] = set()
         self._legs: list[MediaEnd | Leg] = []
         self._talk: Talk | None = None
+        self.ringing_seconds_max = RING_SECONDS_MAX
         self.record: CallRecord = equipment.log.open(caller.address, address, equipment.clock.unix())
         self.patch = Patch(self.record, equipment.clock)
 
@@ -188,7 +189,7 @@ class Call:
     async def _ring(self, offer: Audio | None) -> Answered | None:
         forking = self._forking
         winner: Progress | None = None
-        with trio.move_on_after(RING_SECONDS_MAX):
+        with trio.move_on_after(self.ringing_seconds_max):
             while winner is None and self._stopped is None and not forking.is_hopeless:
                 event = await forking.events.receive()
                 if event.response is not None and event.response.status >= 200:
@@ -271,6 +272,7 @@ class Call:
             dialog=Dialog.of_client(branch.request, response, branch.contact),
             owns_call_id=True,
         )
+        callee.establish(response)
         if offer is not None:
             callee.acknowledge(branch.exchange, response)
         caller = self._caller_side(dialog)

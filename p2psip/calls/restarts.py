@@ -12,41 +12,15 @@ from media.legs import NETWORK_CHANGED
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.ends import OverlayEnd
+from p2psip.calls.negotiation import Negotiation, glare_pause
 from p2psip.calls.sides import Side
 
 RETRY_SECONDS = 2.0
 REFUSALS_MAX = 3
 PATIENCE_SECONDS = {True: 0.7, False: 1.7}  # by whether the Call-ID is ours
-GLARE_SECONDS = {True: (2.1, 4.0), False: (0.0, 2.0)}  # §14.1: by whether the Call-ID is ours; in steps of 10 ms
 
 _GONE = 481
 _PASSING = (408, 491, 500, 503)
-
-
-class Negotiation:
-    """Who changes the call at present. One at a time: others get 491, the same side a second time 500 (§14.2)."""
-
-    def __init__(self) -> None:
-        self._by: object | None = None
-        self._free = trio.Event()
-        self._free.set()
-
-    def begin(self, by: object) -> None:
-        """A change by `by` (a side of the call, or this node itself) begins; RemoteError(491 or 500) during another one."""
-        if self._by is not None:
-            raise RemoteError("another change of this call is under way", status=500 if self._by is by else 491)
-        self._by = by
-        self._free = trio.Event()
-
-    def end(self) -> None:
-        """The change is made, or refused."""
-        self._by = None
-        self._free.set()
-
-    async def wait_free(self) -> None:
-        """Return when nobody changes the call."""
-        while self._by is not None:
-            await self._free.wait()
 
 
 class PathRestarts:
@@ -109,5 +83,5 @@ class PathRestarts:
         if error.status not in _PASSING:
             self._refusals += 1
         if error.status == 491:
-            return round(self._chance.uniform(*GLARE_SECONDS[self._side.owns_call_id]), 2)
+            return glare_pause(self._chance, owns_call_id=self._side.owns_call_id)
         return RETRY_SECONDS

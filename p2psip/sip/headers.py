@@ -47,6 +47,9 @@ _IRREGULAR = {
     "cseq": "CSeq",
     "www-authenticate": "WWW-Authenticate",
     "mime-version": "MIME-Version",
+    "min-se": "Min-SE",
+    "rack": "RAck",
+    "rseq": "RSeq",
 }
 _NAMES_CACHED_MAX = 512
 

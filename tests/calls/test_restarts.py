@@ -5,7 +5,8 @@ import trio
 from trio.testing import MockClock
 
 from p2psip.base.errors import RemoteError
-from p2psip.calls.restarts import REFUSALS_MAX, Negotiation
+from p2psip.calls.negotiation import Negotiation
+from p2psip.calls.restarts import REFUSALS_MAX
 from p2psip.sip.build import make_response
 from p2psip.sip.sdp import SessionDescription
 from tests.calls.fakes import FakeLeg

@@ -79,7 +79,7 @@ async def test_changes_at_the_same_time_are_refused_with_491(autojump_clock: Moc
     async with world() as w:
         _a, _b, alice, bob = await two_nodes(w)
         here, there = await connect(alice, bob, "sip:bob@home.example")
-        w.nursery.start_soon(lambda: here.ask("INVITE", body=sdp(6001), content_type="application/sdp"))
+        w.nursery.start_soon(lambda: here.ask("INVITE", body=sdp(6001, "0 101"), content_type="application/sdp"))
         waiting = await there.requests.receive()
         assert waiting.request.method == "INVITE"
         response = await there.ask("INVITE", body=sdp(6101), content_type="application/sdp")
@@ -90,13 +90,13 @@ async def test_a_second_change_by_the_same_side_is_refused_with_500(autojump_clo
     async with world() as w:
         _a, _b, alice, bob = await two_nodes(w)
         here, there = await connect(alice, bob, "sip:bob@home.example")
-        w.nursery.start_soon(lambda: here.ask("INVITE", body=sdp(6001), content_type="application/sdp"))
+        w.nursery.start_soon(lambda: here.ask("INVITE", body=sdp(6001, "0 101"), content_type="application/sdp"))
         await there.requests.receive()
         response = await here.ask("INVITE", body=sdp(6003), content_type="application/sdp")
         assert (response.status, response.headers.get("Retry-After")) == (500, "5")
 
 
-async def test_info_with_digits_is_passed_and_update_is_not_served(autojump_clock: MockClock) -> None:
+async def test_info_with_digits_is_passed_and_unknown_methods_are_not_served(autojump_clock: MockClock) -> None:
     async with world() as w:
         _a, _b, alice, bob = await two_nodes(w)
         here, there = await connect(alice, bob, "sip:bob@home.example")
@@ -110,7 +110,7 @@ async def test_info_with_digits_is_passed_and_update_is_not_served(autojump_cloc
         )
         assert response.status == 200
         assert seen == [b"Signal=5"]
-        refused = await here.ask("UPDATE")
+        refused = await here.ask("NONSENSE")
         assert refused.status == 405
         assert "INVITE" in (refused.headers.get("Allow") or "")
         assert (await here.ask("OPTIONS")).status == 200

@@ -1,0 +1,47 @@
+"""Requests within a call that carry something for the other side and change nothing: INFO (RFC 6086) and MESSAGE (RFC 3428)."""
+
+import trio
+
+from p2psip.base.errors import RemoteError
+from p2psip.calls.equipment import Equipment
+from p2psip.calls.sides import Side
+from p2psip.sip.build import make_response
+from p2psip.sip.exchange import ServerExchange
+
+RELAYED_METHODS = ("INFO", "MESSAGE")
+RELAYED_AT_ONCE_MAX = 16
+BODY_BYTES_MAX = 8_192
+
+_PASSED = ("Content-Type", "Info-Package", "Content-Disposition")
+
+
+class Relaying:
+    """Passes such requests on and brings their answers back."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+        self._under_way = 0
+
+    def begin(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
+        """Pass a request of `side` on to `other` (None: this node answers); RemoteError when it is too much."""
+        if len(exchange.request.body) > BODY_BYTES_MAX:
+            raise RemoteError("a body that is too large", status=413)
+        if self._under_way >= RELAYED_AT_ONCE_MAX:
+            raise RemoteError("too many requests at once in this call", status=503)
+        if other is None:
+            exchange.respond(make_response(exchange.request, 200))
+            return
+        self._under_way += 1
+        nursery.start_soon(self._pass, exchange, side, other)
+
+    async def _pass(self, exchange: ServerExchange, side: Side, other: Side) -> None:
+        request = exchange.request
+        passed = [(name, value) for name, value in request.headers if name in _PASSED]
+        try:
+            response = await other.final_response(other.send(request.method, headers=passed, body=request.body))
+            exchange.respond(make_response(request, response.status, response.reason))
+            side.note_said(f"{response.status} {response.reason}")
+        except RemoteError as error:
+            side.refuse(exchange, error)
+        finally:
+            self._under_way -= 1
