@@ -129,8 +129,8 @@ def _said(message: Message) -> str:
 
 
 def _naptr(record: Any) -> Naptr:
-    strings = [value.decode("latin-1") for value in (record.flags, record.service, record.regexp)]
-    return Naptr(record.order, record.preference, *strings, replacement=_text(record.replacement))
+    flags, services, regexp = [value.decode("latin-1") for value in (record.flags, record.service, record.regexp)]
+    return Naptr(record.order, record.preference, flags, services, regexp, _text(record.replacement))
 
 
 def _srv(record: Any) -> Srv:
