@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
@@ -21,12 +22,16 @@ UNSPECIFIED = ("0.0.0.0", "::", "")
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Who sent a request: the address that was proved, the name to display, the flow, and the phone's account."""
+    """Who sent a request: the address that was proved, the name to display, the flow, and the phone's account.
+
+    Of a "trunk" (a provider) and a "stranger" (the open SIP world) the address is what was claimed.
+    """
 
     address: str
     display: str | None
     flow: Flow
     account: str | None = None
+    kind: Literal["phone", "node", "trunk", "stranger"] = "phone"
 
     @property
     def is_node(self) -> bool:

@@ -4,6 +4,7 @@
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import trio
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.addresses import Addresses
-from p2psip.calls.answers import ALLOWED_METHODS, Failure, refuse
+from p2psip.calls.answers import ALLOWED_METHODS, SUPPORTED, Failure, refuse, unsupported_options
 from p2psip.calls.authentication import Authenticator, Refusal
 from p2psip.calls.bindings import BINDINGS_PER_ADDRESS_MAX, Binding, BindingTable
 from p2psip.calls.call import Call
@@ -23,6 +24,7 @@ from p2psip.calls.patch import SAMPLE_SECONDS
 from p2psip.calls.ports import AccountsPort, CallSettings, ClockPort, DirectoryPort, MediaPort, SipPort
 from p2psip.calls.publication import Publication
 from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, Registrar
+from p2psip.calls.strangers import DomainDoor, Strangers
 from p2psip.calls.targets import Router
 from p2psip.messaging.messages import MessageRelay
 from p2psip.sip.build import make_response
@@ -56,6 +58,7 @@ class CallServer:
         accounts: AccountsPort,
         clock: ClockPort,
         chance: Chance,
+        door: DomainDoor | None = None,
     ) -> None:
         self.bindings = BindingTable()
         self.log = CallLog()
@@ -76,6 +79,7 @@ class CallServer:
         )
         self._messages = MessageRelay(self._equipment, self._router)
         self._publication = Publication(directory, self.bindings, addresses, clock)
+        self.strangers = None if door is None else Strangers(door, self._equipment, self._carry)
         self._calls: dict[Call, None] = {}  # in the order of their beginning
         self._services: dict[str, Serve] = {}
         self._requests = 0
@@ -182,16 +186,17 @@ class CallServer:
 
     async def _dispatch(self, exchange: ServerExchange) -> None:
         request = exchange.request
-        required = [option for value in request.headers.all("Require") for option in value.split(",")]
-        if required:
-            unsupported = ("Unsupported", ", ".join(option.strip() for option in required))
-            exchange.respond(make_response(request, 420, to_tag=self._equipment.tag(), headers=[unsupported]))
+        if self.strangers is not None and self.strangers.is_public(exchange.flow):
+            await self.strangers.serve(exchange)
             return
+        if unknown := unsupported_options(request):
+            raise RemoteError(f"{', '.join(unknown)} is not supported here", status=420)
         if isinstance(request.uri, OtherUri) and request.uri.scheme != "tel":
             raise RemoteError(f"the scheme {request.uri.scheme!r} is not supported", status=416)
         match request.method:
             case "OPTIONS":
                 headers = [("Allow", ALLOWED_METHODS), ("Accept", "application/sdp, text/plain")]
+                headers.append(("Supported", SUPPORTED))
                 exchange.respond(make_response(request, 200, to_tag=self._equipment.tag(), headers=headers))
             case "REGISTER":
                 await self._register(exchange)
@@ -230,10 +235,15 @@ class CallServer:
         sender = await self.sender(exchange)
         if sender is None:
             return
-        address = self._router.address_of(exchange.request, sender)
+        await self._carry(exchange, sender, self._router.address_of(exchange.request, sender))
+
+    async def _carry(
+        self, exchange: ServerExchange, sender: Party, address: str, ringing_seconds_max: float = math.inf
+    ) -> None:
         if self._is_stopping or len(self._calls) >= CALLS_MAX:
             raise RemoteError("this node carries as many calls as it can", status=503)
         call = Call(self._equipment, self._router, exchange, sender, address)
+        call.ringing_seconds_max = min(call.ringing_seconds_max, ringing_seconds_max)
         self._calls[call] = None
         try:
             await call.run()
@@ -268,7 +278,7 @@ class CallServer:
         address = claimed.sip_uri().address
         if address not in self._directory.addresses_of(flow.remote[0]):
             raise RemoteError(f"the node that sent this is not {address}", status=403)
-        return Party(address, claimed.display, flow)
+        return Party(address, claimed.display, flow, kind="node")
 
     async def _send_later(self, exchange: ServerExchange, refusal: Refusal) -> None:
         """Wrong passwords are answered slowly; above DELAYED_MAX of them waiting, at once and with 503."""
