@@ -22,7 +22,7 @@ from p2psip.calls.sides import Side
 from p2psip.calls.talk import Ending, Talk
 from p2psip.calls.targets import Router, Target
 from p2psip.sip.build import MAX_FORWARDS, make_request, make_response
-from p2psip.sip.dialog import Dialog
+from p2psip.sip.dialog import Dialog, DialogId
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request, Response
@@ -32,6 +32,7 @@ RING_SECONDS_MAX = 180.0
 LATE_SECONDS_MAX = 36.0
 
 _SDP = "application/sdp"
+_PASSED_ON = ("Subject", "Referred-By")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,24 @@ class Answered:
 
 
 class Call:
-    """One INVITE of `caller` for `address`, until everything that followed from it is over."""
+    """One INVITE of `caller` for `address`, until everything that followed from it is over.
+
+    `end` is the media end of a caller that has none of its own (`p2psip/calls/standing_in.py`).
+    """
 
     def __init__(
-        self, equipment: Equipment, router: Router, exchange: ServerExchange, caller: Party, address: str
+        self,
+        equipment: Equipment,
+        router: Router,
+        exchange: ServerExchange,
+        caller: Party,
+        address: str,
+        end: MediaEnd | None = None,
     ) -> None:
         self._equipment = equipment
         self._router = router
-        self._exchange = exchange
-        self._caller = caller
+        self.exchange = exchange
+        self.caller = caller
         self._address = address
         self._name = name_of(caller.flow, caller.account or "")
         self._tag = equipment.tag()
@@ -62,13 +72,15 @@ class Call:
         self._said: set[int] = set()
         self._legs: list[MediaEnd | Leg] = []
         self._talk: Talk | None = None
+        self._given_end = end
+        self.decided = trio.Event()  # set once the call is answered, or has failed
         self.ringing_seconds_max = RING_SECONDS_MAX
         self.record: CallRecord = equipment.log.open(caller.address, address, equipment.clock.unix())
         self.patch = Patch(self.record, equipment.clock)
 
     async def run(self) -> None:
         """Serve the call from INVITE to the last BYE."""
-        self._heard(f"INVITE {self._exchange.request.uri}")
+        self._heard(f"INVITE {self.exchange.request.uri}")
         try:
             async with trio.open_nursery() as nursery:
                 forking = Forking(self._equipment.sip, nursery, self._equipment.clock, self.record)
@@ -83,7 +95,13 @@ class Call:
                     await forking.wait_settled()
                 nursery.cancel_scope.cancel()
         finally:
+            self.decided.set()
             self._free()
+
+    @property
+    def dialog_id(self) -> DialogId:
+        """The dialog with the caller, early or not."""
+        return (self.exchange.request.call_id, self._tag, self.exchange.request.from_.tag or "")
 
     @property
     def talk(self) -> Talk | None:
@@ -103,16 +121,16 @@ class Call:
     # Setting up
 
     async def _set_up(self, nursery: trio.Nursery) -> None:
-        invite = self._exchange.request
+        invite = self.exchange.request
         if invite.body and invite.content_type != _SDP:
             raise RemoteError("a call is described in application/sdp here", status=415)
         dialog = Dialog.of_server(invite, make_response(invite, 200, to_tag=self._tag), self._contact)
-        end = self._equipment.media_end(self._caller.flow)
+        end = self._given_end or self._equipment.media_end(self.caller.flow)
         self._legs.append(end)
         self._end = end
         offer = end.take(invite.body, is_offer=True) if invite.body else None
         service = self._address.partition("@")[0]
-        if self._router.is_service(self._address, self._caller):
+        if self._router.is_service(self._address, self.caller):
             await self._serve_locally(service, dialog, offer, nursery)
             return
         nursery.start_soon(self._search, offer, nursery)
@@ -125,14 +143,14 @@ class Call:
         """Ring this node's phones, then look for others in the overlay."""
         failure: Failure | None = None
         try:
-            here = self._router.local(self._address, self._caller)
-            if here and self._caller.is_node and offer is not None:
+            here = self._router.local(self._address, self.caller)
+            if here and self.caller.is_node and offer is not None:
                 transport_only = self._end.write(offer.with_direction("inactive"), is_offer=False)
                 self._progress(183, "Session Progress", transport_only)
                 nursery.start_soon(self._watch_caller)
             for target in here:
                 self._ring_at(target, offer)
-            if self._router.needs_lookup(self._address, self._caller, bool(here)):
+            if self._router.needs_lookup(self._address, self.caller, bool(here)):
                 elsewhere, cost = await self._router.remote(self._address)
                 self.record.hops, self.record.lookup_milliseconds = cost.hops, cost.milliseconds
                 for target in elsewhere:
@@ -150,20 +168,18 @@ class Call:
             self._forking.failures.append(Failure.of_error(error))
             return
         body = b"" if offer is None else end.write(offer, is_offer=True)
-        contact = self._equipment.contact(self._caller.address, target.flow)
+        contact = self._equipment.contact(self.caller.address, target.flow)
         self._legs.append(end)
         self._forking.ring(target, self._invitation(target, body, contact), end, contact)
 
     def _invitation(self, target: Target, body: bytes, contact: str) -> Request:
-        hops = self._exchange.request.max_forwards
+        hops = self.exchange.request.max_forwards
         headers = [("Contact", contact), ("Allow", ALLOWED_METHODS)]
-        subject = self._exchange.request.headers.get("Subject")
-        if subject:
-            headers.append(("Subject", subject))
+        headers += [pair for pair in self.exchange.request.headers if pair[0] in _PASSED_ON]
         return make_request(
             "INVITE",
             target.uri,
-            from_=self._caller.name_addr(self._equipment.tag()),
+            from_=self.caller.name_addr(self._equipment.tag()),
             to=NameAddr(None, SipUri.of_address(target.address)),
             call_id=self._equipment.call_id(),
             cseq=1,
@@ -174,7 +190,7 @@ class Call:
         )
 
     async def _watch_cancel(self) -> None:
-        await self._exchange.cancelled.wait()
+        await self.exchange.cancelled.wait()
         self._heard("CANCEL")
         self.stop(Failure(487, "the caller gave up"))
 
@@ -231,11 +247,11 @@ class Call:
         if status in self._said and not body:
             return
         self._said.add(status)
-        if self.record.rang is None and not (self._caller.is_node and status == 183):
+        if self.record.rang is None and not (self.caller.is_node and status == 183):
             self.record.ring(self._equipment.clock.unix())
-        self._exchange.respond(
+        self.exchange.respond(
             make_response(
-                self._exchange.request,
+                self.exchange.request,
                 status,
                 None if status == 180 else reason,
                 to_tag=self._tag,
@@ -286,7 +302,7 @@ class Call:
         """200 to the caller, until its ACK; with a late offer the answer is in that ACK and goes on to the callee."""
         self._note_answered()
         response = make_response(
-            self._exchange.request,
+            self.exchange.request,
             200,
             to_tag=self._tag,
             headers=[("Contact", self._contact), ("Allow", ALLOWED_METHODS)],
@@ -295,7 +311,7 @@ class Call:
         )
         answer = b""
         try:
-            ack = await self._exchange.accept(response)
+            ack = await self.exchange.accept(response)
             self._heard("ACK")
             if late is not None:
                 answer = late.branch.end.write(self._end.take(ack.body, is_offer=False), is_offer=False)
@@ -319,6 +335,7 @@ class Call:
         await self._accept(talk, self._end.write(audio, is_offer=is_offer), None, None)
 
     async def _talk_until_over(self, talk: Talk, caller: Side, callee: Side | None) -> None:
+        self.decided.set()
         try:
             ending = await talk.run()
             while ending.successor is not None:  # a transfer has put somebody else in one place
@@ -340,7 +357,7 @@ class Call:
     # What the parts above share
 
     def _caller_side(self, dialog: Dialog) -> Side:
-        return Side(self._equipment, self.record, name=self._name, flow=self._caller.flow, end=self._end, dialog=dialog)
+        return Side(self._equipment, self.record, name=self._name, flow=self.caller.flow, end=self._end, dialog=dialog)
 
     def _join(self, name: str, leg: Leg, end: MediaEnd | None) -> None:
         clock = self._equipment.clock
@@ -360,10 +377,10 @@ class Call:
     def _fail(self, failure: Failure) -> None:
         self.patch.note_facts()
         self.record.end(self._equipment.clock.unix(), failure.status, failure.words)
-        if not self._exchange.answered:
+        if not self.exchange.answered:
             host = self._equipment.settings.overlay
-            response = refuse(self._exchange.request, failure, host, to_tag=self._tag)
-            self._exchange.respond(response)
+            response = refuse(self.exchange.request, failure, host, to_tag=self._tag)
+            self.exchange.respond(response)
             self._said_to_caller(f"{response.status} {response.reason}")
 
     def _heard(self, summary: str) -> None:
