@@ -27,7 +27,7 @@ class Trunk:
     """One provider. `server` is where requests go (located by RFC 3263); `domain` stands in our From and To there.
 
     `user` is the account, and the user part of our Contact; without `password` no challenge is answered. `sources` are the networks
-    that the provider calls from, beside where `server` is. `numbers` maps its numbers in E.164 to `user@overlay`, and `default` takes
+    that the provider calls from, beside where `server` is. `numbers` maps its numbers in E.164 to `user@overlay`, `default` takes
     all others. `caller_ids` maps a person or a phone's account to the numbers that it may show, the first of which it does show.
     """
 

@@ -1,0 +1,117 @@
+"""What calls need of the world outside the overlay: who calls from there, where to call there, what a line adds to a call.
+
+`p2psip.trunks` fulfils it; `NothingOutside` is a node without any of that.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from p2psip.base.errors import RemoteError
+from p2psip.naming.routing import Route, Step
+from p2psip.sip.credentials import Credentials
+from p2psip.sip.flow import Flow
+from p2psip.sip.headers import NameAddr
+from p2psip.sip.message import Request
+
+
+class Line(Protocol):
+    """One call over a trunk, and what the provider at its other end wants."""
+
+    name: str
+    credentials: Credentials | None
+    codecs: tuple[str, ...]
+    seconds_max: float | None
+    silent_seconds: float
+
+    def contact(self, flow: Flow) -> str:
+        """Our Contact value, with an address that the provider can use."""
+
+    def announced_host(self, flow: Flow) -> str | None:
+        """The address that session descriptions name in the place of our own; None for our own."""
+
+    def present(
+        self, address: str, account: str | None, request: Request
+    ) -> tuple[NameAddr, tuple[tuple[str, str], ...]]:
+        """From (without tag) and further header fields of an INVITE for the provider, for a caller of ours."""
+
+    def note_failed(self, status: int, words: str) -> None:
+        """The provider did not take the call: 408 and 503 speak against its health."""
+
+    def note_answered(self) -> None:
+        """The call was answered: its time counts from now."""
+
+    def close(self) -> None:
+        """The call is over, or never came to be; may be said twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideTarget:
+    """One server of a route: where to send the INVITE for `uri`, and over which line."""
+
+    uri: str
+    flow: Flow
+    line: Line | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request that came from a provider: the line of the call, the caller as shown, and whom it is for."""
+
+    line: Line
+    caller: str
+    display: str | None
+    callee: str
+
+
+class OutsidePort(Protocol):
+    """Dial plan, DNS and trunks as calls need them."""
+
+    def arrival(self, request: Request, flow: Flow) -> Arrival | None:
+        """What a provider wants of us, or None when `flow` leads to no provider; RemoteError says what it is told."""
+
+    def is_provider(self, flow: Flow) -> bool:
+        """Whether a provider is at the other end of `flow`."""
+
+    def may_use(self, member: str) -> bool:
+        """Whether a trunk of ours is offered to this member of the overlay."""
+
+    def steps(self, dialled: str, caller: str) -> AsyncIterator[Step]:
+        """The stages that the dial plan has for `dialled`, one after the other; none where there is no plan."""
+
+    def targets(self, route: Route, caller: str, member: str | None) -> AsyncIterator["OutsideTarget | RemoteError"]:
+        """The servers of a route, in order, each connected when it is asked for; an error in the place of one that is not.
+
+        `member` is set when another member of the overlay calls over our trunk.
+        """
+
+
+class NothingOutside:
+    """A node that knows nobody outside."""
+
+    def arrival(self, request: Request, flow: Flow) -> Arrival | None:
+        """Nobody."""
+        return None
+
+    def is_provider(self, flow: Flow) -> bool:
+        """Nobody is."""
+        return False
+
+    def may_use(self, member: str) -> bool:
+        """Nobody may."""
+        return False
+
+    async def steps(self, dialled: str, caller: str) -> AsyncIterator[Step]:
+        """None."""
+        nothing: tuple[Step, ...] = ()
+        for step in nothing:
+            yield step
+
+    async def targets(
+        self, route: Route, caller: str, member: str | None
+    ) -> AsyncIterator["OutsideTarget | RemoteError"]:
+        """None."""
+        nothing: tuple[OutsideTarget, ...] = ()
+        for target in nothing:
+            yield target

@@ -1,0 +1,357 @@
+"""One trunk at work: its sockets, its registration kept fresh, its health asked for, its servers in the order to try them."""
+
+import ipaddress
+import ssl
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import trio
+
+from p2psip.base.chance import Chance
+from p2psip.base.core import Address, address_text
+from p2psip.base.errors import RemoteError
+from p2psip.naming.routing import Hop
+from p2psip.sip.build import make_request
+from p2psip.sip.credentials import Authorisation, Credentials
+from p2psip.sip.exchange import ClientExchange
+from p2psip.sip.flow import Flow
+from p2psip.sip.headers import NameAddr
+from p2psip.sip.message import Request, Response
+from p2psip.sip.sockets import local_address_towards
+from p2psip.sip.uri import SipUri, escape_user
+from p2psip.trunks.caps import Caps
+from p2psip.trunks.health import Health
+from p2psip.trunks.registration import Registration, State
+from p2psip.trunks.trunk import Trunk
+
+HOPS_MAX = 8
+REQUEST_SECONDS_MAX = 6.0
+FAREWELL_SECONDS_MAX = 2.0
+_ELSEWHERE = (408, 503)
+
+
+class ClockPort(Protocol):
+    """The two clocks."""
+
+    def now(self) -> float:
+        """Steady seconds."""
+
+    def unix(self) -> float:
+        """Seconds since 1970."""
+
+
+class SipPort(Protocol):
+    """What a trunk needs of SIP; `p2psip.sip.service.SipService` fulfils it."""
+
+    def start(self, request: Request, flow: Flow) -> ClientExchange:
+        """Send a request."""
+
+    async def listen_udp(self, host: str, port: int) -> Address:
+        """A UDP socket of our own."""
+
+    async def connect(
+        self, transport: str, remote: Address, *, host: str = "", context: ssl.SSLContext | None = None
+    ) -> Flow:
+        """A connection."""
+
+
+class LocatorPort(Protocol):
+    """RFC 3263 for one URI; `p2psip.app.trunking` fulfils it."""
+
+    async def locate(self, uri: SipUri) -> Sequence[Hop]:
+        """The servers in the order to try them; RemoteError in words when there are none."""
+
+
+class TrunkLine:
+    """One trunk. `context` says which authorities are trusted where it is spoken to over TLS."""
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        *,
+        sip: SipPort,
+        locator: LocatorPort,
+        clock: ClockPort,
+        chance: Chance,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.trunk = trunk
+        self._sip = sip
+        self._locator = locator
+        self.clock = clock
+        self._chance = chance
+        self._context = context
+        self.credentials = (
+            Credentials(trunk.auth_user or trunk.user, trunk.password, chance) if trunk.password else None
+        )
+        address = SipUri("sip", escape_user(trunk.user), None, trunk.domain, None)
+        registrar = SipUri("sip", None, None, trunk.domain, None)
+        self.registration = (
+            Registration(address, registrar, trunk.expires_seconds, chance.child("registration"))
+            if trunk.registers
+            else None
+        )
+        self.health = Health(trunk.health_seconds, chance.child("health"))
+        self.caps = Caps(f"trunk {trunk.name}", trunk.calls_max, trunk.calls_per_minute_max)
+        offer = trunk.offer
+        self.members = {
+            member: Caps(
+                f"{member} on trunk {trunk.name}",
+                offer.calls_max,
+                offer.calls_per_minute_max,
+                offer.minutes_per_day_max,
+            )
+            for member in offer.members
+        }
+        self.last_error = ""
+        self._sockets: dict[bool, Address] = {}
+        self._learnt: dict[Address, Address] = {}
+        self._hosts: set[str] = set()
+        self._flows: set[Flow] = set()
+        self._working: Hop | None = None
+        self._wake = trio.Event()
+
+    async def run(self) -> None:
+        """Keep the registration and look after the health until cancelled."""
+        async with trio.open_nursery() as nursery:
+            if self.registration is not None:
+                self.registration.begin(self.clock.now())
+                nursery.start_soon(self._stay_registered, self.registration)
+            self.health.begin(self.clock.now())
+            nursery.start_soon(self._stay_healthy)
+
+    async def close(self) -> None:
+        """End the registration; returns when that was answered, or could not be."""
+        farewell = None if self.registration is None else self.registration.farewell()
+        hop = self._working
+        if farewell is None or hop is None:
+            return
+        self._authorise(farewell)
+        with trio.move_on_after(FAREWELL_SECONDS_MAX):
+            try:
+                await self._sip.start(farewell, await self.flow(hop)).final_response()
+            except RemoteError:
+                return
+
+    # What calls ask
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a call over it is likely to succeed now."""
+        registered = self.registration is None or self.registration.is_registered(self.clock.now())
+        return registered and self.health.is_up
+
+    async def hops(self) -> list[Hop]:
+        """The servers in the order to try them, the one that answered last before the others; RemoteError when none."""
+        found = list(await self._locator.locate(self.trunk.server))[:HOPS_MAX]
+        if not found:
+            raise RemoteError(f"no server of trunk {self.trunk.name} was found", status=503)
+        self._hosts = {hop.address[0] for hop in found}
+        if self._working in found:
+            found.remove(self._working)
+            found.insert(0, self._working)
+        return found
+
+    async def flow(self, hop: Hop) -> Flow:
+        """The way to a server; RemoteError(503) when there is none."""
+        if hop.transport != "udp":
+            flow = await self._sip.connect(hop.transport, hop.address, host=hop.host, context=self._context)
+            self._flows.add(flow)
+            return flow
+        is_ipv6 = ":" in hop.address[0]
+        if is_ipv6 not in self._sockets:
+            host = "::" if is_ipv6 and self.trunk.host == "0.0.0.0" else self.trunk.host
+            try:
+                self._sockets[is_ipv6] = await self._sip.listen_udp(host, self.trunk.port)
+            except OSError as error:
+                raise RemoteError(f"no UDP port for trunk {self.trunk.name}: {error.strerror}", status=503) from error
+        bound = self._sockets[is_ipv6]
+        host = local_address_towards(hop.address) or "" if bound[0] in ("0.0.0.0", "::") else bound[0]
+        if not host:
+            raise RemoteError(f"no route to {hop.address[0]}", status=503)
+        return Flow("udp", (host, bound[1]), hop.address)
+
+    def leads_here(self, flow: Flow) -> bool:
+        """Whether the provider is at the other end of `flow`: our own connection or socket, or a network named in `sources`."""
+        if flow in self._flows:
+            return True
+        sockets = {bound[1] for bound in self._sockets.values()}
+        if flow.transport == "udp" and flow.local[1] in sockets and flow.remote[0] in self._hosts:
+            return True
+        try:
+            address = ipaddress.ip_address(flow.remote[0])
+        except ValueError:
+            return False
+        return any(address in network for network in self.trunk.sources)
+
+    def is_own_socket(self, flow: Flow) -> bool:
+        """Whether `flow` came in at a socket that is there for this trunk alone."""
+        return flow.transport == "udp" and flow.local[1] in {bound[1] for bound in self._sockets.values()}
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection has ended: what was registered over it leads nowhere, so register anew (RFC 5626 §4.4)."""
+        if flow in self._flows:
+            self._flows.discard(flow)
+            if self.registration is not None and self.registration.state is State.REGISTERED:
+                self.registration.begin(self.clock.now())
+                self._wake.set()
+
+    def contact(self, flow: Flow) -> str:
+        """Our Contact value: `public_address`, else the address that the provider saw, else our own (RFC 3581 §4)."""
+        host, port = self._learnt.get(flow.local, flow.local)
+        if self.trunk.public_address is not None:
+            host, port = self.trunk.public_address, flow.local[1]
+        host = f"[{host}]" if ":" in host else host
+        transport = () if flow.transport == "udp" else (("transport", flow.transport),)
+        return f"<{SipUri('sip', escape_user(self.trunk.user), None, host, port or None, transport)}>"
+
+    def announced_host(self, flow: Flow) -> str | None:
+        """The address for session descriptions where it is not our own."""
+        if self.trunk.public_address is not None:
+            return self.trunk.public_address
+        host = self._learnt.get(flow.local, flow.local)[0]
+        return None if host == flow.local[0] else host
+
+    def status(self) -> dict[str, Any]:
+        """For people: state, last error in words, calls now, caps. No secrets."""
+        now, registration = self.clock.now(), self.registration
+        expires = None
+        if registration is not None and registration.is_registered(now) and registration.expires_at is not None:
+            expires = round(registration.expires_at - now)
+        return {
+            "name": self.trunk.name,
+            "server": str(self.trunk.server),
+            "at": "" if self._working is None else f"{self._working.transport}:{address_text(self._working.address)}",
+            "state": "static" if registration is None else str(registration.state),
+            "usable": self.is_usable,
+            "expires_seconds": expires,
+            "health": self.health.words if self.health.is_up else f"down: {self.health.words}",
+            "last_error": self.last_error,
+            "calls": self.caps.calls,
+            "calls_max": self.caps.calls_max,
+            "calls_per_minute_max": self.caps.calls_per_minute_max,
+            "numbers": dict(self.trunk.numbers),
+            "offered_to": sorted(self.members),
+        }
+
+    # Registration
+
+    async def _stay_registered(self, registration: Registration) -> None:
+        while True:
+            self._wake = trio.Event()
+            with trio.move_on_after(self._seconds_until(registration.due)):
+                await self._wake.wait()
+            if registration.due is not None and registration.due <= self.clock.now():
+                await self._register(registration)
+
+    async def _register(self, registration: Registration) -> None:
+        """Ask one server after the other (RFC 3263 §4.3); the last word counts when none takes us."""
+        try:
+            hops = await self.hops()
+        except RemoteError as error:
+            self._fail_registration(registration, str(error))
+            return
+        failures: list[str] = []
+        last: Response | None = None
+        for hop in hops:
+            try:
+                flow = await self.flow(hop)
+                request = registration.request(self.contact(flow))
+                authorisation = self._authorise(request, registration)
+                response = await self._ask(request, flow)
+            except RemoteError as error:
+                failures.append(f"{hop.transport} {address_text(hop.address)}: {error}")
+                continue
+            last = response
+            if response.status not in _ELSEWHERE:
+                self._settle(registration, response, hop, flow, authorisation)
+                return
+            failures.append(f"{hop.transport} {address_text(hop.address)} says {response.status}")
+        if last is not None:
+            registration.take(last, self.clock.now())
+            self.last_error = registration.words
+        else:
+            self._fail_registration(registration, "; ".join(failures))
+
+    def _settle(
+        self,
+        registration: Registration,
+        response: Response,
+        hop: Hop,
+        flow: Flow,
+        authorisation: Authorisation | None,
+    ) -> None:
+        now = self.clock.now()
+        words = "" if authorisation is None else authorisation.failure
+        if authorisation is None and response.status in (401, 407):
+            words = "it asks for a password, and none is set for this trunk"
+        registration.take(response, now, words)
+        if registration.state is State.REGISTERED:
+            self._working, self.last_error = hop, ""
+            self.health.answered(now, response.status)
+            if registration.learnt is not None:
+                self._learnt[flow.local] = registration.learnt
+                registration.move(self.contact(flow), now)
+        elif registration.state is State.WAITING:
+            self.last_error = registration.words
+
+    def _fail_registration(self, registration: Registration, words: str) -> None:
+        registration.fail(words, self.clock.now())
+        self.last_error = words
+        self._working = None
+
+    def _authorise(self, request: Request, registration: Registration | None = None) -> Authorisation | None:
+        if self.credentials is None:
+            return None
+        return self.credentials.attach(request, None if registration is None else registration.next_number)
+
+    async def _ask(self, request: Request, flow: Flow) -> Response:
+        with trio.move_on_after(REQUEST_SECONDS_MAX):
+            return await self._sip.start(request, flow).final_response()
+        raise RemoteError("does not answer", status=408)
+
+    # Health
+
+    async def _stay_healthy(self) -> None:
+        while self.health.due is not None:
+            await trio.sleep(self._seconds_until(self.health.due))
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
+            hops = await self.hops()
+        except RemoteError as error:
+            self.health.failed(str(error), self.clock.now())
+            return
+        words: list[str] = []
+        for hop in hops:
+            try:
+                flow = await self.flow(hop)
+                response = await self._ask(self._question(flow), flow)
+            except RemoteError as error:
+                words.append(f"{hop.transport} {address_text(hop.address)}: {error}")
+                continue
+            if response.status not in _ELSEWHERE:
+                self.health.answered(self.clock.now(), response.status)
+                if self.registration is None:
+                    self._working, self.last_error = hop, ""
+                return
+            words.append(f"{hop.transport} {address_text(hop.address)} says {response.status}")
+        self.health.failed("; ".join(words), self.clock.now())
+        self.last_error = self.health.words
+
+    def _question(self, flow: Flow) -> Request:
+        us = NameAddr(None, SipUri("sip", escape_user(self.trunk.user), None, self.trunk.domain, None))
+        target = SipUri("sip", None, None, self.trunk.domain, None)
+        return make_request(
+            "OPTIONS",
+            target,
+            from_=us.with_tag(self._chance.token(8)),
+            to=NameAddr(None, target),
+            call_id=self._chance.token(16),
+            cseq=1,
+            headers=[("Contact", self.contact(flow))],
+        )
+
+    def _seconds_until(self, due: float | None) -> float:
+        return 3_600.0 if due is None else max(0.0, due - self.clock.now())

@@ -1,0 +1,194 @@
+"""All trunks of a node together with its dial plan: who calls from outside, and the servers of a route one after the other."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import trio
+
+from p2psip.base.errors import RemoteError
+from p2psip.calls.incidents import Incidents
+from p2psip.calls.outside import Arrival, OutsideTarget
+from p2psip.naming.routing import Hop, ResolverPort, Route, Step
+from p2psip.sip.flow import Flow
+from p2psip.sip.message import Request
+from p2psip.sip.uri import OtherUri, SipUri, escape_user, unescape
+from p2psip.trunks.identity import callee_of, caller_of
+from p2psip.trunks.line import SipPort, TrunkLine
+from p2psip.trunks.numbering import written
+from p2psip.trunks.placed import PlacedCall
+
+TRUNKS_MAX = 32
+TOLL_FRAUD = "toll fraud"
+
+
+class OverlayPort(Protocol):
+    """The devices of a member, for calls over their trunk."""
+
+    async def flows(self, member: str) -> Sequence[Flow]:
+        """The ways to the nodes of `member`; RemoteError when the overlay cannot be asked."""
+
+
+class Outside:
+    """Fulfils `p2psip.calls.outside.OutsidePort`. `connect` is asked for routes that lead to other servers than a trunk's."""
+
+    def __init__(
+        self,
+        lines: Sequence[TrunkLine],
+        *,
+        resolver: ResolverPort,
+        overlay: OverlayPort,
+        sip: SipPort,
+        incidents: Incidents,
+    ) -> None:
+        self.lines: Mapping[str, TrunkLine] = {line.trunk.name: line for line in lines[:TRUNKS_MAX]}
+        self._resolver = resolver
+        self._overlay = overlay
+        self._sip = sip
+        self._incidents = incidents
+
+    async def run(self) -> None:
+        """Keep all trunks at work until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for line in self.lines.values():
+                nursery.start_soon(line.run)
+
+    async def close(self) -> None:
+        """End all registrations."""
+        async with trio.open_nursery() as nursery:
+            for line in self.lines.values():
+                nursery.start_soon(line.close)
+
+    def status(self) -> list[dict[str, Any]]:
+        """The state of each trunk."""
+        return [line.status() for line in self.lines.values()]
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection has ended."""
+        for line in self.lines.values():
+            line.flow_closed(flow)
+
+    # From the outside
+
+    def is_provider(self, flow: Flow) -> bool:
+        """See OutsidePort."""
+        return any(line.leads_here(flow) for line in self.lines.values())
+
+    def arrival(self, request: Request, flow: Flow) -> Arrival | None:
+        """See OutsidePort. What comes to the socket of a trunk from anybody but its provider is refused with 403."""
+        lines = [line for line in self.lines.values() if line.leads_here(flow)]
+        if not lines:
+            if any(line.is_own_socket(flow) for line in self.lines.values()):
+                raise RemoteError("only the provider is heard here", status=403)
+            return None
+        failure: RemoteError | None = None
+        for line in sorted(lines, key=lambda line: not _names(line, request)):
+            try:
+                callee = callee_of(line.trunk, request)
+            except RemoteError as error:
+                failure = failure or error
+                continue
+            caller, display = caller_of(line.trunk, request)
+            return Arrival(PlacedCall(line), caller, display, callee)
+        assert failure is not None
+        raise failure
+
+    # To the outside
+
+    def may_use(self, member: str) -> bool:
+        """See OutsidePort."""
+        return any(member in line.members for line in self.lines.values())
+
+    def steps(self, dialled: str, caller: str) -> AsyncIterator[Step]:
+        """See OutsidePort."""
+        return self._resolver.routes(dialled, caller)
+
+    async def targets(
+        self, route: Route, caller: str, member: str | None
+    ) -> AsyncIterator[OutsideTarget | RemoteError]:
+        """See OutsidePort."""
+        if member is not None and route.trunk is None:
+            yield RemoteError("this node calls for other members over its trunks only", status=403)
+        elif route.via is not None:
+            async for target in self._over_member(route, route.via):
+                yield target
+        elif route.trunk is not None:
+            async for target in self._over_trunk(route, route.trunk, caller, member):
+                yield target
+        else:
+            for hop in route.hops:
+                yield await self._direct(route.uri, hop)
+
+    async def _over_member(self, route: Route, via: str) -> AsyncIterator[OutsideTarget | RemoteError]:
+        """The number goes to the node of the member as it stands; that node has the trunk, and the say."""
+        try:
+            flows = await self._overlay.flows(via)
+        except RemoteError as error:
+            yield error
+            return
+        if not flows:
+            yield RemoteError(f"no node of {via}, whose trunk is to be used, is there now", status=503)
+        for flow in flows:
+            yield OutsideTarget(route.uri, flow, None, f"trunk of {via}")
+
+    async def _over_trunk(
+        self, route: Route, name: str, caller: str, member: str | None
+    ) -> AsyncIterator[OutsideTarget | RemoteError]:
+        line = self.lines.get(name)
+        if line is None:
+            yield RemoteError(f"there is no trunk {name} here", status=503)
+            return
+        if member is not None and member not in line.members:
+            words = f"trunk {name} is not offered to {member}"
+            self._incidents.note(TOLL_FRAUD, member, f"{words}: {route.uri}", line.clock.unix())
+            yield RemoteError(words, status=403)
+            return
+        try:
+            hops = await line.hops()
+        except RemoteError as error:
+            yield RemoteError(f"trunk {name}: {error}", status=503)
+            return
+        for hop in hops:
+            yield await self._on_line(route, line, hop, member)
+
+    async def _on_line(
+        self, route: Route, line: TrunkLine, hop: Hop, member: str | None
+    ) -> OutsideTarget | RemoteError:
+        name = line.trunk.name
+        try:
+            placed = PlacedCall(line, None if member is None else line.members[member])
+        except RemoteError as error:
+            self._incidents.note("cap of a trunk", member or name, str(error), line.clock.unix())
+            return error
+        try:
+            flow = await line.flow(hop)
+        except RemoteError as error:
+            placed.note_failed(503, str(error))
+            placed.close()
+            return RemoteError(f"trunk {name}: {error}", status=503)
+        except BaseException:  # cancelled while connecting
+            placed.close()
+            raise
+        return OutsideTarget(_request_uri(route.uri, line), flow, placed, placed.name)
+
+    async def _direct(self, uri: str, hop: Hop) -> OutsideTarget | RemoteError:
+        try:
+            flow = await self._sip.connect(hop.transport, hop.address, host=hop.host)
+        except RemoteError as error:
+            return error
+        return OutsideTarget(uri, flow, None, hop.host or hop.address[0])
+
+
+def _names(line: TrunkLine, request: Request) -> bool:
+    """Whether the Request-URI names the account of a trunk: two accounts at one provider share its address."""
+    uri = request.uri
+    return isinstance(uri, SipUri) and unescape(uri.user or "") in (line.trunk.user, *line.trunk.numbers)
+
+
+def _request_uri(text: str, line: TrunkLine) -> str:
+    """The number of a route as the provider wants it, at the provider's domain."""
+    uri = SipUri.parse(text) if text.lower().startswith(("sip:", "sips:")) else None
+    user = OtherUri("tel", text.partition(":")[2]).rest if uri is None else unescape(uri.user or "")
+    number = written(user.partition(";")[0], line.trunk.number_style, line.trunk.country)
+    target = SipUri("sip", escape_user(number), None, line.trunk.domain, None)
+    return str(target if uri is None or uri.parameter("user") is None else replace(target, parameters=uri.parameters))

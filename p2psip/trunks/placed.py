@@ -1,0 +1,69 @@
+"""One call over a trunk, outgoing or incoming: what it takes of the caps, how it shows itself, and what it gives back."""
+
+from p2psip.sip.credentials import Credentials
+from p2psip.sip.flow import Flow
+from p2psip.sip.headers import NameAddr
+from p2psip.sip.message import Request
+from p2psip.trunks.caps import Caps
+from p2psip.trunks.identity import present
+from p2psip.trunks.line import TrunkLine
+
+
+class PlacedCall:
+    """Fulfils `p2psip.calls.outside.Line`. `member` are the caps of the member of the overlay who calls, if it is not us.
+
+    RemoteError(503) when a cap would be passed; what was counted is given back by `close`.
+    """
+
+    def __init__(self, line: TrunkLine, member: Caps | None = None) -> None:
+        now, unix = line.clock.now(), line.clock.unix()
+        self._caps = [line.caps] if member is None else [line.caps, member]
+        for caps in self._caps:
+            caps.check(now, unix)
+        for caps in self._caps:
+            caps.begin(now)
+        self._line = line
+        self._answered: float | None = None
+        self._is_closed = False
+        self.name = f"trunk {line.trunk.name}"
+        self.credentials: Credentials | None = line.credentials
+        self.codecs = line.trunk.codecs
+        self.silent_seconds = line.trunk.answer_seconds
+        self.seconds_max = None if member is None else member.seconds_left(unix)
+
+    def contact(self, flow: Flow) -> str:
+        """See Line."""
+        return self._line.contact(flow)
+
+    def announced_host(self, flow: Flow) -> str | None:
+        """See Line."""
+        return self._line.announced_host(flow)
+
+    def present(
+        self, address: str, account: str | None, request: Request
+    ) -> tuple[NameAddr, tuple[tuple[str, str], ...]]:
+        """See Line."""
+        who = (account, address) if account else (address,)
+        shown = present(self._line.trunk, who, request)
+        return shown.from_, shown.headers
+
+    def note_failed(self, status: int, words: str) -> None:
+        """See Line."""
+        if status in (401, 407):
+            words = f"the provider refuses the password: {words}" if words else "the provider refuses the password"
+        self._line.last_error = f"a call failed: {status} {words}".strip()
+        if status in (408, 503):
+            self._line.health.failed(f"a call failed with {status}", self._line.clock.now())
+
+    def note_answered(self) -> None:
+        """See Line."""
+        self._answered = self._line.clock.now()
+
+    def close(self) -> None:
+        """See Line."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        talked = 0.0 if self._answered is None else self._line.clock.now() - self._answered
+        for caps in self._caps:
+            caps.end(self._line.clock.unix(), talked)
