@@ -38,7 +38,10 @@ class FoundRegistration:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a lookup gave. `name_exists` is known when a device is registered, or the name record was found."""
+    """What a lookup gave. `name_exists` is known when a device is registered, or the name record was found.
+
+    `was_answered`: somebody else was there to say so; else that nothing was found says nothing.
+    """
 
     registrations: tuple[FoundRegistration, ...]
     name_exists: bool
@@ -46,6 +49,7 @@ class Found:
     messages: int
     milliseconds: float
     cached: bool = False
+    was_answered: bool = True
 
 
 class FoundCache:
@@ -64,7 +68,7 @@ class FoundCache:
         at, found = self._found.get(address, (0.0, None))
         if found is None or now - at >= FOUND_SECONDS_MAX:
             return None
-        return Found(found.registrations, found.name_exists, 0, 0, 0.0, cached=True)
+        return Found(found.registrations, found.name_exists, 0, 0, 0.0, cached=True, was_answered=found.was_answered)
 
     def put(self, address: str, found: Found, now: float) -> None:
         """This was found now; what is too old by now is forgotten."""
@@ -81,7 +85,8 @@ class FoundCache:
 def read_found(done: LookupDone) -> Found:
     """The devices that a lookup of a registration key found, and what it cost."""
     exists = any(record.body is not None or record.kind == REGISTRATION for record, _author in done.records)
-    return Found(read_registrations(done.records), exists, done.hops, done.messages, 1000 * done.seconds)
+    devices = read_registrations(done.records)
+    return Found(devices, exists, done.hops, done.messages, 1000 * done.seconds, was_answered=bool(done.closest))
 
 
 def read_registrations(records: Iterable[Authored]) -> tuple[FoundRegistration, ...]:

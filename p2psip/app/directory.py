@@ -44,10 +44,10 @@ class OverlayDirectory:
 
     async def name_exists(self, address: str) -> bool:
         """Whether a registration or a name record was found; RemoteError(503) when there was nobody to ask."""
-        exists = (await self._overlay.find(address)).name_exists
-        if not exists and not self._overlay.peers() and not self._overlay.rendezvous():
+        found = await self._overlay.find(address)
+        if not found.name_exists and not found.was_answered:
             raise RemoteError("no other node of the overlay answers: `p2psip doctor` says why", status=503)
-        return exists
+        return found.name_exists
 
     async def publish(self) -> None:
         """Register this node for all addresses of its person."""

@@ -24,19 +24,19 @@ class FakeOverlay:
         self.published: list[tuple[str, tuple[str, ...]]] = []
         self.receive: Any = None
         self.name_exists = True
-        self.known: list[Any] = []
-
-    def peers(self) -> list[Any]:
-        return self.known
-
-    def rendezvous(self) -> tuple[Any, ...]:
-        return ()
+        self.was_answered = True
 
     def on_message(self, hook: Any) -> None:
         self.receive = hook
 
     async def find(self, _address: str) -> Any:
-        return SimpleNamespace(registrations=self.registrations, name_exists=self.name_exists, hops=2, milliseconds=3.0)
+        return SimpleNamespace(
+            registrations=self.registrations,
+            name_exists=self.name_exists,
+            was_answered=self.was_answered,
+            hops=2,
+            milliseconds=3.0,
+        )
 
     async def publish(self, addresses: tuple[str, ...]) -> None:
         self.published.append(("publish", addresses))
@@ -87,11 +87,11 @@ async def test_our_own_device_and_one_without_a_way_to_it_are_left_out() -> None
 
 async def test_who_can_ask_nobody_does_not_say_that_there_is_nobody_of_that_name() -> None:
     overlay, _sip, directory = world()
-    overlay.name_exists = False
+    overlay.name_exists = overlay.was_answered = False
     with pytest.raises(RemoteError, match="no other node") as caught:
         await directory.name_exists("bob@home.example")
     assert caught.value.status == 503
-    overlay.known = [PEER_KEY]
+    overlay.was_answered = True
     assert not await directory.name_exists("bob@home.example")
 
 

@@ -1,6 +1,7 @@
 """What lookups have found is kept for a while."""
 
-from overlay.found import FOUND_CACHED_MAX, FOUND_SECONDS_MAX, Found, FoundCache
+from overlay.events import LookupDone
+from overlay.found import FOUND_CACHED_MAX, FOUND_SECONDS_MAX, Found, FoundCache, read_found
 
 
 def test_what_was_found_is_forgotten_after_a_while_and_beyond_a_number() -> None:
@@ -11,3 +12,13 @@ def test_what_was_found_is_forgotten_after_a_while_and_beyond_a_number() -> None
     assert cache.get("u1", 1.0) == Found((), True, 0, 0, 0.0, cached=True)
     cache.put("new", found, FOUND_SECONDS_MAX)
     assert len(cache) == 1
+
+
+def test_a_lookup_that_nobody_answered_says_nothing_about_a_name_and_neither_does_its_memory() -> None:
+    found = read_found(LookupDone(1, (), (), 0, 3, 2.0))
+    assert not found.was_answered
+    cache = FoundCache()
+    cache.put("u", found, 0.0)
+    again = cache.get("u", 1.0)
+    assert again is not None
+    assert not again.was_answered
