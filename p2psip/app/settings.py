@@ -3,11 +3,14 @@
 import ipaddress
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from p2psip.app.settings_dial_plan import DialPlanSettings, DnsSettings
+from p2psip.app.settings_section import Section
+from p2psip.app.settings_domain import DomainSettings
 from p2psip.base.errors import P2psipError
 
 SETTINGS_FILE = "p2psip.toml"
@@ -40,11 +43,7 @@ Megabits = Annotated[float, Field(gt=0, le=MEGABITS_MAX)]
 Gigabytes = Annotated[float, Field(gt=0, le=GIGABYTES_MAX)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OverlaySettings(_Section):
+class OverlaySettings(Section):
     """`[overlay]`: the node's one UDP port. Port 0 takes any free one."""
 
     hosts: tuple[IpText, ...] = Field(default=("0.0.0.0", "::"), min_length=1, max_length=2)
@@ -52,7 +51,7 @@ class OverlaySettings(_Section):
     role: Literal["auto", "peer", "client"] = "auto"
 
 
-class SipSettings(_Section):
+class SipSettings(Section):
     """`[sip]`: where phones register: UDP and TCP on `port`, and what else has a port (0: off). Loopback unless said otherwise.
 
     `more_hosts` are opened too, as "::" beside "0.0.0.0". Without `certificate` and `key` the node's own authority issues one.
@@ -80,7 +79,7 @@ class SipSettings(_Section):
         return self
 
 
-class MediaSettings(_Section):
+class MediaSettings(Section):
     """`[media]`: the UDP ports that phones send RTP to; an even lower end."""
 
     first_port: PortNumber = 16_384
@@ -93,13 +92,13 @@ class MediaSettings(_Section):
         return self
 
 
-class NetworkSettings(_Section):
+class NetworkSettings(Section):
     """`[network]`: whether the router is asked to let others in (PCP, NAT-PMP, UPnP)."""
 
     port_mapping: bool = True
 
 
-class RelaySettings(_Section):
+class RelaySettings(Section):
     """`[relay]`: volunteering as a super-node, and what it may cost. Rates are in megabits per second, both ways together.
 
     `external_hosts` names the public addresses of a machine that does not have them itself (one-to-one NAT). `coturn_*` announces
@@ -140,14 +139,14 @@ class RelaySettings(_Section):
         return self
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """`[log]`: how much, and for whom."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     json_lines: bool = False
 
 
-class Settings(_Section):
+class Settings(Section):
     """All sections of `p2psip.toml`."""
 
     overlay: OverlaySettings = OverlaySettings()
@@ -155,7 +154,10 @@ class Settings(_Section):
     media: MediaSettings = MediaSettings()
     network: NetworkSettings = NetworkSettings()
     relay: RelaySettings = RelaySettings()
+    dns: DnsSettings = DnsSettings()
+    dial_plan: DialPlanSettings | None = None
     log: LogSettings = LogSettings()
+    domain: DomainSettings = DomainSettings()
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
@@ -220,5 +222,11 @@ def _plain(error: Any, names: list[str]) -> str:
 def _known(section: list[str]) -> str:
     model: Any = Settings
     for name in section:
-        model = model.model_fields[name].annotation
+        model = _model_in(model.model_fields[name].annotation) if name in model.model_fields else model
     return f"are {', '.join(model.model_fields)}"
+
+
+def _model_in(annotation: Any) -> Any:
+    """The section that a field holds, be it one of several or none at all."""
+    found = [_model_in(each) for each in get_args(annotation)]
+    return annotation if hasattr(annotation, "model_fields") else next(filter(None, found), None)

@@ -14,6 +14,8 @@ T = TypeVar("T")
 Kind = Literal["NAPTR", "SRV", "A", "AAAA"]
 Outcome = Literal["found", "no such name", "no data", "timeout", "refused", "lame", "bogus", "failed", "unreadable"]
 
+DNS_PORT = 53
+SERVERS_MAX = 4
 NAME_OCTETS_MAX = 255  # RFC 1035 §2.3.4
 LABEL_OCTETS_MAX = 63
 QUESTIONS_AT_ONCE_MAX = 32

@@ -21,9 +21,8 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Address, address_text
 from p2psip.naming.cache import Cache
 from p2psip.naming.messages import Message, answer_of, bogus, is_server_failure, is_without_edns, query
-from p2psip.naming.questions import Answer, Inquiry, Question, T
+from p2psip.naming.questions import DNS_PORT, SERVERS_MAX, Answer, Inquiry, Question, T
 
-SERVERS_MAX = 4
 ROUNDS = 2
 TRY_SECONDS = 1.5
 """How long one server is waited for; in the second round twice as long."""
@@ -31,7 +30,6 @@ ASK_SECONDS_MAX = 8.0
 QUERIES_AT_ONCE_MAX = 64
 RESOLV_CONF = Path("/etc/resolv.conf")
 RESOLV_CONF_OCTETS_MAX = 65_536
-DNS_PORT = 53
 
 _log = logging.getLogger(__name__)
 
