@@ -9,8 +9,8 @@ import platformdirs
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from p2psip.app.settings_dial_plan import DialPlanSettings, DnsSettings
-from p2psip.app.settings_section import Section
 from p2psip.app.settings_domain import DomainSettings
+from p2psip.app.settings_section import Section
 from p2psip.base.errors import P2psipError
 
 SETTINGS_FILE = "p2psip.toml"
