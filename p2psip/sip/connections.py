@@ -1,4 +1,4 @@
-"""Connections that carry SIP (TCP, TLS): framing, keep-alives, bounds, and a word when one ends."""
+"""Connections that carry SIP (TCP, TLS, WebSockets): framing, keep-alives, bounds, and a word when one ends."""
 
 import logging
 import socket
@@ -16,6 +16,7 @@ from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import Flow
 from p2psip.sip.framing import Framing, StreamFramer
 from p2psip.sip.tls import TLS_FIRST_BYTE, accept, secure, trusting_context
+from p2psip.sip.websocket import WebSocketFraming
 
 CONNECTIONS_MAX = 1_024
 CONNECTIONS_PER_HOST_MAX = 256
@@ -36,7 +37,7 @@ Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What is spoken on a port that we listen on. `context` is there for "tls"."""
+    """What is spoken on a port that we listen on: "tcp", "tls", "ws" or "wss". TLS needs a `context`."""
 
     transport: str = "tcp"
     context: ssl.SSLContext | None = None
@@ -186,12 +187,14 @@ class StreamTransport:
         send, receive = trio.open_memory_channel[bytes](QUEUED_MESSAGES_MAX)
         try:
             async with trio.open_nursery() as nursery:
-                connection = _Connection(StreamFramer(), send, nursery.cancel_scope, proved)
+                framing = WebSocketFraming() if flow.transport in ("ws", "wss") else StreamFramer()
+                connection = _Connection(framing, send, nursery.cancel_scope, proved)
                 self._connections[flow] = connection
                 task_status.started(flow)
                 nursery.start_soon(self._write, stream, flow, receive, nursery.cancel_scope)
                 await self._read(stream, flow, connection)
-                nursery.cancel_scope.cancel()
+                send.close()  # what is queued still goes out, to a peer that reads
+                nursery.cancel_scope.deadline = trio.current_time() + CLOSE_SECONDS_MAX
         finally:
             if self._connections.pop(flow, None) is not None:
                 self._on_closed(flow)
@@ -200,7 +203,7 @@ class StreamTransport:
 
     async def _read(self, stream: Stream, flow: Flow, connection: _Connection) -> None:
         framing = connection.framing
-        deadline = trio.current_time() + IDLE_SECONDS_MAX
+        deadline = trio.current_time() + (HANDSHAKE_SECONDS_MAX if framing.is_unfinished else IDLE_SECONDS_MAX)
         is_first = True
         try:
             while True:
@@ -208,11 +211,13 @@ class StreamTransport:
                     data = await stream.receive_some(RECEIVE_BYTES)
                 if not data:
                     return
-                if is_first and flow.transport == "tcp" and data.startswith(TLS_FIRST_BYTE):
-                    self._complain(flow, "it speaks TLS on the port for plain SIP over TCP")
+                if is_first and flow.transport in ("tcp", "ws") and data.startswith(TLS_FIRST_BYTE):
+                    self._complain(flow, f"it speaks TLS on the port for {flow.transport.upper()}, which has none")
                     return
                 is_first, was_unfinished = False, framing.is_unfinished
                 framing.feed(bytes(data))
+                if (answer := framing.replies()) and not _put(connection, answer):
+                    return
                 while (message := framing.next_message()) is not None:
                     was_unfinished = False
                     self._on_message(message, flow)

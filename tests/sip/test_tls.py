@@ -197,7 +197,7 @@ async def test_tls_on_the_plain_port_is_told_once(
         for _ in range(3):
             with pytest.raises(RemoteError, match="TLS failed"):
                 await here.transport.connect(there.address, "tls", host=NAME, context=trusting)
-    words = "no connection for TCP from 127.0.0.1: it speaks TLS on the port for plain SIP over TCP"
+    words = "no connection for TCP from 127.0.0.1: it speaks TLS on the port for TCP, which has none"
     assert [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING] == [words]
 
 
