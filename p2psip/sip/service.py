@@ -283,8 +283,11 @@ class SipService:
         tag = request.to.tag
         channel: trio.MemorySendChannel[ServerExchange] | None = self._incoming_send
         if tag is not None:
-            found = self._dialogs.get((request.call_id, tag, request.from_.tag or ""))
-            channel, _receive = found or self._dialogs.get((request.call_id, tag, ""), (None, None))
+            dialogs = self._dialogs
+            found = dialogs.get((request.call_id, tag, request.from_.tag or "")) or dialogs.get(
+                (request.call_id, tag, "")
+            )
+            channel = None if found is None else found[0]
         if channel is None:
             exchange.respond(make_response(request, 481))
             return
