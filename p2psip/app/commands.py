@@ -42,6 +42,10 @@ class NodeCommands:
         }
         if node.clock.correction:
             about["clock"] = correction_in_words(node.clock.correction)
+        domain = node.public_door.as_json()
+        if domain is not None:
+            where = ", ".join(f"{d['transport']} {address_text((d['host'], d['port']))}" for d in domain["doors"])
+            about["called from outside"] = f"at {domain['name']}, {where}"
         rendezvous = supernode_facts(node.overlay.rendezvous(), node.links, node.connectivity.gateway)
         relaying = node.overlay.peer.crossing.relaying
         volunteer = None if node.supernode is None else node.supernode.status()
@@ -53,6 +57,7 @@ class NodeCommands:
             "volunteer": volunteer and {"clients": 0 if relaying is None else len(relaying), **volunteer},
             "sip": node.sip.statistics(),
             "media": node.media.statistics(),
+            "domain": domain,
             "port": {"received": node.port.counters.received, "unroutable": node.port.counters.unroutable},
             **calls,
         }

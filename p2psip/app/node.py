@@ -21,6 +21,7 @@ from p2psip.app.joining import save_introducers
 from p2psip.app.kept_phones import KEPT_FILE, KeptPhones
 from p2psip.app.machine import Machine
 from p2psip.app.phone_doors import PhoneDoors
+from p2psip.app.public_door import PublicDoor
 from p2psip.app.settings import Settings
 from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
@@ -126,6 +127,7 @@ class Node:
         self.accounts = StoredAccounts(state)
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
         self.calls = self._serve_calls()
+        self.public_door = PublicDoor(self.sip, settings.domain, self.calls.strangers)
         self.control = machine.control(NodeCommands(self).table())
         self.sip_address: tuple[str, int] = (settings.sip.host, settings.sip.port)
         self.overlay.on_configuration(self._save_configuration)
@@ -139,6 +141,7 @@ class Node:
             await nursery.start(self.media.run)  # after the relay server: it hands on what is not for our own relays
             await nursery.start(self.sip.run)
             self.sip_address = await self.doors.open()
+            await self.public_door.open()
             nursery.start_soon(self.doors.run)
             await nursery.start(self.calls.run)
             await nursery.start(self.control.run)
@@ -153,6 +156,7 @@ class Node:
             "event": "ready",
             "sip": list(self.sip_address),
             "doors": self.doors.as_json(),
+            "domain": self.public_door.as_json(),
             "overlay_port": self.port.number,
             "addresses": list(self.membership.addresses),
             "node_id": self.overlay.peer.node_key.node_id.hex(),
@@ -195,6 +199,7 @@ class Node:
             accounts=self.accounts,
             clock=self.clock,
             chance=self.chance,
+            door=self.settings.domain.door(self.membership.overlay, self.membership.addresses),
         )
 
     def _streams_in_use(self) -> set[Address]:
