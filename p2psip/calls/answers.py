@@ -11,8 +11,8 @@ from p2psip.sip.build import REASONS, make_response
 from p2psip.sip.extensions import tokens
 from p2psip.sip.message import Request, Response
 
-ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REGISTER, PRACK, UPDATE"
-SUPPORTED = "100rel, timer"
+ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REGISTER, PRACK, UPDATE, REFER"
+SUPPORTED = "100rel, timer, replaces, norefersub"
 """Option tags that this node understands (RFC 3261 §19.2), as they stand in Supported."""
 WORDS_CHARACTERS_MAX = 200
 RETRY_SECONDS = 5

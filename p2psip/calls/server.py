@@ -5,7 +5,7 @@
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import trio
@@ -18,14 +18,17 @@ from p2psip.calls.authentication import Authenticator, Refusal
 from p2psip.calls.bindings import BINDINGS_PER_ADDRESS_MAX, Binding, BindingTable
 from p2psip.calls.call import Call
 from p2psip.calls.call_log import CallLog
-from p2psip.calls.equipment import Equipment, Party
+from p2psip.calls.ends import MediaEnd
+from p2psip.calls.equipment import Equipment, Party, name_of
 from p2psip.calls.incidents import Incidents
 from p2psip.calls.patch import SAMPLE_SECONDS
 from p2psip.calls.ports import AccountsPort, CallSettings, ClockPort, DirectoryPort, MediaPort, SipPort
 from p2psip.calls.publication import Publication
 from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, Registrar
+from p2psip.calls.sides import Side
 from p2psip.calls.strangers import DomainDoor, Strangers
 from p2psip.calls.targets import Router
+from p2psip.calls.transfer import Transfers
 from p2psip.messaging.messages import MessageRelay
 from p2psip.sip.build import make_response
 from p2psip.sip.errors import SipSyntaxError
@@ -81,7 +84,7 @@ class CallServer:
         self._publication = Publication(directory, self.bindings, addresses, clock)
         self.strangers = None if door is None else Strangers(door, self._equipment, self._carry)
         self._calls: dict[Call, None] = {}  # in the order of their beginning
-        self._services: dict[str, Serve] = {}
+        self._services: dict[str, Serve] = {"REFER": Transfers(self._equipment, self).serve}
         self._requests = 0
         self._delayed = 0
         self._is_stopping = False
@@ -124,6 +127,16 @@ class CallServer:
                 while self._calls:
                     self._idle = trio.Event()
                     await self._idle.wait()
+
+    @property
+    def standing(self) -> Iterable[Call]:
+        """All calls of this node, ringing ones too."""
+        return self._calls
+
+    def person_of(self, side: Side) -> str | None:
+        """The address of the person whose phone of this node `side` is; None for anybody else."""
+        bindings = (each.address for each in self.bindings if name_of(each.flow, each.account) == side.name)
+        return next(bindings, None)
 
     def serve_method(self, method: str, serve: Serve) -> None:
         """Let `serve` answer new requests of `method`, in the place of the refusal that they get else."""
@@ -237,12 +250,21 @@ class CallServer:
             return
         await self._carry(exchange, sender, self._router.address_of(exchange.request, sender))
 
+    async def place(self, exchange: ServerExchange, sender: Party, end: MediaEnd) -> None:
+        """Carry a call that this node makes for one of its phones, by the rules for that phone."""
+        await self._carry(exchange, sender, self._router.address_of(exchange.request, sender), end=end)
+
     async def _carry(
-        self, exchange: ServerExchange, sender: Party, address: str, ringing_seconds_max: float = math.inf
+        self,
+        exchange: ServerExchange,
+        sender: Party,
+        address: str,
+        ringing_seconds_max: float = math.inf,
+        end: MediaEnd | None = None,
     ) -> None:
         if self._is_stopping or len(self._calls) >= CALLS_MAX:
             raise RemoteError("this node carries as many calls as it can", status=503)
-        call = Call(self._equipment, self._router, exchange, sender, address)
+        call = Call(self._equipment, self._router, exchange, sender, address, end)
         call.ringing_seconds_max = min(call.ringing_seconds_max, ringing_seconds_max)
         self._calls[call] = None
         try:

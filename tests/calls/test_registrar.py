@@ -202,7 +202,7 @@ async def test_answers_that_wait_are_bounded(autojump_clock: MockClock, monkeypa
 
 @pytest.mark.parametrize(
     ("method", "status"),
-    [("OPTIONS", 200), ("SUBSCRIBE", 489), ("PUBLISH", 489), ("NOTIFY", 481), ("BYE", 481), ("REFER", 405)],
+    [("OPTIONS", 200), ("SUBSCRIBE", 489), ("PUBLISH", 489), ("NOTIFY", 481), ("BYE", 481), ("REFER", 400)],
 )
 async def test_what_else_phones_send(autojump_clock: MockClock, method: str, status: int) -> None:
     async with world() as w:

@@ -1,0 +1,81 @@
+"""Putting somebody else in one place of a call that stands: the media agreed anew with who stays, then the places changed.
+
+No phone needs to know of it: who stays hears a re-INVITE (RFC 3261 §14), who leaves a BYE.
+"""
+
+import trio
+
+from p2psip.base.errors import RemoteError
+from p2psip.calls.answers import reason_header
+from p2psip.calls.call import Call
+from p2psip.calls.descriptions import Audio
+from p2psip.calls.equipment import Equipment
+from p2psip.calls.loans import Loan
+from p2psip.calls.negotiation import glare_pause
+from p2psip.calls.patch import EndWatch
+from p2psip.calls.sides import Side
+from p2psip.calls.talk import Talk
+from p2psip.sip.build import make_response
+
+GLARES_MAX = 4
+LEAVE_SECONDS_MAX = 4.0
+
+
+async def offer_anew(equipment: Equipment, side: Side, audio: Audio) -> Audio:
+    """Offer `audio` to a side that is in a call, and its answer; RemoteError when it refuses, or shares no codec."""
+    for attempt in range(GLARES_MAX):
+        try:
+            exchange, response = await side.offer(side.end.write(audio, is_offer=True))
+        except RemoteError as error:
+            if error.status not in (491, 500) or attempt == GLARES_MAX - 1:
+                raise
+            await trio.sleep(glare_pause(equipment.chance, owns_call_id=side.owns_call_id))
+            continue
+        side.acknowledge(exchange, response)
+        answer = side.end.take(response.body, is_offer=False)
+        if not answer.shares_codec(audio):
+            raise RemoteError(f"{side.name} shares no codec", status=488)
+        return answer
+    raise AssertionError("the last attempt returns or raises")
+
+
+def put_in_place(equipment: Equipment, call: Call, leaves: Side, loan: Loan) -> bool:
+    """Let the borrowed side take the place of `leaves` in `call`, and hear who stays; False when the call is over."""
+    talk = call.talk
+    if talk is None or not talk.put_in_place(leaves, loan):
+        return False
+    successor = call.talk
+    assert successor is not None
+    assert successor.callee is not None
+    watches = (
+        EndWatch(each.name, each.end.leg, each.end, equipment.clock) for each in (successor.caller, successor.callee)
+    )
+    call.patch.join(*watches)
+    return True
+
+
+async def see_off(talk: Talk, side: Side) -> None:
+    """Wait for the BYE of a side that has left `talk`, or say it ourselves after LEAVE_SECONDS_MAX."""
+    if not talk.left.is_set():
+        with trio.move_on_after(LEAVE_SECONDS_MAX):
+            await _hear_bye(side)
+            talk.left.set()
+    if not talk.left.is_set():
+        await side.hang_up(reason_header(200, "Call transferred"))
+    side.close()
+    for loan in talk.borrowed:
+        if loan.side is side:
+            loan.returned.set()
+
+
+async def _hear_bye(side: Side) -> None:
+    async for exchange in side.requests:
+        try:
+            side.admit(exchange)
+        except RemoteError as error:
+            side.refuse(exchange, error)
+            continue
+        if exchange.request.method == "BYE":
+            side.answer(exchange)
+            return
+        exchange.respond(make_response(exchange.request, 481))
