@@ -31,7 +31,8 @@ class Route:
 
     `uri` is the Request-URI. Of "local" and "overlay" it is `sip:name@overlay`, and there are no hops: the router knows the
     phones and nodes. Of "trunk", either `trunk` is the name of a trunk of this node, or `via` is the address in the overlay
-    whose node has the trunk; then the request goes there as it stands and there are no hops either.
+    whose node has the trunk; then the request goes there as it stands and there are no hops either. No cap holds for
+    what `is_emergency`.
     """
 
     stage: StageName
@@ -39,6 +40,7 @@ class Route:
     hops: tuple[Hop, ...] = ()
     trunk: str | None = None
     via: str | None = None
+    is_emergency: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Step:
     """What became of one stage: who or what was asked, the reason of the outcome in words, and the routes found.
 
     `status` is the SIP status that tells a caller of this step, if it is the last one: 403 and 404 for what is refused or
-    exists nowhere, 503 and 504 for what may work later; None where there are routes.
+    exists nowhere, 503 and 504 for what may work later; None where there are routes. `trail` is how it came about, line by
+    line, for who wants to know more.
     """
 
     stage: StepName
@@ -54,6 +57,7 @@ class Step:
     reason: str
     found: tuple[Route, ...] = ()
     status: int | None = None
+    trail: tuple[str, ...] = ()
 
 
 class ResolverPort(Protocol):

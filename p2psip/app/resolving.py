@@ -1,0 +1,276 @@
+"""One resolver out of the dial plan, the DNS and the names of trunks: fulfils `p2psip.naming.routing.ResolverPort`.
+
+Each stage is asked only when the caller wants the next step. What strangers write into the DNS cannot lead to this machine or
+into the owner's own network, unless the settings allow that, and never to addresses that stand for ways of the overlay.
+"""
+
+import ipaddress
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, field, replace
+
+from p2psip.base.chance import Chance
+from p2psip.base.core import address_text, is_synthetic
+from p2psip.base.errors import RemoteError
+from p2psip.calls.addresses import Addresses
+from p2psip.naming.dial_plan import Choice, DialPlan, Plan, Refusal
+from p2psip.naming.enum import Enumeration, Found, enumerate_number
+from p2psip.naming.locating import Destination, Located, Reach, locate
+from p2psip.naming.numbers import is_e164, read_tel
+from p2psip.naming.questions import Outcome
+from p2psip.naming.routing import Hop, Route, Step
+from p2psip.net.dns import DnsClient
+from p2psip.sip.uri import OtherUri, SipUri, escape_user, parse_uri, unescape
+
+PORTED_MAX = 3
+"""Numbers that lead to numbers by ENUM, one after the other."""
+EMERGENCY_URN = "service:sos"  # RFC 5031 §4.2
+
+_STATUS: dict[Outcome, int] = {"found": 404, "no such name": 404, "no data": 404, "timeout": 504, "bogus": 502}
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one resolution has been through: numbers, trees and URIs, so that nothing is asked twice and no loop goes on."""
+
+    caller: str
+    uris: set[str] = field(default_factory=set)
+    numbers: set[str] = field(default_factory=set)
+    is_looked_up: bool = False
+
+
+class Resolver:
+    """Resolution for one node. `trunks` are the names of its trunks."""
+
+    def __init__(
+        self,
+        plan: DialPlan,
+        *,
+        addresses: Addresses,
+        dns: DnsClient,
+        chance: Chance,
+        trunks: Collection[str] = (),
+        reach: Reach | None = None,
+        private_hosts: bool = False,
+    ) -> None:
+        self.plan = plan
+        self.dns = dns
+        self._addresses = addresses
+        self._chance = chance.child("resolver")
+        self._trunks = trunks
+        self._reach = reach or Reach()
+        self._private_hosts = private_hosts
+
+    async def routes(self, target: str, caller: str) -> AsyncIterator[Step]:
+        """See ResolverPort."""
+        try:
+            plan, is_looked_up = self.plan_for(target, caller)
+        except RemoteError as error:
+            yield Step("refused", target, str(error), status=error.status)
+            return
+        async for step in self._steps(plan, _Asked(caller, is_looked_up=is_looked_up)):
+            yield step
+
+    def plan_for(self, target: str, caller: str) -> tuple[Plan, bool]:
+        """The plan for a URI as text, and whether a portability database was asked already; RemoteError for what is no target."""
+        uri = parse_uri(target)
+        if isinstance(uri, OtherUri):
+            if uri.scheme == "tel":
+                tel = read_tel(target)
+                return self.plan.plan(tel.number, caller), tel.is_looked_up
+            if uri.scheme == "urn" and uri.rest.lower().startswith(EMERGENCY_URN):
+                return self.plan.plan(self._emergency_number(), caller), False
+            raise RemoteError(f"the scheme {uri.scheme!r} is not supported", status=416)
+        address = self._addresses.of_ours(uri)
+        if address is None:
+            return self.plan.plan_domain(str(uri), uri.host), False
+        return self.plan.plan(address.rpartition("@")[0], caller), False
+
+    async def locate(self, uri: SipUri) -> tuple[Hop, ...]:
+        """The servers of a URI that the owner of this node has configured (RFC 3263); RemoteError(404, 502-504) without any."""
+        located = await self._located(uri)
+        hops = tuple([hop for hop in located.hops if not is_synthetic(hop.address[0])])
+        if not hops:
+            raise RemoteError(_why(located, uri.host), status=_status(located.outcome))
+        return hops
+
+    def _emergency_number(self) -> str:
+        country = self.plan.country
+        return "112" if country is None or "112" in country.emergency else country.emergency[0]
+
+    async def _steps(self, plan: Plan, asked: _Asked) -> AsyncIterator[Step]:
+        notes = plan.notes
+        for choice in plan.choices:
+            if choice.stage == "enum":
+                async for step in self._enum(plan, choice, asked):
+                    yield replace(step, trail=(*notes, *step.trail))
+                    notes = ()
+                continue
+            if choice.stage == "domain":
+                step = await self._domain(choice)
+            elif choice.stage == "trunk":
+                step = self._trunk(plan, choice)
+            else:
+                step = Step(choice.stage, choice.what, choice.reason, (_people(choice),))
+            yield replace(step, trail=(*notes, *step.trail))
+            notes = ()
+        if plan.refused is not None:
+            yield _refused(plan.dialled, plan.refused, notes)
+
+    # ENUM
+
+    async def _enum(self, plan: Plan, choice: Choice, asked: _Asked) -> AsyncIterator[Step]:
+        """The results of one tree, each located when it is asked for."""
+        number = plan.number
+        assert number is not None
+        asked.numbers.add(number)
+        if asked.is_looked_up:
+            yield Step("enum", choice.what, "the tel URI says that it was looked up already (npdi)", status=404)
+            return
+        enumeration = await self.dns.run(enumerate_number(number, choice.what))
+        if not enumeration.found:
+            reason = f"no URI for {number} in {choice.what}: {_told(enumeration)}"
+            yield Step("enum", enumeration.name, reason, status=_status(enumeration.outcome), trail=enumeration.trail)
+            return
+        trail = enumeration.trail
+        for found in enumeration.found:
+            async for step in self._found(number, found, enumeration, asked):
+                yield replace(step, trail=(*trail, *step.trail))
+                trail = ()
+
+    async def _found(self, number: str, found: Found, enumeration: Enumeration, asked: _Asked) -> AsyncIterator[Step]:
+        what = f"{enumeration.name}: {found.uri}"
+        if found.uri in asked.uris:
+            yield Step("enum", what, "it was tried already", status=404)
+            return
+        asked.uris.add(found.uri)
+        try:
+            uri = parse_uri(found.uri)
+        except RemoteError as error:
+            yield Step("enum", what, f"it cannot be used: {error}", status=404)
+            return
+        if isinstance(uri, SipUri):
+            yield await self._found_sip(what, uri)
+            return
+        async for step in self._found_tel(number, found.uri, what, asked):
+            yield step
+
+    async def _found_sip(self, what: str, uri: SipUri) -> Step:
+        address = self._addresses.of_ours(uri)
+        if address is not None:
+            if address.endswith(f"@{self.plan.overlay}") and uri.host.lower() == self.plan.overlay:
+                route = Route("overlay", str(SipUri.of_address(address)))
+                return Step("overlay", what, f"ENUM names {address} of this overlay", (route,))
+            return Step("enum", what, "it leads to this machine or to a bare address", status=404)
+        return await self._server("enum", what, "ENUM names it", uri)
+
+    async def _found_tel(self, number: str, text: str, what: str, asked: _Asked) -> AsyncIterator[Step]:
+        """A tel URI: the same number (it may be ported: RFC 4769), or another one, which has the whole plan before it."""
+        try:
+            tel = read_tel(text)
+        except RemoteError as error:
+            yield Step("enum", what, f"it cannot be used: {error}", status=404)
+            return
+        routed = f", ported to {tel.routing_number}" if tel.routing_number else ""
+        if tel.number == number:
+            yield Step("enum", what, f"it is the number itself{routed}: for the telephone network", status=404)
+        elif tel.number in asked.numbers:
+            yield Step("enum", what, f"it leads back to {tel.number}: a loop", status=404)
+        elif len(asked.numbers) > PORTED_MAX:
+            yield Step("enum", what, f"{PORTED_MAX} numbers have led to others already", status=404)
+        elif not is_e164(tel.number):
+            yield Step("enum", what, f"{tel.number} is no E.164 number", status=404)
+        else:
+            yield Step("enum", what, f"the number stands for {tel.number}{routed}", status=404)
+            asked.numbers.add(tel.number)
+            further = _Asked(asked.caller, asked.uris, asked.numbers, tel.is_looked_up)
+            async for step in self._steps(self.plan.plan_further(tel.number, asked.caller), further):
+                yield step
+
+    # Servers
+
+    async def _domain(self, choice: Choice) -> Step:
+        try:
+            uri = SipUri.parse(choice.what)
+        except RemoteError as error:
+            return Step("domain", choice.what, f"it cannot be called: {error}", status=error.status)
+        address = self._addresses.of_ours(uri)
+        if address is not None:
+            return Step("overlay", choice.what, choice.reason, (Route("overlay", str(SipUri.of_address(address))),))
+        return await self._server("domain", choice.what, choice.reason, uri)
+
+    async def _server(self, stage: str, what: str, reason: str, uri: SipUri) -> Step:
+        named = "enum" if stage == "enum" else "domain"
+        located = await self._located(uri)
+        trail = list(located.trail)
+        hops = []
+        for hop in located.hops:
+            why = self._why_closed(hop)
+            if why is None:
+                hops.append(hop)
+            else:
+                trail.append(f"{address_text(hop.address)}: passed over, {why}")
+        if not hops:
+            is_closed = bool(located.hops)
+            words = (
+                "its addresses are not for the open world ([dial_plan] private_hosts)"
+                if is_closed
+                else _why(located, "")
+            )
+            status = 403 if is_closed else _status(located.outcome)
+            return Step(named, what, f"no server for {uri.host}: {words}", status=status, trail=tuple(trail))
+        places = ", ".join(f"{hop.transport} {address_text(hop.address)}" for hop in hops)
+        route = Route(named, str(replace(uri, headers=())), tuple(hops))
+        return Step(named, what, f"{reason}; {places}", (route,), trail=tuple(trail))
+
+    async def _located(self, uri: SipUri) -> Located:
+        host = uri.parameter("maddr") or uri.host
+        transport = uri.parameter("transport")
+        destination = Destination(unescape(host), uri.port, transport, uri.scheme == "sips")
+        return await self.dns.run(locate(destination, self._reach, self._chance))
+
+    def _why_closed(self, hop: Hop) -> str | None:
+        """Why a stranger's DNS may not send us there (RFC 1918 and the like); None where it may."""
+        host = hop.address[0]
+        address = ipaddress.ip_address(host)
+        if is_synthetic(host) or address.is_unspecified or address.is_multicast:
+            return "nobody has this address"
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        if not self._private_hosts and not (mapped or address).is_global:
+            return "it is a private address"
+        return None
+
+    # Trunks
+
+    def _trunk(self, plan: Plan, choice: Choice) -> Step:
+        number = SipUri("sip", escape_user(choice.user), None, self.plan.overlay, None, (("user", "phone"),))
+        if choice.is_via:
+            route = Route("trunk", str(number), via=choice.what, is_emergency=plan.is_emergency)
+            return Step("trunk", choice.what, f"{choice.reason}: {choice.user} over a trunk of {choice.what}", (route,))
+        if choice.what not in self._trunks:
+            known = ", ".join(sorted(self._trunks)) or "none"
+            return Step("trunk", choice.what, f"this node has no trunk of this name; there is {known}", status=503)
+        route = Route("trunk", str(number), trunk=choice.what, is_emergency=plan.is_emergency)
+        return Step("trunk", choice.what, f"{choice.reason}: {choice.user}", (route,))
+
+
+def _people(choice: Choice) -> Route:
+    stage = "local" if choice.stage == "local" else "overlay"
+    return Route(stage, str(SipUri.of_address(choice.what)))
+
+
+def _refused(dialled: str, refusal: Refusal, notes: tuple[str, ...]) -> Step:
+    return Step("refused", dialled, refusal.words, status=refusal.status, trail=notes)
+
+
+def _status(outcome: Outcome) -> int:
+    return _STATUS.get(outcome, 503)
+
+
+def _told(enumeration: Enumeration) -> str:
+    return f"{enumeration.outcome} ({enumeration.words})" if enumeration.words else enumeration.outcome
+
+
+def _why(located: Located, host: str) -> str:
+    last = located.trail[-1] if located.trail else "nothing was asked"
+    words = last if located.outcome in last else f"{located.outcome}: {last}"
+    return f"no server for {host}: {words}" if host else words
