@@ -10,6 +10,7 @@ from p2psip.calls.addresses import Addresses
 from p2psip.calls.call_log import CallLog
 from p2psip.calls.ends import MediaEnd, OverlayEnd
 from p2psip.calls.incidents import Incidents
+from p2psip.calls.outside import Line
 from p2psip.calls.phone_end import PhoneEnd, SrtpPolicy
 from p2psip.calls.ports import CallSettings, ClockPort, MediaPort, SipPort
 from p2psip.sip.exchange import ServerExchange
@@ -32,6 +33,7 @@ class Party:
     flow: Flow
     account: str | None = None
     kind: Literal["phone", "node", "trunk", "stranger"] = "phone"
+    line: Line | None = None
 
     @property
     def is_node(self) -> bool:
@@ -61,8 +63,10 @@ class Equipment:
     incidents: Incidents = field(default_factory=Incidents)
     take: Callable[[ServerExchange], None] = _take_nothing
 
-    def contact(self, address: str, flow: Flow) -> str:
-        """Our Contact value towards the other end of `flow`, with the user part of `address`."""
+    def contact(self, address: str, flow: Flow, line: Line | None = None) -> str:
+        """Our Contact value towards the other end of `flow`, with the user part of `address`; of a provider on `line`, its own."""
+        if line is not None:
+            return line.contact(flow)
         uri = SipUri.of_address(address)
         if flow.transport == OVERLAY:
             return f"<{SipUri('sip', uri.user, None, self.settings.overlay, None)}>"
@@ -71,13 +75,16 @@ class Equipment:
         transport = () if flow.transport == "udp" else (("transport", flow.transport),)
         return f"<{SipUri('sip', uri.user, None, host, flow.local[1] or None, transport)}>"
 
-    def media_end(self, flow: Flow) -> MediaEnd:
-        """A media end of the kind that fits the other end of `flow`."""
+    def media_end(self, flow: Flow, line: Line | None = None) -> MediaEnd:
+        """A media end of the kind that fits the other end of `flow`, a provider on `line` if there is one."""
         if flow.transport == OVERLAY:
             return OverlayEnd(self.media, self.chance)
         host = None if flow.local[0] in UNSPECIFIED else flow.local[0]
         policy = SrtpPolicy.towards(flow, self.settings.srtp)
-        return PhoneEnd(self.media, self.chance, signalling_host=flow.remote[0], host=host, policy=policy)
+        announced = None if line is None else line.announced_host(flow)
+        return PhoneEnd(
+            self.media, self.chance, signalling_host=flow.remote[0], host=host, policy=policy, announced=announced
+        )
 
     def tag(self) -> str:
         """A fresh tag."""

@@ -66,7 +66,12 @@ class Arrival:
 
 
 class OutsidePort(Protocol):
-    """Dial plan, DNS and trunks as calls need them."""
+    """Dial plan, DNS and trunks as calls need them. `reaches_out`: whether addresses beyond the overlay may be dialled."""
+
+    reaches_out: bool
+
+    def admit(self, flow: Flow) -> None:
+        """RemoteError(403) for what came to the socket of a trunk, but not from its provider."""
 
     def arrival(self, request: Request, flow: Flow) -> Arrival | None:
         """What a provider wants of us, or None when `flow` leads to no provider; RemoteError says what it is told."""
@@ -74,8 +79,11 @@ class OutsidePort(Protocol):
     def is_provider(self, flow: Flow) -> bool:
         """Whether a provider is at the other end of `flow`."""
 
-    def may_use(self, member: str) -> bool:
-        """Whether a trunk of ours is offered to this member of the overlay."""
+    def may_use(self, member: str, address: str) -> bool:
+        """Whether another member of the overlay may call `address` over a trunk of ours.
+
+        False when that is no number; RemoteError(403) when it is one and no trunk is offered to them.
+        """
 
     def steps(self, dialled: str, caller: str) -> AsyncIterator[Step]:
         """The stages that the dial plan has for `dialled`, one after the other; none where there is no plan."""
@@ -90,6 +98,11 @@ class OutsidePort(Protocol):
 class NothingOutside:
     """A node that knows nobody outside."""
 
+    reaches_out = False
+
+    def admit(self, flow: Flow) -> None:
+        """There are no such sockets."""
+
     def arrival(self, request: Request, flow: Flow) -> Arrival | None:
         """Nobody."""
         return None
@@ -98,7 +111,7 @@ class NothingOutside:
         """Nobody is."""
         return False
 
-    def may_use(self, member: str) -> bool:
+    def may_use(self, member: str, address: str) -> bool:
         """Nobody may."""
         return False
 

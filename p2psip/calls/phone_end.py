@@ -63,7 +63,7 @@ AS_OFFERED = SrtpPolicy()
 class PhoneEnd(Agreement):
     """RTP or SRTP towards a phone at `signalling_host`; its silence is no fault.
 
-    Our sockets are on `host` (None: the media plane's choice).
+    Our sockets are on `host` (None: the media plane's choice); descriptions name `announced` in its place, if that is given.
     """
 
     can_be_lost = False
@@ -76,16 +76,18 @@ class PhoneEnd(Agreement):
         signalling_host: str,
         host: str | None,
         policy: SrtpPolicy = AS_OFFERED,
+        announced: str | None = None,
     ) -> None:
         super().__init__()
         self.leg = media.phone_leg(host)
         self._signalling_host = signalling_host
         self._layout = Layout()
-        self._origin = Origin.make(chance, self.leg.local[0])
+        self._origin = Origin.make(chance, announced or self.leg.local[0])
         self._policy = policy
         self._sdes = SdesNegotiation(chance)
         self._is_secure: bool | None = None  # as agreed on last
         self._offers_keys = False  # the peer's offer that is not answered yet
+        self._offered_keys = False
         self._protocol = self._offered_protocol = ""
 
     @property
@@ -146,6 +148,8 @@ class PhoneEnd(Agreement):
 
     def _take_answer(self, media: MediaDescription) -> None:
         lines = media.all("crypto")
+        if not self._offered_keys and media.protocol not in SECURE_PROFILES:
+            lines = []  # some phones name keys in the answer to an offer without any, and then do not use them
         self._check_may_be_secure(bool(lines))
         if lines:
             self._sdes.take_answer(lines)
@@ -168,6 +172,7 @@ class PhoneEnd(Agreement):
         if kind != "plain" and not self._policy.is_private and self._policy.is_required:
             raise RemoteError(KEYS_IN_THE_CLEAR, status=488)
         crypto = [] if kind == "plain" else [each.to_sdp() for each in self._sdes.offer()]
+        self._offered_keys = bool(crypto)
         protocol = self._protocol or ("RTP/SAVP" if kind == "secure" else "RTP/AVP")
         if kind == "secure" and self._is_secure is None:
             self.leg.set_keys(SrtpKeys())

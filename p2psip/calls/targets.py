@@ -1,12 +1,15 @@
 """Where a request goes: this node's phones, its services, or the devices of somebody in the overlay."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from p2psip.base.errors import RemoteError
 from p2psip.calls.addresses import Addresses
 from p2psip.calls.bindings import Binding, BindingTable
 from p2psip.calls.equipment import Party, name_of
+from p2psip.calls.outside import Line, NothingOutside, OutsidePort
 from p2psip.calls.ports import CallSettings, ClockPort, DirectoryPort, SipPort, Whereabouts
+from p2psip.naming.routing import Step
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
 from p2psip.sip.uri import SipUri
@@ -16,12 +19,13 @@ DEVICES_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place to send a request to. `address` goes into To; `name` is for people."""
+    """One place to send a request to. `address` goes into To; `name` is for people; over `line`, if that is a provider."""
 
     address: str
     uri: SipUri
     flow: Flow
     name: str
+    line: Line | None = None
 
 
 class Router:
@@ -43,13 +47,26 @@ class Router:
         self._directory = directory
         self._sip = sip
         self._clock = clock
+        self.outside: OutsidePort = NothingOutside()
+
+    def steps(self, address: str, invite: Request, sender: Party) -> AsyncIterator[Step]:
+        """The stages that the dial plan has for what `sender` dialled; none where there is no plan, or for a provider."""
+        if sender.kind in ("trunk", "stranger"):
+            return NothingOutside().steps("", "")
+        is_ours = self._addresses.of_ours(invite.uri) is not None
+        return self.outside.steps(f"sip:{address}" if is_ours else str(invite.uri), sender.address)
 
     def address_of(self, request: Request, sender: Party) -> str:
-        """Whom a request is for; RemoteError(404) when that is nobody of this overlay (or, for a node, not here)."""
+        """Whom a request is for; RemoteError(404) when that is nobody of this overlay (or, for a node, not here).
+
+        A phone of ours may dial what the dial plan has a way for, and a member what our trunks are offered for.
+        """
         address = self._addresses.of_ours(request.uri)
+        if address is None and not sender.is_node and self.outside.reaches_out and isinstance(request.uri, SipUri):
+            return request.uri.address
         if address is None or address.startswith("@") or "@" not in address:
             raise RemoteError(f"only people of {self._settings.overlay} can be reached from here", status=404)
-        if sender.is_node and not self._addresses.is_own(address):
+        if sender.is_node and not self._addresses.is_own(address) and not self.outside.may_use(sender.address, address):
             raise RemoteError(f"{address} does not live on this node", status=404)
         return address
 

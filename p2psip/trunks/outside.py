@@ -15,7 +15,7 @@ from p2psip.sip.message import Request
 from p2psip.sip.uri import OtherUri, SipUri, escape_user, unescape
 from p2psip.trunks.identity import callee_of, caller_of
 from p2psip.trunks.line import SipPort, TrunkLine
-from p2psip.trunks.numbering import written
+from p2psip.trunks.numbering import is_number, written
 from p2psip.trunks.placed import PlacedCall
 
 TRUNKS_MAX = 32
@@ -30,7 +30,9 @@ class OverlayPort(Protocol):
 
 
 class Outside:
-    """Fulfils `p2psip.calls.outside.OutsidePort`. `connect` is asked for routes that lead to other servers than a trunk's."""
+    """Fulfils `p2psip.calls.outside.OutsidePort`."""
+
+    reaches_out = True
 
     def __init__(
         self,
@@ -74,12 +76,15 @@ class Outside:
         """See OutsidePort."""
         return any(line.leads_here(flow) for line in self.lines.values())
 
+    def admit(self, flow: Flow) -> None:
+        """See OutsidePort."""
+        if any(line.is_own_socket(flow) for line in self.lines.values()) and not self.is_provider(flow):
+            raise RemoteError("only the provider is heard here", status=403)
+
     def arrival(self, request: Request, flow: Flow) -> Arrival | None:
-        """See OutsidePort. What comes to the socket of a trunk from anybody but its provider is refused with 403."""
+        """See OutsidePort."""
         lines = [line for line in self.lines.values() if line.leads_here(flow)]
         if not lines:
-            if any(line.is_own_socket(flow) for line in self.lines.values()):
-                raise RemoteError("only the provider is heard here", status=403)
             return None
         failure: RemoteError | None = None
         for line in sorted(lines, key=lambda line: not _names(line, request)):
@@ -95,9 +100,17 @@ class Outside:
 
     # To the outside
 
-    def may_use(self, member: str) -> bool:
+    def may_use(self, member: str, address: str) -> bool:
         """See OutsidePort."""
-        return any(member in line.members for line in self.lines.values())
+        number = address.rpartition("@")[0]
+        if not self.lines or not is_number(number):
+            return False
+        if any(member in line.members for line in self.lines.values()):
+            return True
+        words = f"no trunk of this node is offered to {member}"
+        unix = next(iter(self.lines.values())).clock.unix()
+        self._incidents.note(TOLL_FRAUD, member, f"{words}, who dialled {number}", unix)
+        raise RemoteError(words, status=403)
 
     def steps(self, dialled: str, caller: str) -> AsyncIterator[Step]:
         """See OutsidePort."""
