@@ -138,6 +138,11 @@ class CallServer:
         bindings = (each.address for each in self.bindings if name_of(each.flow, each.account) == side.name)
         return next(bindings, None)
 
+    @property
+    def equipment(self) -> Equipment:
+        """What calls work with, for services beside them."""
+        return self._equipment
+
     def serve_method(self, method: str, serve: Serve) -> None:
         """Let `serve` answer new requests of `method`, in the place of the refusal that they get else."""
         self._services[method] = serve

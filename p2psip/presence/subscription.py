@@ -46,6 +46,11 @@ class Subscription:
         self.expires_at = now
         self.refresh(seconds, now)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the watcher is being told that it is over: then it cannot be refreshed any more."""
+        return self._reason is not None
+
     def refresh(self, seconds: int, now: float) -> None:
         """A SUBSCRIBE: lives `seconds` from now, and everything is told (§4.2.1.2); 0 ends it after that (§4.4.3)."""
         self.expires_at = now + seconds
