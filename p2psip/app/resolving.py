@@ -7,6 +7,7 @@ into the owner's own network, unless the settings allow that, and never to addre
 import ipaddress
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from p2psip.base.chance import Chance
 from p2psip.base.core import address_text, is_synthetic
@@ -155,13 +156,10 @@ class Resolver:
             yield step
 
     async def _found_sip(self, what: str, uri: SipUri) -> Step:
-        address = self._addresses.of_ours(uri)
-        if address is not None:
-            if address.endswith(f"@{self.plan.overlay}") and uri.host.lower() == self.plan.overlay:
-                route = Route("overlay", str(SipUri.of_address(address)))
-                return Step("overlay", what, f"ENUM names {address} of this overlay", (route,))
-            return Step("enum", what, "it leads to this machine or to a bare address", status=404)
-        return await self._server("enum", what, "ENUM names it", uri)
+        if uri.host.lower() == self.plan.overlay:
+            route = Route("overlay", str(SipUri.of_address(uri.address)))
+            return Step("overlay", what, f"ENUM names {uri.address} of this overlay", (route,))
+        return await self._server("enum", what, "ENUM names it", uri, private=self._private_hosts)
 
     async def _found_tel(self, number: str, text: str, what: str, asked: _Asked) -> AsyncIterator[Step]:
         """A tel URI: the same number (it may be ported: RFC 4769), or another one, which has the whole plan before it."""
@@ -193,18 +191,20 @@ class Resolver:
             uri = SipUri.parse(choice.what)
         except RemoteError as error:
             return Step("domain", choice.what, f"it cannot be called: {error}", status=error.status)
-        address = self._addresses.of_ours(uri)
-        if address is not None:
-            return Step("overlay", choice.what, choice.reason, (Route("overlay", str(SipUri.of_address(address))),))
-        return await self._server("domain", choice.what, choice.reason, uri)
+        if uri.host.lower() == self.plan.overlay:
+            route = Route("overlay", str(SipUri.of_address(uri.address)))
+            return Step("overlay", choice.what, choice.reason, (route,))
+        private = self._private_hosts or choice.is_own
+        return await self._server("domain", choice.what, choice.reason, uri, private=private)
 
-    async def _server(self, stage: str, what: str, reason: str, uri: SipUri) -> Step:
-        named = "enum" if stage == "enum" else "domain"
+    async def _server(
+        self, stage: Literal["enum", "domain"], what: str, reason: str, uri: SipUri, *, private: bool
+    ) -> Step:
         located = await self._located(uri)
         trail = list(located.trail)
         hops = []
         for hop in located.hops:
-            why = self._why_closed(hop)
+            why = _why_closed(hop, private)
             if why is None:
                 hops.append(hop)
             else:
@@ -217,27 +217,16 @@ class Resolver:
                 else _why(located, "")
             )
             status = 403 if is_closed else _status(located.outcome)
-            return Step(named, what, f"no server for {uri.host}: {words}", status=status, trail=tuple(trail))
+            return Step(stage, what, f"no server for {uri.host}: {words}", status=status, trail=tuple(trail))
         places = ", ".join(f"{hop.transport} {address_text(hop.address)}" for hop in hops)
-        route = Route(named, str(replace(uri, headers=())), tuple(hops))
-        return Step(named, what, f"{reason}; {places}", (route,), trail=tuple(trail))
+        route = Route(stage, str(replace(uri, headers=())), tuple(hops))
+        return Step(stage, what, f"{reason}; {places}", (route,), trail=tuple(trail))
 
     async def _located(self, uri: SipUri) -> Located:
         host = uri.parameter("maddr") or uri.host
         transport = uri.parameter("transport")
         destination = Destination(unescape(host), uri.port, transport, uri.scheme == "sips")
         return await self.dns.run(locate(destination, self._reach, self._chance))
-
-    def _why_closed(self, hop: Hop) -> str | None:
-        """Why a stranger's DNS may not send us there (RFC 1918 and the like); None where it may."""
-        host = hop.address[0]
-        address = ipaddress.ip_address(host)
-        if is_synthetic(host) or address.is_unspecified or address.is_multicast:
-            return "nobody has this address"
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        if not self._private_hosts and not (mapped or address).is_global:
-            return "it is a private address"
-        return None
 
     # Trunks
 
@@ -253,9 +242,20 @@ class Resolver:
         return Step("trunk", choice.what, f"{choice.reason}: {choice.user}", (route,))
 
 
+def _why_closed(hop: Hop, private: bool) -> str | None:
+    """Why a stranger's DNS may not send us there (RFC 1918 and the like); None where it may."""
+    host = hop.address[0]
+    address = ipaddress.ip_address(host)
+    if is_synthetic(host) or address.is_unspecified or address.is_multicast:
+        return "nobody has this address"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    if not private and not (mapped or address).is_global:
+        return "it is a private address"
+    return None
+
+
 def _people(choice: Choice) -> Route:
-    stage = "local" if choice.stage == "local" else "overlay"
-    return Route(stage, str(SipUri.of_address(choice.what)))
+    return Route(choice.stage, str(SipUri.of_address(choice.what)))
 
 
 def _refused(dialled: str, refusal: Refusal, notes: tuple[str, ...]) -> Step:

@@ -23,7 +23,7 @@ LOCAL_DIGITS_MIN = 5
 class Choice:
     """One thing to try. `what` is a name or number of the overlay, a tree of ENUM, a URI, a trunk, or (`via`) a member's address.
 
-    `user` is the user part that a trunk is given.
+    `user` is the user part that a trunk is given. `is_own` is a URI of the settings, and no stranger's.
     """
 
     stage: StageName
@@ -31,6 +31,7 @@ class Choice:
     reason: str
     user: str = ""
     is_via: bool = False
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,9 @@ class DialPlan:
                 return Plan(text, number, (), Refusal(f"rule {rule.name}: {rule.deny}", 403), tuple(notes))
             if rule.target is not None:
                 uri = fill(rule.target, dialled=text, number=number, rest=rest)
-                return Plan(text, number, (Choice("domain", uri, f"rule {rule.name}"),), None, tuple(notes))
+                return Plan(
+                    text, number, (Choice("domain", uri, f"rule {rule.name}", is_own=True),), None, tuple(notes)
+                )
             if rule.number is not None:
                 number = fill(rule.number, dialled=text, number=number, rest=rest)
                 notes.append(f"which means {number}")
