@@ -113,6 +113,15 @@ def test_a_best_effort_offer_is_taken_up_or_passed_over() -> None:
         assert end.path()["protection"] == protection
 
 
+def test_keys_in_the_answer_to_an_offer_without_any_are_passed_over() -> None:
+    end, media = phone_end()
+    assert written(end, is_offer=True).all("crypto") == []
+    end.take(sdp("RTP/AVP", crypto()), is_offer=False)
+    assert media.legs[0].keys is None
+    with pytest.raises(RemoteError, match="not offered"):
+        end.take(sdp("RTP/SAVP", crypto()), is_offer=False)
+
+
 def test_a_required_offer_must_be_answered_with_keys() -> None:
     end, media = phone_end(SECURE)
     assert written(end, is_offer=True).protocol == "RTP/SAVP"

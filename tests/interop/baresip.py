@@ -75,16 +75,18 @@ async def baresip(
     *,
     transport: str = "udp",
     answer: str = "auto",
+    encryption: str = "",
     prefix: Sequence[str] = (),
     new_socket: Callable[[], socket.socket] = _new_socket,
 ) -> AsyncIterator[Baresip]:
-    """Run a baresip registered as `account` that speaks the WAV file `speaks` (8 kHz).
+    """Run a baresip registered as `account` that speaks the WAV file `speaks` (8 kHz). `encryption` is its `mediaenc`, such as
+    "srtp-mand" or "dtls_srtp".
 
     In a network namespace it is started by the command `prefix`, and `new_socket` makes a TCP socket there.
     """
     folder.mkdir(parents=True)
     control_port = free_port(socket.SOCK_STREAM)
-    _write_configuration(folder, account, speaks, transport, answer, control_port)
+    _write_configuration(folder, account, speaks, transport, answer, encryption, control_port)
     log = (folder / "log").open("wb")
     command = [*prefix, program("baresip"), "-f", str(folder), "-s"]
     process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
@@ -117,9 +119,10 @@ async def _connect(port: int, new_socket: Callable[[], socket.socket]) -> trio.S
 
 
 def _write_configuration(
-    folder: Path, account: PhoneAccount, speaks: Path, transport: str, answer: str, control_port: int
+    folder: Path, account: PhoneAccount, speaks: Path, transport: str, answer: str, encryption: str, control_port: int
 ) -> None:
     modules = next(path for path in MODULE_FOLDERS if Path(path).is_dir())
+    encrypts = () if not encryption else ("dtls_srtp",) if encryption == "dtls_srtp" else ("srtp",)
     lines = [
         "poll_method epoll",
         "net_interface 127.0.0.1",
@@ -130,12 +133,13 @@ def _write_configuration(
         f"snd_path {folder}",
         f"ctrl_tcp_listen 127.0.0.1:{control_port}",
         f"module_path {modules}",
-        *(f"module {name}.so" for name in MODULES),
+        *(f"module {name}.so" for name in (*encrypts, *MODULES)),
     ]
     (folder / "config").write_text("\n".join(lines) + "\n")
     host, port = account.server
     (folder / "accounts").write_text(
         f"<sip:{account.address};transport={transport}>;auth_user={account.name};auth_pass={account.password}"
-        f';outbound="sip:{host}:{port};transport={transport}";regint=60;answermode={answer};audio_codecs=PCMU\n'
+        f';outbound="sip:{host}:{port};transport={transport}";regint=60;answermode={answer};audio_codecs=PCMU'
+        + (f";mediaenc={encryption}\n" if encryption else "\n")
     )
     (folder / "contacts").write_text("")

@@ -1,0 +1,54 @@
+"""Phones that encrypt: baresip with SRTP, each at its own node, and the audio that both hear."""
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+
+from media.tones import energy_share
+from media.wav import read_wav
+from tests.interop.baresip import Baresip, baresip
+from tests.interop.conftest import ALICE_HERTZ, BOB_HERTZ, Town
+
+pytestmark = pytest.mark.interop
+
+TALK_SECONDS = 2.0
+SHARE_MIN = 0.95
+SETTLE_SAMPLES = 1_600
+
+
+def heard_share(phone: Baresip, hertz: float) -> float:
+    """The share of what `phone` heard that lies at `hertz`, without the first 200 ms."""
+    (recording,) = phone.recordings("dec")
+    samples = read_wav(Path(recording))[SETTLE_SAMPLES:]
+    assert len(samples) > 0.5 * TALK_SECONDS * 8_000
+    return energy_share(samples[: len(samples) // 80 * 80], hertz)
+
+
+@pytest.mark.parametrize(
+    ("caller", "callee"),
+    [("srtp-mand", ""), ("srtp", ""), ("srtp-mandf", "srtp")],
+    ids=["SAVP to RTP", "best effort to RTP", "SAVPF to best effort"],
+)
+async def test_a_phone_with_srtp_calls_one_at_another_node(town: Town, caller: str, callee: str) -> None:
+    alice_speaks, bob_speaks = town.speech("alice", ALICE_HERTZ), town.speech("bob", BOB_HERTZ)
+    async with (
+        baresip(town.folder / "a", town.alice_phone, alice_speaks, encryption=caller) as alice,
+        baresip(town.folder / "b", town.bob_phone, bob_speaks, encryption=callee) as bob,
+    ):
+        await town.wait_registered(town.alice)
+        await town.wait_registered(town.bob)
+        await alice.command("dial", "sip:bob@home.example")
+        await alice.wait_for("CALL_ESTABLISHED")
+        await bob.wait_for("CALL_ESTABLISHED")
+        await trio.sleep(TALK_SECONDS)
+        status = await town.status(town.alice)
+        await alice.command("hangup")
+        await bob.wait_for("CALL_CLOSED")
+    assert heard_share(alice, BOB_HERTZ) > SHARE_MIN
+    assert heard_share(bob, ALICE_HERTZ) > SHARE_MIN
+    (call,) = status["calls"]
+    protections = [end["path"].get("protection") for end in call["media"]["ends"] if end["kind"] == "phone"]
+    assert protections == ["SRTP, AES_CM_128_HMAC_SHA1_80"] or protections == ["SRTP, AEAD_AES_256_GCM"]
+    assert "inline:" not in json.dumps(status)
