@@ -24,8 +24,8 @@ from simulations.world import World
 PROGRESS_SECONDS = 10.0
 SEALINGS: dict[str, Callable[[], Sealing]] = {"real": SharedSealing, "stand-in": StandInSealing}
 MINUTE = 60.0
-GARBAGE_OBJECTS_MAX = 20_000
-"""So many new objects before garbage is looked for: a run makes few cycles, and Python's 700 took a twelfth of its time."""
+GARBAGE_OBJECTS_MAX = 200000
+"""So many new objects before garbage is looked for: a run makes few cycles, and the more nodes there are the longer it takes."""
 
 
 @dataclass(frozen=True, slots=True)
