@@ -55,6 +55,7 @@ class NodeCommands:
             "rendezvous": [asdict(each) for each in rendezvous],
             "relays": relay_facts(node.media.relays(), node.links),
             "volunteer": volunteer and {"clients": 0 if relaying is None else len(relaying), **volunteer},
+            "presence": node.presence.status(),
             "sip": node.sip.statistics(),
             "media": node.media.statistics(),
             "domain": domain,

@@ -1,8 +1,9 @@
 """The overlay as calls see it: people by address, devices by Node-ID, SIP as messages between nodes."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from overlay.found import Found
 from overlay.registration import Rendezvous
 from overlay.service import OverlayService
 from p2psip.base.certificates import DeviceCertificate
@@ -30,7 +31,17 @@ class OverlayDirectory:
 
     async def find(self, address: str) -> Whereabouts:
         """The devices of a person, ours left out."""
-        found = await self._overlay.find(address)
+        return self._note(address, await self._overlay.find(address))
+
+    async def find_again(self, address: str) -> Whereabouts:
+        """The same, asked anew."""
+        return self._note(address, await self._overlay.find_again(address))
+
+    def watch(self, address: str, hook: Callable[[], None]) -> Callable[[], None]:
+        """Call `hook()` when the overlay says that a registration of `address` has changed; call the result to end it."""
+        return lambda: None
+
+    def _note(self, address: str, found: Found) -> Whereabouts:
         node_ids: list[str] = []
         for device in found.registrations:
             speaks_for = address in device.certificate.addresses

@@ -27,6 +27,7 @@ from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.app.timekeeping import Timekeeper, correction_in_words
 from p2psip.app.volunteer import SuperNode, cost_in_words
+from p2psip.app.watching import serve_presence
 from p2psip.base.certificates import verify_device
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
@@ -127,6 +128,7 @@ class Node:
         self.accounts = StoredAccounts(state)
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
         self.calls = self._serve_calls()
+        self.presence = serve_presence(self.calls, self.directory, settings.presence)
         self.public_door = PublicDoor(self.sip, settings.domain, self.calls.strangers)
         self.control = machine.control(NodeCommands(self).table())
         self.sip_address: tuple[str, int] = (settings.sip.host, settings.sip.port)
@@ -143,6 +145,7 @@ class Node:
             self.sip_address = await self.doors.open()
             await self.public_door.open()
             nursery.start_soon(self.doors.run)
+            await nursery.start(self.presence.run)
             await nursery.start(self.calls.run)
             await nursery.start(self.control.run)
             nursery.start_soon(self._stay_joined)
@@ -311,6 +314,7 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
             await wait_for_signal()
             _log.info("ending calls and registrations")
             node.overlay.retire()
+            await node.presence.stop()
             await node.calls.stop()
             if node.supernode is not None:
                 await node.supernode.leave()

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from p2psip.app.settings_dial_plan import DialPlanSettings, DnsSettings
 from p2psip.app.settings_domain import DomainSettings
+from p2psip.app.settings_presence import PresenceSettings
 from p2psip.app.settings_section import Section
 from p2psip.base.errors import P2psipError
 
@@ -156,6 +157,7 @@ class Settings(Section):
     relay: RelaySettings = RelaySettings()
     dns: DnsSettings = DnsSettings()
     dial_plan: DialPlanSettings | None = None
+    presence: PresenceSettings = PresenceSettings()
     log: LogSettings = LogSettings()
     domain: DomainSettings = DomainSettings()
 
