@@ -45,6 +45,32 @@ class Changes:
         self._negotiation.begin(side)
         nursery.start_soon(self._serve, exchange, side, other, nursery)
 
+    async def settle(self, caller: Side, callee: Side) -> None:
+        """Offer to each side what the other has described last, where this node answered in its place before the call stood."""
+        await self._negotiation.wait_free()
+        self._negotiation.begin(self)
+        try:
+            for side, other in ((callee, caller), (caller, callee)):
+                wanted, said = other.end.heard, side.end.said
+                if wanted is None or said is None or side.end.heard is None:
+                    continue
+                if side is callee:
+                    is_told = wanted == said
+                else:
+                    is_told = said.direction == fitting(wanted, side.end.heard).direction and said.shares_codec(wanted)
+                if not is_told:
+                    await self._offer(side, wanted)
+        except RemoteError as error:
+            self._end(error)
+        finally:
+            self._negotiation.end()
+
+    async def _offer(self, side: Side, audio: Audio) -> None:
+        method = "UPDATE" if side.allows("UPDATE") else "INVITE"
+        change, response = await side.offer(side.end.write(audio, is_offer=True), method=method)
+        side.acknowledge(change, response)
+        side.end.take(response.body, is_offer=False)
+
     async def _serve(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
         watch = trio.CancelScope()
         nursery.start_soon(self._pass_cancel, exchange, other, watch)

@@ -1,78 +1,131 @@
 """Ringing several places at once: a branch and a task for each, one winner, and losers that are told so.
 
-RFC 3261 §16.7 for the choice, §13.2.2.4 for a 2xx that comes too late: it is acknowledged and ended at once.
+RFC 3261 §16.7 for the choice, §13.2.2.4 for a 2xx that comes too late: it is acknowledged and ended at once. RFC 3262 §4 for
+reliable provisional responses. Behind one place there may be several phones, each with an early dialog of its own.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import trio
 
 from p2psip.base.errors import RemoteError
 from p2psip.calls.answers import Failure, best_failure, reason_header
 from p2psip.calls.call_log import CallRecord
+from p2psip.calls.descriptions import Audio
 from p2psip.calls.ends import MediaEnd
-from p2psip.calls.ports import ClockPort, SipPort
+from p2psip.calls.equipment import Equipment
+from p2psip.calls.reliable import Receipt
+from p2psip.calls.session_timer import SessionTimer
+from p2psip.calls.sides import Side
 from p2psip.calls.targets import Target
+from p2psip.sip.credentials import Authorisation
 from p2psip.sip.dialog import Dialog
 from p2psip.sip.exchange import ClientExchange
+from p2psip.sip.extensions import RAck
+from p2psip.sip.headers import CSeq
 from p2psip.sip.message import Request, Response
 
 BRANCHES_MAX = 24
 EVENTS_MAX = 256
 SILENT_SECONDS_MAX = 8.0
+EARLY_DIALOGS_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyDialog:
+    """One dialog of a branch, and which of its reliable responses were taken."""
+
+    side: Side
+    receipt: Receipt = field(default_factory=Receipt)
 
 
 @dataclass(slots=True)
 class Branch:
-    """One place that rings."""
+    """One place that rings. `early` is the audio that it described before the answer (in the dialog `early_tag`), `agreed`
+    whether that was reliable.
+    """
 
     target: Target
-    request: Request
     end: MediaEnd
     contact: str
     exchange: ClientExchange
+    timer: SessionTimer
     is_over: bool = False
     is_watched: bool = False
+    early: Audio | None = None
+    early_tag: str | None = None
+    agreed: bool = False
+    dialogs: dict[str, EarlyDialog] = field(default_factory=dict)
+    failure: Failure | None = None
+    decided: trio.Event = field(default_factory=trio.Event)  # it has answered, or failed for the reason `failure`
+
+    @property
+    def request(self) -> Request:
+        """The INVITE as it was sent last."""
+        return self.exchange.request
+
+    def owns(self, side: Side) -> bool:
+        """Whether `side` is one of its early dialogs."""
+        return any(dialog.side is side for dialog in self.dialogs.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Something happened; `branch` and `response` are set for a provisional response, and for the 2xx that won."""
+    """Something happened; `branch` and `response` are set for a provisional response, and for the 2xx that won.
+
+    `rack` is set for a reliable one whose description is an offer: its PRACK is left to the call.
+    """
 
     branch: Branch | None = None
     response: Response | None = None
+    rack: RAck | None = None
 
 
 class Forking:
-    """All branches of one call. Feed it with `ring`; read `events` and look at the state after each."""
+    """All branches of one call. Feed it with `ring`; read `events` and look at the state after each.
 
-    def __init__(self, sip: SipPort, nursery: trio.Nursery, clock: ClockPort, record: CallRecord) -> None:
-        self._sip = sip
+    `on_dialog` is told of each early dialog.
+    """
+
+    def __init__(
+        self, equipment: Equipment, nursery: trio.Nursery, record: CallRecord, on_dialog: Callable[[Side], None]
+    ) -> None:
+        self._equipment = equipment
+        self._sip = equipment.sip
         self._nursery = nursery
-        self._clock = clock
         self._record = record
+        self._on_dialog = on_dialog
         self._send, self.events = trio.open_memory_channel[Progress](EVENTS_MAX)
         self._settled = trio.Event()
+        self._winning_tag: str | None = None
         self.branches: list[Branch] = []
         self.failures: list[Failure] = []
         self.winner: Branch | None = None
         self.is_closed = False
         self.is_searched = False
+        self.is_waiting = False  # for one place, while no other is looked for
 
     @property
     def is_hopeless(self) -> bool:
         """Whether every place has failed and no more will be found."""
         return self.is_searched and self.winner is None and all(branch.is_over for branch in self.branches)
 
-    def ring(self, target: Target, request: Request, end: MediaEnd, contact: str) -> None:
+    def is_alone(self, branch: Branch) -> bool:
+        """Whether nothing else rings, and nothing else will unless this fails."""
+        others_over = all(each is branch or each.is_over for each in self.branches)
+        return others_over and (self.is_searched or self.is_waiting)
+
+    def ring(self, target: Target, request: Request, end: MediaEnd, contact: str, timer: SessionTimer) -> Branch | None:
         """Send an INVITE; above BRANCHES_MAX, or once closed, nothing happens but that `end` is closed."""
         if self.is_closed or self.winner is not None or len(self.branches) >= BRANCHES_MAX:
             end.close()
-            return
+            return None
         self._step("this node", target.name, f"INVITE {request.uri}")
-        branch = Branch(target, request, end, contact, self._sip.start(request, target.flow))
+        branch = Branch(target, end, contact, self._sip.start(request, target.flow), timer)
         self.branches.append(branch)
         self._nursery.start_soon(self._follow, branch)
+        return branch
 
     def watch(self, branch: Branch) -> None:
         """The media path of a ringing branch is being set up: give the branch up when the path is lost."""
@@ -109,9 +162,38 @@ class Forking:
         """Return when every branch has had its final response."""
         await self._settled.wait()
 
+    def side_of(self, branch: Branch, response: Response) -> Side:
+        """The side of the dialog that a response belongs to, made when it is the first of it."""
+        tag = response.to.tag or ""
+        found = branch.dialogs.get(tag)
+        if found is None:
+            dialog = Dialog.of_client(branch.request, response, branch.contact)
+            found = branch.dialogs[tag] = EarlyDialog(
+                Side(
+                    self._equipment,
+                    self._record,
+                    name=branch.target.name,
+                    flow=branch.target.flow,
+                    end=branch.end,
+                    dialog=dialog,
+                    owns_call_id=True,
+                    timer=branch.timer,
+                )
+            )
+        found.side.learn(response)
+        return found.side
+
+    def close_dialogs(self, *, but: Side | None = None) -> None:
+        """Forget all dialogs except that of `but`."""
+        for branch in self.branches:
+            for each in branch.dialogs.values():
+                if each.side is not but:
+                    each.side.close()
+
     def dismiss(self, branch: Branch, response: Response, status: int, words: str) -> None:
         """ACK and BYE for a 2xx that nobody wants (any more)."""
-        dialog = Dialog.of_client(branch.request, response, branch.contact)
+        dialog = self.side_of(branch, response).dialog
+        dialog.confirm(response)
         branch.exchange.acknowledge(response, dialog.acknowledge(branch.request.cseq.number))
         bye = dialog.request("BYE", headers=[reason_header(status, words)])
         self._sip.start(bye, branch.target.flow).close()
@@ -119,7 +201,8 @@ class Forking:
 
     async def _follow(self, branch: Branch) -> None:
         try:
-            with trio.move_on_after(SILENT_SECONDS_MAX) as silence:
+            line = branch.target.line
+            with trio.move_on_after(SILENT_SECONDS_MAX if line is None else line.silent_seconds) as silence:
                 response = await branch.exchange.next_response()
             if silence.cancelled_caught:
                 branch.exchange.cancel()
@@ -140,26 +223,61 @@ class Forking:
         """Serve one response; whether it was the last."""
         self._step(branch.target.name, "this node", f"{response.status} {response.reason}")
         if response.status < 200:
-            used = self.events.statistics().current_buffer_used
-            if not branch.is_over and used < EVENTS_MAX - 3 * BRANCHES_MAX:
-                self._emit(Progress(branch, response))
+            self._take_provisional(branch, response)
+        elif response.status == 422 and not self.is_closed and branch.timer.raise_interval(response):
+            self._ask_again(branch)
         elif response.status >= 300:
-            self._lose(branch, Failure.of_response(response))
+            self._lose(branch, _failure(branch, response))
             return True
         elif self.winner is None and not self.is_closed and not branch.is_over:
-            self.winner = branch
+            self.winner, self._winning_tag = branch, response.to.tag
+            branch.decided.set()
             branch.is_over = True
             self.close(200, "Call completed elsewhere")
             self._emit(Progress(branch, response))
-        else:
+        elif branch is not self.winner or response.to.tag != self._winning_tag:
             self.dismiss(branch, response, 487, "the call was over already")
             branch.is_over = True
             self._note_settled()
         return False
 
+    def _take_provisional(self, branch: Branch, response: Response) -> None:
+        """Acknowledge what is reliable, drop what was taken before, and tell the call of the rest."""
+        rack: RAck | None = None
+        if response.status > 100 and response.to.tag is not None and not branch.is_over:
+            if response.to.tag not in branch.dialogs:
+                if len(branch.dialogs) >= EARLY_DIALOGS_MAX:
+                    return
+                self._on_dialog(self.side_of(branch, response))
+            side = self.side_of(branch, response)
+            try:
+                rack = branch.dialogs[response.to.tag].receipt.admit(response)
+            except RemoteError:
+                return
+            if rack is not None and (branch.request.body or not response.body):
+                acknowledge(side, rack)
+                branch.agreed = branch.agreed or bool(response.body)
+                rack = None
+        used = self.events.statistics().current_buffer_used
+        if not branch.is_over and used < EVENTS_MAX - 3 * BRANCHES_MAX:
+            self._emit(Progress(branch, response, rack))
+
+    def _ask_again(self, branch: Branch) -> None:
+        """The INVITE with a longer session interval (RFC 4028 §7.3)."""
+        request = branch.request.copy()
+        for name in ("Via", "Session-Expires", "Min-SE", "Authorization", "Proxy-Authorization"):
+            request.headers.remove(name)
+        for name, value in branch.timer.asking():
+            request.headers.add(name, value)
+        request.headers.set("CSeq", str(CSeq(request.cseq.number + 1, "INVITE")))
+        self._step("this node", branch.target.name, f"INVITE {request.uri}")
+        branch.exchange = self._sip.start(request, branch.target.flow)
+
     def _lose(self, branch: Branch, failure: Failure) -> None:
         if not branch.is_over:
             branch.is_over = True
+            branch.failure = failure
+            branch.decided.set()
             branch.end.close()
             self.failures.append(failure)
             if failure.status >= 600 and not self.is_closed:
@@ -177,4 +295,24 @@ class Forking:
             self._send.send_nowait(progress)
 
     def _step(self, source: str, target: str, summary: str) -> None:
-        self._record.step(self._clock.unix(), source, target, summary)
+        self._record.step(self._equipment.clock.unix(), source, target, summary)
+
+
+def acknowledge(side: Side, rack: RAck, body: bytes = b"") -> None:
+    """PRACK, with the answer to an offer."""
+    content_type = "application/sdp" if body else None
+    side.send("PRACK", headers=[("RAck", str(rack))], body=body, content_type=content_type).close()
+
+
+def _failure(branch: Branch, response: Response) -> Failure:
+    """The words of a provider are its own, and it may say that it does not know us."""
+    line = branch.target.line
+    if line is None:
+        return Failure.of_response(response)
+    if response.status in (401, 407):
+        authorise = branch.request.authorise
+        why = authorise.failure if isinstance(authorise, Authorisation) else "it asks for a password, and none is set"
+        return Failure(response.status, f"{line.name}: {why}")
+    if response.status < 400:
+        return Failure(response.status, f"{line.name} redirects the call, which is not allowed there")
+    return Failure(response.status, f"{line.name} says {response.status} {response.warning or response.reason}")

@@ -33,8 +33,10 @@ class ReliableProvisionals:
         self._sent: dict[int, Response] = {}
         self._changed = trio.Event()
         self._closed = False
+        self.described = False
+        """Whether a description has gone out reliably, or will."""
         self.answered = False
-        """Whether a description went out reliably and was acknowledged: the offer of the INVITE has its answer."""
+        """Whether it was acknowledged: the first offer and answer are complete (RFC 3262 §5)."""
 
     def send(self, response: Response) -> None:
         """Send `response`: reliably when the caller requires that, or knows the extension and a description is in it."""
@@ -42,6 +44,7 @@ class ReliableProvisionals:
             self._exchange.respond(response)
         elif not self._closed and len(self._waiting) < PROVISIONALS_MAX:
             self._waiting.append(response)
+            self.described = self.described or bool(response.body)
             self._note_change()
 
     async def run(self) -> None:

@@ -91,6 +91,11 @@ class Talk:
             self.ending = ending
             self._over.set()
 
+    async def settle(self) -> None:
+        """Tell both sides what they were not told before the answer."""
+        if self.callee is not None:
+            await self._changes.settle(self.caller, self.callee)
+
     async def wait_over(self) -> None:
         """Return when the call is over, or has passed to other hands."""
         await self._over.wait()

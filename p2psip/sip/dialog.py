@@ -66,6 +66,11 @@ class Dialog:
             credentials=request.authorise.credentials if isinstance(request.authorise, Authorisation) else None,
         )
 
+    def confirm(self, response: Response) -> None:
+        """The 2xx to our INVITE: target and route set are taken from it anew, numbers go on (§13.2.2.4)."""
+        self.refresh_target(response)
+        self.routes = tuple(reversed(response.record_routes))
+
     @property
     def id(self) -> DialogId:
         """(Call-ID, local tag, remote tag)."""

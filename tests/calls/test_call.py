@@ -252,7 +252,7 @@ async def test_early_media_of_a_single_phone_is_heard(autojump_clock: MockClock)
             content_type="application/sdp",
         )  # fmt: skip
         invite.respond(early)
-        progress = await outgoing.response(183)
+        progress = await outgoing.response(180)
         assert SessionDescription.parse(progress.body).media[0].formats == ("0",)
         assert a.media.legs[0].sink is not None
 

@@ -1,0 +1,49 @@
+"""The INVITEs that a call sends to the places where it rings (RFC 3261 §13.2.1)."""
+
+from p2psip.calls.answers import ALLOWED_METHODS
+from p2psip.calls.equipment import Equipment, Party
+from p2psip.calls.privacy import ANONYMOUS, shown_as, wants_privacy
+from p2psip.calls.session_timer import SessionTimer
+from p2psip.calls.sides import SDP
+from p2psip.calls.targets import Target
+from p2psip.sip.build import MAX_FORWARDS, make_request
+from p2psip.sip.flow import OVERLAY
+from p2psip.sip.headers import NameAddr
+from p2psip.sip.message import Request
+from p2psip.sip.uri import SipUri
+
+_PASSED_ON = ("Subject", "Referred-By", "Privacy")
+
+
+class Invitations:
+    """Makes them out of the INVITE of the caller."""
+
+    def __init__(self, equipment: Equipment, invite: Request, caller: Party) -> None:
+        self._equipment = equipment
+        self._invite = invite
+        self._caller = caller
+        self._private = wants_privacy(invite)
+
+    def contact(self, target: Target) -> str:
+        """Our Contact value towards `target`."""
+        hidden = self._private and target.flow.transport != OVERLAY
+        return self._equipment.contact(ANONYMOUS if hidden else self._caller.address, target.flow)
+
+    def make(self, target: Target, body: bytes, timer: SessionTimer, *, reliable: bool) -> Request:
+        """The INVITE for `target`; with `reliable` its provisional responses may be (RFC 3262 §4)."""
+        hops = self._invite.max_forwards
+        headers = [("Contact", self.contact(target)), ("Allow", ALLOWED_METHODS)]
+        headers += [("Supported", "100rel, timer" if reliable else "timer"), *timer.asking()]
+        headers += [pair for pair in self._invite.headers if pair[0] in _PASSED_ON]
+        return make_request(
+            "INVITE",
+            target.uri,
+            from_=shown_as(self._caller, target.flow, self._equipment.tag(), private=self._private),
+            to=NameAddr(None, SipUri.of_address(target.address)),
+            call_id=self._equipment.call_id(),
+            cseq=1,
+            max_forwards=(MAX_FORWARDS if hops is None else hops) - 1,
+            headers=headers,
+            body=body,
+            content_type=SDP if body else None,
+        )
