@@ -30,6 +30,7 @@ class PublicDoor:
             try:
                 port = (await self._sip.listen_udp(host, port))[1]
                 self._strangers.open(port)
+                self._sip.distrust(port)
                 await self._sip.listen_door(host, port, Door("tcp"))
                 if tls_port:
                     assert self._settings.certificate is not None

@@ -59,6 +59,9 @@ class TransactionLayer:
         self.malformed = 0
         self.stray_responses = 0
         self.refused = 0
+        self.public_ports: set[int] = (
+            set()
+        )  # strangers forge sources: a refusal over UDP is sent three times there, not eleven
 
     def __len__(self) -> int:
         return len(self._clients) + len(self._servers)
@@ -240,7 +243,8 @@ class TransactionLayer:
         elif timer is Timer.RETRANSMIT and transaction.wire is not None:
             self._send(transaction.wire, transaction.reply)
             transaction.interval = min(2 * transaction.interval, T2_SECONDS)
-            self._set(transaction, Timer.RETRANSMIT, now + transaction.interval)
+            if transaction.interval <= 2 * T1_SECONDS or transaction.flow.local[1] not in self.public_ports:
+                self._set(transaction, Timer.RETRANSMIT, now + transaction.interval)
         else:
             self._end(transaction)
 

@@ -34,6 +34,7 @@ def open_door(w: World, node: Node, limits: AdmissionLimits = OFTEN, ringing_sec
     node.server.strangers = strangers
     node.sip.gate, node.sip.on_malformed = strangers.hears, strangers.note_malformed
     strangers.open(PUBLIC_PORT)
+    node.sip.distrust(PUBLIC_PORT)
     w.network.services[node.sip.address[0], PUBLIC_PORT] = node.sip
     return strangers
 
@@ -253,6 +254,20 @@ async def test_floods_and_nonsense_are_dropped_unread(autojump_clock: MockClock)
         assert strangers.admission.dropped > 0
         assert kinds(node)["flood"] > 0
         assert kinds(node)["scanner blocked"] == 1
+
+
+async def test_a_forged_source_gets_a_refusal_three_times(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        node = await w.node("alice", "1001")
+        open_door(w, node)
+        victim = await stranger(w, node)
+        invite = victim.invitation(f"sip:nobody@{DOMAIN}")
+        invite.headers.insert_first("Via", "SIP/2.0/UDP 198.51.100.7:7000;branch=z9hG4bKforged;rport")
+        flow = Flow("udp", (node.sip.address[0], PUBLIC_PORT), victim.sip.address)
+        node.sip._receive(invite.to_bytes(), flow)
+        await trio.sleep(100)
+        assert [data.split(b" ", 2)[1] for data, _ in node.sip.sent] == [b"100", b"480", b"480", b"480"]
+        assert sum(len(data) for data, _ in node.sip.sent) < 3 * len(invite.to_bytes())
 
 
 async def test_nobody_of_ours_calls_from_outside(autojump_clock: MockClock) -> None:
