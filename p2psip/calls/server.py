@@ -21,7 +21,9 @@ from p2psip.calls.call_log import CallLog
 from p2psip.calls.ends import MediaEnd
 from p2psip.calls.equipment import Equipment, Party, name_of
 from p2psip.calls.incidents import Incidents
+from p2psip.calls.outside import OutsidePort
 from p2psip.calls.patch import SAMPLE_SECONDS
+from p2psip.calls.pickup import Pickups
 from p2psip.calls.ports import AccountsPort, CallSettings, ClockPort, DirectoryPort, MediaPort, SipPort
 from p2psip.calls.publication import Publication
 from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, Registrar
@@ -84,6 +86,7 @@ class CallServer:
         self._publication = Publication(directory, self.bindings, addresses, clock)
         self.strangers = None if door is None else Strangers(door, self._equipment, self._carry)
         self._calls: dict[Call, None] = {}  # in the order of their beginning
+        self._pickups = Pickups(self._equipment, self)
         self._services: dict[str, Serve] = {"REFER": Transfers(self._equipment, self).serve}
         self._requests = 0
         self._delayed = 0
@@ -142,6 +145,10 @@ class CallServer:
     def equipment(self) -> Equipment:
         """What calls work with, for services beside them."""
         return self._equipment
+
+    def use_outside(self, outside: OutsidePort) -> None:
+        """Reach, and be reached by, what `outside` knows of the world beyond the overlay."""
+        self._router.outside = outside
 
     def serve_method(self, method: str, serve: Serve) -> None:
         """Let `serve` answer new requests of `method`, in the place of the refusal that they get else."""
@@ -207,6 +214,7 @@ class CallServer:
         if self.strangers is not None and self.strangers.is_public(exchange.flow):
             await self.strangers.serve(exchange)
             return
+        self._router.outside.admit(exchange.flow)
         if unknown := unsupported_options(request):
             raise RemoteError(f"{', '.join(unknown)} is not supported here", status=420)
         if isinstance(request.uri, OtherUri) and request.uri.scheme != "tel":
@@ -250,8 +258,21 @@ class CallServer:
         self._publication.note_change()
 
     async def _call(self, exchange: ServerExchange) -> None:
+        arrival = self._router.outside.arrival(exchange.request, exchange.flow)
+        if arrival is not None:
+            caller = Party(arrival.caller, arrival.display, exchange.flow, kind="trunk", line=arrival.line)
+            try:
+                if exchange.request.max_forwards == 0:
+                    raise RemoteError("too many hops", status=483)
+                await self._carry(exchange, caller, arrival.callee)
+            finally:
+                arrival.line.close()
+            return
         sender = await self.sender(exchange)
         if sender is None:
+            return
+        if "Replaces" in exchange.request.headers:
+            await self._pickups.serve(exchange, sender)
             return
         await self._carry(exchange, sender, self._router.address_of(exchange.request, sender))
 
@@ -290,6 +311,8 @@ class CallServer:
             raise RemoteError("too many hops", status=483)
         if flow.transport == OVERLAY:
             return self._peer(request.from_, flow)
+        if self._router.outside.is_provider(flow):
+            raise RemoteError("a provider may call, and nothing else", status=403)
         if self._settings.trust_registered_flows:
             for binding in self.bindings:
                 if binding.flow == flow and binding.expires_at > self._clock.now():

@@ -1,0 +1,221 @@
+"""Where a call is tried: phones of this node, devices in the overlay, and, by the dial plan, servers outside one after the other.
+
+People ring all at once; outside, the next server is asked when the one before failed (RFC 3263 §4.3), and the next route when a
+trunk cannot help at all.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
+
+import trio
+
+from p2psip.base.errors import RemoteError
+from p2psip.calls.answers import Failure
+from p2psip.calls.codecs import preferring
+from p2psip.calls.descriptions import Audio
+from p2psip.calls.equipment import Equipment, Party
+from p2psip.calls.forking import Branch, Forking
+from p2psip.calls.outside import Line
+from p2psip.calls.talk import Ending, Talk
+from p2psip.calls.targets import Router, Target
+from p2psip.naming.routing import Route, Step
+from p2psip.sip.flow import OVERLAY
+from p2psip.sip.headers import NameAddr
+from p2psip.sip.message import Request
+from p2psip.sip.uri import SipUri
+
+OUTSIDE_TARGETS_MAX = 12
+
+_NEXT_SERVER = (408, 502, 503, 504)
+_NEXT_ROUTE = (401, 402, 403, 407, 408, 500, 502, 503, 504)
+
+
+Presented = tuple[NameAddr, tuple[tuple[str, str], ...]]
+
+
+Ring = Callable[[Target, bool], Branch | None]
+"""Calls one place, None when that cannot be tried; the flag says that it is the only one."""
+
+
+class Costs(Protocol):
+    """What a lookup cost, for the record of the call."""
+
+    hops: int
+    lookup_milliseconds: float
+
+
+class Searching:
+    """The search of one call. `found` is called before somebody rings.
+
+    `lines` are the trunks in use, the caller's too.
+    """
+
+    def __init__(
+        self,
+        equipment: Equipment,
+        router: Router,
+        forking: Forking,
+        invite: Request,
+        caller: Party,
+        address: str,
+        costs: Costs,
+        ring: Ring,
+        found: Callable[[], None],
+    ) -> None:
+        self._router = router
+        self._forking = forking
+        self._invite = invite
+        self._caller = caller
+        self._address = address
+        self._ring = ring
+        self._found = found
+        self._costs = costs
+        self._asked = 0
+        self._is_member = caller.is_node and not equipment.addresses.is_own(address)
+        self.lines: list[Line] = [] if caller.line is None else [caller.line]
+
+    async def run(self) -> None:
+        """Search to the end."""
+        failure: Failure | None = None
+        try:
+            await self._search()
+        except RemoteError as error:
+            failure = Failure.of_error(error)
+        self._forking.searched(failure)
+
+    def close(self) -> None:
+        """Give back what was taken of trunks."""
+        for line in self.lines:
+            line.close()
+
+    async def limit(self, talk: Talk) -> None:
+        """The call was answered: its time counts, and ends it where a trunk gives no more."""
+        for line in self.lines:
+            line.note_answered()
+        seconds = [line.seconds_max for line in self.lines if line.seconds_max is not None]
+        if seconds:
+            await trio.sleep(min(seconds))
+            talk.end(Ending(503, "the minutes of today on this trunk are used up"))
+
+    async def _search(self) -> None:
+        steps = self._router.steps(self._address, self._invite, self._caller)
+        reason: RemoteError | None = None
+        has_plan = False
+        try:
+            async for step in steps:
+                has_plan = True
+                if step.stage == "refused":
+                    raise RemoteError(step.reason, status=step.status or 403)
+                if self._is_member and step.stage != "trunk":
+                    continue
+                if step.stage in ("local", "overlay"):
+                    await self._ring_people(step)
+                elif await self._ring_outside(step):
+                    return
+                elif not step.found:
+                    reason = RemoteError(step.reason, status=step.status or 404)
+                if self._forking.branches and step.stage == "overlay":
+                    return
+        finally:
+            if isinstance(steps, AsyncGenerator):
+                await steps.aclose()
+        if not has_plan and not self._is_member:
+            self._ring_here(self._address)
+            await self._ring_elsewhere(self._address)
+        if not self._forking.branches and not self._forking.failures:
+            raise reason or await self._router.why_nobody(self._address)
+
+    # People
+
+    async def _ring_people(self, step: Step) -> None:
+        for route in step.found:
+            address = SipUri.parse(route.uri).address
+            if step.stage == "local":
+                self._ring_here(address)
+            else:
+                await self._ring_elsewhere(address)
+
+    def _ring_here(self, address: str) -> None:
+        here = self._router.local(address, self._caller)
+        more = self._router.needs_lookup(address, self._caller, bool(here))
+        self._ring_all(here, alone=len(here) == 1 and not more)
+
+    async def _ring_elsewhere(self, address: str) -> None:
+        here = len(self._forking.branches)
+        if self._router.needs_lookup(address, self._caller, bool(here)):
+            targets, cost = await self._router.remote(address)
+            self._costs.hops, self._costs.lookup_milliseconds = cost.hops, cost.milliseconds
+            self._ring_all(targets, alone=here + len(targets) == 1)
+
+    def _ring_all(self, targets: list[Target], *, alone: bool) -> None:
+        if targets:
+            self._found()
+        for target in targets:
+            self._ring(target, alone)
+
+    # Outside
+
+    async def _ring_outside(self, step: Step) -> bool:
+        """Try the routes of a step; whether the search is over, because somebody answered or said a definite no."""
+        for route in step.found:
+            status = await self._try_route(route)
+            if status not in _NEXT_ROUTE:
+                return True
+        return False
+
+    async def _try_route(self, route: Route) -> int:
+        """The status of the last server; 200 when somebody answered, 503 when there was none."""
+        status = 503
+        member = self._caller.address if self._is_member else None
+        targets = self._router.outside.targets(route, self._caller.address, member)
+        try:
+            async for found in targets:
+                if isinstance(found, RemoteError):
+                    self._forking.failures.append(Failure.of_error(found))
+                    status = found.status
+                    continue
+                if self._asked >= OUTSIDE_TARGETS_MAX:
+                    return status
+                self._asked += 1
+                if found.line is not None:
+                    self.lines.append(found.line)
+                target = Target(self._address, SipUri.parse(found.uri), found.flow, found.name, found.line)
+                status = await self._try(target)
+                if status not in _NEXT_SERVER:
+                    return status
+        finally:
+            if isinstance(targets, AsyncGenerator):
+                await targets.aclose()
+        return status
+
+    async def _try(self, target: Target) -> int:
+        self._found()
+        branch = self._ring(target, True)
+        if branch is None:
+            return 500
+        await branch.decided.wait()
+        if branch.failure is None:
+            return 200
+        if target.line is not None:
+            target.line.note_failed(branch.failure.status, branch.failure.words)
+            target.line.close()
+        return branch.failure.status
+
+
+def offered(audio: Audio, target: Target) -> Audio:
+    """The audio to offer to `target`: a provider may have an order of codecs."""
+    return audio if target.line is None else preferring(audio, target.line.codecs)
+
+
+def presented_to(equipment: Equipment, caller: Party, target: Target, invite: Request) -> Presented | None:
+    """Who calls, where `target` is told otherwise than a phone: From (without tag) and further header fields; else None.
+
+    A provider is told what it wants. Another node believes our own addresses only, so who came by telephone is a name there.
+    """
+    if target.line is not None:
+        return target.line.present(caller.address, caller.account, invite)
+    if target.flow.transport == OVERLAY and caller.kind == "trunk":
+        shown = caller.address.partition("@")[0]
+        display = f"{caller.display} ({shown}) by telephone" if caller.display else f"{shown} by telephone"
+        return NameAddr(display, SipUri.of_address(equipment.addresses.own[0])), ()
+    return None
