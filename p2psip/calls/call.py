@@ -22,6 +22,7 @@ from p2psip.calls.forking import Branch, Forking, Progress
 from p2psip.calls.hearing import Hearing
 from p2psip.calls.invitations import Invitations
 from p2psip.calls.patch import EndWatch, Patch
+from p2psip.calls.searching import Searching, offered
 from p2psip.calls.services import OFFER, answer_audio, open_service
 from p2psip.calls.session_timer import SessionTimer
 from p2psip.calls.sides import SDP, Side
@@ -73,6 +74,8 @@ class Call:
         self._patience = trio.CancelScope()
         self._legs: list[MediaEnd | Leg] = []
         self._talk: Talk | None = None
+        self._searching: Searching | None = None
+        self._is_transport_told = False
         self._given_end = end
         self.decided = trio.Event()  # set once the call is answered, or has failed
         self.ringing_seconds_max = RING_SECONDS_MAX
@@ -129,7 +132,7 @@ class Call:
         invite = self.exchange.request
         if invite.body and invite.content_type != SDP:
             raise RemoteError("a call is described in application/sdp here", status=415)
-        end = self._end = self._given_end or self._equipment.media_end(self.caller.flow)
+        end = self._end = self._given_end or self._equipment.media_end(self.caller.flow, self.caller.line)
         self._legs.append(end)
         side = self._leg.open(end)
         offer = end.take(invite.body, is_offer=True) if invite.body else None
@@ -140,48 +143,47 @@ class Call:
         self._early = EarlyRequests(self._equipment, self._hearing, nursery)
         self._early.begin(side)
         nursery.start_soon(self._send_provisionals)
-        nursery.start_soon(self._search, offer, nursery)
+        self._begin_search(offer, nursery)
         nursery.start_soon(self._watch_cancel)
         answered = await self._ring(offer)
         if answered is not None:
             await self._connect(answered, offer, nursery)
 
-    async def _search(self, offer: Audio | None, nursery: trio.Nursery) -> None:
-        """Ring this node's phones, then look for others in the overlay."""
-        failure: Failure | None = None
-        try:
-            here = self._router.local(self._address, self.caller)
-            if here and self.caller.is_node and offer is not None:
-                transport_only = self._end.write(offer.with_direction("inactive"), is_offer=False)
-                self._leg.progress(183, "Session Progress", transport_only)
-                nursery.start_soon(self._watch_caller)
-            more = self._router.needs_lookup(self._address, self.caller, bool(here))
-            for target in here:
-                self._ring_at(target, offer, alone=len(here) == 1 and not more)
-            if more:
-                elsewhere, cost = await self._router.remote(self._address)
-                self.record.hops, self.record.lookup_milliseconds = cost.hops, cost.milliseconds
-                for target in elsewhere:
-                    self._ring_at(target, offer, alone=len(here) + len(elsewhere) == 1)
-            if not self._forking.branches:
-                raise await self._router.why_nobody(self._address)
-        except RemoteError as error:
-            failure = Failure.of_error(error)
-        self._forking.searched(failure)
+    def _begin_search(self, offer: Audio | None, nursery: trio.Nursery) -> None:
+        self._searching = Searching(
+            self._equipment,
+            self._router,
+            self._forking,
+            self.exchange.request,
+            self.caller,
+            self._address,
+            self.record,
+            lambda target, alone: self._ring_at(target, offer, alone=alone),
+            lambda: self._tell_transport(offer, nursery),
+        )
+        nursery.start_soon(self._searching.run)
 
-    def _ring_at(self, target: Target, offer: Audio | None, *, alone: bool) -> None:
+    def _tell_transport(self, offer: Audio | None, nursery: trio.Nursery) -> None:
+        """A calling node hears of our transport before anybody answers, and once."""
+        if self.caller.is_node and offer is not None and not self._is_transport_told:
+            self._is_transport_told = True
+            transport_only = self._end.write(offer.with_direction("inactive"), is_offer=False)
+            self._leg.progress(183, "Session Progress", transport_only)
+            nursery.start_soon(self._watch_caller)
+
+    def _ring_at(self, target: Target, offer: Audio | None, *, alone: bool) -> Branch | None:
         """Ring one place. Without an offer only a single one may describe itself before the answer: a caller takes one offer."""
         try:
-            end = self._equipment.media_end(target.flow)
+            end = self._equipment.media_end(target.flow, target.line)
         except RemoteError as error:
             self._forking.failures.append(Failure.of_error(error))
-            return
+            return None
         self._legs.append(end)
-        body = b"" if offer is None else end.write(offer, is_offer=True)
+        body = b"" if offer is None else end.write(offered(offer, target), is_offer=True)
         reliable = bool(body) or (alone and self._leg.provisionals.possible)
         timer = SessionTimer(self._equipment.settings.session_seconds)
         request = self._invitations.make(target, body, timer, reliable=reliable and target.flow.transport != OVERLAY)
-        self._forking.ring(target, request, end, self._invitations.contact(target), timer)
+        return self._forking.ring(target, request, end, self._invitations.contact(target), timer)
 
     def _serve_early(self, side: Side) -> None:
         self._early.begin(side)
@@ -267,6 +269,8 @@ class Call:
         differs = is_described and offer is not None and self._hearing.told != answered.audio
         self._join(callee.name, branch.end.leg, branch.end)
         talk = self._talk = Talk(self._equipment, caller, callee)
+        if self._searching is not None:
+            nursery.start_soon(self._searching.limit, talk)
         nursery.start_soon(self._accept, talk, body, late, callee, differs or self._early.unsettled)
         await self._talk_until_over(talk, caller, callee)
 
@@ -333,6 +337,8 @@ class Call:
         for each in self._legs:
             each.close()
         self._legs.clear()
+        if self._searching is not None:
+            self._searching.close()
 
     def _note_answered(self) -> None:
         self.record.answer(self._equipment.clock.unix())

@@ -24,7 +24,7 @@ class CallerLeg:
         self._equipment = equipment
         self._record = record
         self._caller = caller
-        self._contact = equipment.contact(address, caller.flow)
+        self._contact = equipment.contact(address, caller.flow, caller.line)
         self._tag = equipment.tag()
         self._said: set[int] = set()
         self._described = b""
@@ -48,6 +48,7 @@ class CallerLeg:
         """Begin the dialog; RemoteError when the INVITE cannot make one, or asks for too short a session."""
         invite = self.exchange.request
         dialog = Dialog.of_server(invite, make_response(invite, 200, to_tag=self._tag), self._contact)
+        dialog.credentials = None if self._caller.line is None else self._caller.line.credentials
         side = Side(self._equipment, self._record, name=self.name, flow=self._caller.flow, end=end, dialog=dialog)
         self._side = side
         side.learn(invite)

@@ -104,17 +104,11 @@ class Forking:
         self.winner: Branch | None = None
         self.is_closed = False
         self.is_searched = False
-        self.is_waiting = False  # for one place, while no other is looked for
 
     @property
     def is_hopeless(self) -> bool:
         """Whether every place has failed and no more will be found."""
         return self.is_searched and self.winner is None and all(branch.is_over for branch in self.branches)
-
-    def is_alone(self, branch: Branch) -> bool:
-        """Whether nothing else rings, and nothing else will unless this fails."""
-        others_over = all(each is branch or each.is_over for each in self.branches)
-        return others_over and (self.is_searched or self.is_waiting)
 
     def ring(self, target: Target, request: Request, end: MediaEnd, contact: str, timer: SessionTimer) -> Branch | None:
         """Send an INVITE; above BRANCHES_MAX, or once closed, nothing happens but that `end` is closed."""

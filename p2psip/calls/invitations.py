@@ -3,6 +3,7 @@
 from p2psip.calls.answers import ALLOWED_METHODS
 from p2psip.calls.equipment import Equipment, Party
 from p2psip.calls.privacy import ANONYMOUS, shown_as, wants_privacy
+from p2psip.calls.searching import presented_to
 from p2psip.calls.session_timer import SessionTimer
 from p2psip.calls.sides import SDP
 from p2psip.calls.targets import Target
@@ -27,7 +28,7 @@ class Invitations:
     def contact(self, target: Target) -> str:
         """Our Contact value towards `target`."""
         hidden = self._private and target.flow.transport != OVERLAY
-        return self._equipment.contact(ANONYMOUS if hidden else self._caller.address, target.flow)
+        return self._equipment.contact(ANONYMOUS if hidden else self._caller.address, target.flow, target.line)
 
     def make(self, target: Target, body: bytes, timer: SessionTimer, *, reliable: bool) -> Request:
         """The INVITE for `target`; with `reliable` its provisional responses may be (RFC 3262 §4)."""
@@ -35,11 +36,19 @@ class Invitations:
         headers = [("Contact", self.contact(target)), ("Allow", ALLOWED_METHODS)]
         headers += [("Supported", "100rel, timer" if reliable else "timer"), *timer.asking()]
         headers += [pair for pair in self._invite.headers if pair[0] in _PASSED_ON]
-        return make_request(
+        from_ = shown_as(self._caller, target.flow, self._equipment.tag(), private=self._private)
+        to = SipUri.of_address(target.address)
+        presented = presented_to(self._equipment, self._caller, target, self._invite)
+        if presented is not None:
+            from_ = presented[0].with_tag(from_.tag or "")
+            headers = [pair for pair in headers if pair[0] != "Privacy"] + list(presented[1])
+        if target.line is not None:
+            to = target.uri
+        request = make_request(
             "INVITE",
             target.uri,
-            from_=shown_as(self._caller, target.flow, self._equipment.tag(), private=self._private),
-            to=NameAddr(None, SipUri.of_address(target.address)),
+            from_=from_,
+            to=NameAddr(None, to),
             call_id=self._equipment.call_id(),
             cseq=1,
             max_forwards=(MAX_FORWARDS if hops is None else hops) - 1,
@@ -47,3 +56,6 @@ class Invitations:
             body=body,
             content_type=SDP if body else None,
         )
+        if target.line is not None and target.line.credentials is not None:
+            target.line.credentials.attach(request)
+        return request
