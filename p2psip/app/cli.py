@@ -14,6 +14,7 @@ from p2psip.app.control import NoNodeError, ask
 from p2psip.app.demo import run_demo
 from p2psip.app.doctor import can_be_called
 from p2psip.app.examination import read_facts
+from p2psip.app.explaining import explain_here, show_explanation
 from p2psip.app.hosting import host_overlay, make_invite_link, revoke_person
 from p2psip.app.joining import join_overlay
 from p2psip.app.logs import set_up_logging
@@ -230,6 +231,20 @@ def lookup(context: typer.Context, target: Annotated[str, typer.Argument(help="s
     found = trio.run(partial(ask, shared.home, "lookup", target=target))
     show_lookup(shared.printer, found)
     if not found["registrations"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="A number, a name, sip:name@domain or tel:number.")],
+    caller: Annotated[str | None, typer.Option(help="Who would call, for rules that hold for some only.")] = None,
+) -> None:
+    """Print the path that a call would take, with the reason of each step; exit code 1 when there is none."""
+    shared = _context(context)
+    facts = trio.run(explain_here, shared.home, load_settings(shared.home), target, caller)
+    show_explanation(shared.printer, facts)
+    if facts["taken"] is None:
         raise typer.Exit(1)
 
 

@@ -5,10 +5,12 @@ into the owner's own network, unless the settings allow that, and never to addre
 """
 
 import ipaddress
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from p2psip.app.settings import Settings
+from p2psip.app.settings_dial_plan import dial_plan_of
 from p2psip.base.chance import Chance
 from p2psip.base.core import address_text, is_synthetic
 from p2psip.base.errors import RemoteError
@@ -18,10 +20,12 @@ from p2psip.naming.enum import Enumeration, Found, enumerate_number
 from p2psip.naming.locating import Destination, Located, Reach, locate
 from p2psip.naming.numbers import is_e164, read_tel
 from p2psip.naming.questions import Outcome
-from p2psip.naming.routing import Hop, Route, Step
-from p2psip.net.dns import DnsClient
+from p2psip.naming.routing import Hop, Route, Step, Transport
+from p2psip.net.dns import DnsClient, DnsClock, system_servers
 from p2psip.sip.uri import OtherUri, SipUri, escape_user, parse_uri, unescape
 
+TRANSPORTS: tuple[Transport, ...] = ("tls", "tcp", "udp")
+"""What this node sends over, the preferred one first, where a domain names servers for several (RFC 3263 §4.1)."""
 PORTED_MAX = 3
 """Numbers that lead to numbers by ENUM, one after the other."""
 EMERGENCY_URN = "service:sos"  # RFC 5031 §4.2
@@ -58,7 +62,7 @@ class Resolver:
         self._addresses = addresses
         self._chance = chance.child("resolver")
         self._trunks = trunks
-        self._reach = reach or Reach()
+        self._reach = reach or Reach(transports=TRANSPORTS)
         self._private_hosts = private_hosts
 
     async def routes(self, target: str, caller: str) -> AsyncIterator[Step]:
@@ -274,3 +278,22 @@ def _why(located: Located, host: str) -> str:
     last = located.trail[-1] if located.trail else "nothing was asked"
     words = last if located.outcome in last else f"{located.outcome}: {last}"
     return f"no server for {host}: {words}" if host else words
+
+
+def make_resolver(
+    settings: Settings,
+    addresses: Addresses,
+    *,
+    clock: DnsClock,
+    chance: Chance,
+    own_numbers: Mapping[str, str] | None = None,
+    trunks: Collection[str] = (),
+    reach: Reach | None = None,
+) -> Resolver:
+    """The resolver that the settings describe. `own_numbers` are the E.164 numbers of this node's trunks, and who has them."""
+    plan = dial_plan_of(settings.dial_plan, addresses.overlay, own_numbers or {})
+    dns = DnsClient(settings.dns.addresses() or system_servers(), clock=clock, chance=chance)
+    private = settings.dial_plan is not None and settings.dial_plan.private_hosts
+    return Resolver(
+        plan, addresses=addresses, dns=dns, chance=chance, trunks=trunks, reach=reach, private_hosts=private
+    )

@@ -134,8 +134,8 @@ class _Locating:
         """§4.1: NAPTR, else SRV for every transport that we have, else the addresses of the host."""
         (answer,) = yield (Question(self._host, "NAPTR"),)
         self._trail.append(f"NAPTR of {self._host}: {answer}")
-        if answer.outcome == "bogus":
-            return self._nothing(None, "bogus")
+        if answer.outcome in ("bogus", "timeout"):  # whoever does not answer this will not answer what follows either
+            return self._nothing(None, answer.outcome)
         services = [service for service in map(self._service, sorted_naptrs(answer.naptrs)) if service is not None]
         if services:
             servers = yield from self._servers(tuple(dict.fromkeys(services))[:SERVICES_MAX])

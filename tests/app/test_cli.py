@@ -31,6 +31,7 @@ COMMANDS = [
     "phone",
     "status",
     "lookup",
+    "explain",
     "call",
     "calls",
     "doctor",
