@@ -14,6 +14,7 @@ import trio
 from media.sdes import SdesNegotiation
 from media.srtp import SrtpKeys
 from p2psip.base.chance import Chance
+from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.calls.descriptions import (
     PHONE_PROFILES,
@@ -26,7 +27,7 @@ from p2psip.calls.descriptions import (
     read_audio,
     write_description,
 )
-from p2psip.calls.ends import Agreement
+from p2psip.calls.ends import Agreement, EndKind
 from p2psip.calls.ports import MediaPort
 from p2psip.sip.flow import Flow
 from p2psip.sip.sdp import MediaDescription
@@ -66,6 +67,7 @@ class PhoneEnd(Agreement):
     Our sockets are on `host` (None: the media plane's choice); descriptions name `announced` in its place, if that is given.
     """
 
+    kind: EndKind = "phone"
     can_be_lost = False
 
     def __init__(
@@ -89,6 +91,7 @@ class PhoneEnd(Agreement):
         self._offers_keys = False  # the peer's offer that is not answered yet
         self._offered_keys = False
         self._protocol = self._offered_protocol = ""
+        self._announced: tuple[Address, Address | None] | None = None
 
     @property
     def is_secure(self) -> bool:
@@ -102,15 +105,17 @@ class PhoneEnd(Agreement):
             self._take_offer(media)
         else:
             self._take_answer(media)
-        found = phone_addresses(description, media)
-        if found is not None:
-            self.leg.set_remote(found[0], self._signalling_host, rtcp=found[1])
+        self._announced = phone_addresses(description, media)
+        if not is_offer:
+            self._aim()
         self.note_taken(audio, is_offer=is_offer)
         return audio
 
     def write(self, audio: Audio, *, is_offer: bool) -> bytes:
         """See MediaEnd."""
         line = self._offer_line() if is_offer else self._answer_line()
+        if not is_offer:
+            self._aim()
         self.note_written(audio, is_offer=is_offer)
         return write_description(audio, self._origin, self._layout, line)
 
@@ -130,6 +135,11 @@ class PhoneEnd(Agreement):
     def close(self) -> None:
         """See MediaEnd."""
         self.leg.close()
+
+    def _aim(self) -> None:
+        """Send to where the phone says that it is: once that is agreed on, so that a change that is refused changes nothing."""
+        if self._announced is not None:
+            self.leg.set_remote(self._announced[0], self._signalling_host, rtcp=self._announced[1])
 
     def _take_offer(self, media: MediaDescription) -> None:
         lines = media.all("crypto")
