@@ -21,6 +21,21 @@ GLARES_MAX = 4
 LEAVE_SECONDS_MAX = 4.0
 
 
+class Change:
+    """Nobody else changes the call within the block, which begins when the call is confirmed and no change is under way."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+
+    async def __aenter__(self) -> None:
+        await self._talk.confirmed.wait()
+        await self._talk.negotiation.wait_free()
+        self._talk.negotiation.begin(self)
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._talk.negotiation.end()
+
+
 async def offer_anew(equipment: Equipment, side: Side, audio: Audio) -> Audio:
     """Offer `audio` to a side that is in a call, and its answer; RemoteError when it refuses, or shares no codec."""
     for attempt in range(GLARES_MAX):
@@ -54,10 +69,10 @@ def put_in_place(equipment: Equipment, call: Call, leaves: Side, loan: Loan) -> 
     return True
 
 
-async def see_off(talk: Talk, side: Side) -> None:
-    """Wait for the BYE of a side that has left `talk`, or say it ourselves after LEAVE_SECONDS_MAX."""
+async def see_off(talk: Talk, side: Side, seconds: float = LEAVE_SECONDS_MAX) -> None:
+    """Wait for the BYE of a side that has left `talk`, or say it ourselves after so many seconds."""
     if not talk.left.is_set():
-        with trio.move_on_after(LEAVE_SECONDS_MAX):
+        with trio.move_on_after(seconds):
             await _hear_bye(side)
             talk.left.set()
     if not talk.left.is_set():

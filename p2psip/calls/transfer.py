@@ -19,7 +19,7 @@ from p2psip.calls.ends import MediaEnd
 from p2psip.calls.equipment import Equipment, Party, name_of
 from p2psip.calls.loans import Loan
 from p2psip.calls.referral import Referral, Reports
-from p2psip.calls.rejoining import offer_anew, put_in_place, see_off
+from p2psip.calls.rejoining import Change, offer_anew, put_in_place, see_off
 from p2psip.calls.replacing import Standing, find_standing
 from p2psip.calls.services import OFFER
 from p2psip.calls.sides import Side
@@ -191,7 +191,7 @@ class Transfer:
             if talk.callee is None:
                 raise RemoteError("a service of this node is no target of a transfer", status=403)
             assert end.answer is not None
-            async with _Change(self._talk):
+            async with Change(self._talk):
                 await offer_anew(self._equipment, self._stays, end.answer)
             self._join(new, talk, talk.callee, by=talk.caller)
         except RemoteError as error:
@@ -235,7 +235,7 @@ class Transfer:
         target = talk.other(replaced)
         if target is None or talk.leaver is not None:
             raise RemoteError("this call can not be joined with another one now", status=488)
-        async with _Change(self._talk), _Change(talk):
+        async with Change(self._talk), Change(talk):
             answer = await offer_anew(self._equipment, target, self._audio)
             try:
                 await offer_anew(self._equipment, self._stays, answer)
@@ -271,17 +271,3 @@ class Transfer:
         put_in_place(self._equipment, self._call, self._leaves, loan)
         talk.end(Ending(200, "the call was transferred", by=by, lent=loan))
 
-
-class _Change:
-    """Nobody else changes the call within the block."""
-
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
-
-    async def __aenter__(self) -> None:
-        await self._talk.confirmed.wait()
-        await self._talk.negotiation.wait_free()
-        self._talk.negotiation.begin(self)
-
-    async def __aexit__(self, *_error: object) -> None:
-        self._talk.negotiation.end()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import trio
 
 from p2psip.sip.flow import Flow
-from p2psip.sip.message import Response
+from p2psip.sip.message import Message, Response
 from p2psip.sip.parser import parse_message
 from tests.calls.steps import both
 from tests.calls.world import Established, Node, Outgoing, Phone, World, sdp, world
@@ -17,32 +17,39 @@ _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 @dataclass
 class Ladder:
-    """All messages between phones and their nodes, each as the phone has it, in the order of the network."""
+    """All messages between phones and their nodes: a list for each dialog of each phone, as "alice" and "alice 2".
 
-    lines: list[str] = field(default_factory=list)
+    Tasks of trio run in no certain order, so what is compared is each dialog as a whole, and not how two of them interleave.
+    """
+
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    _names: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def watch(self, phone: Phone) -> None:
         """Log what `phone` says and hears from now on."""
         transmit, receive = phone.sip._transmit, phone.sip._receive
 
         def said(data: bytes, flow: Flow) -> None:
-            self.lines.append(f"{phone.name} > {_summary(data)}")
+            self._log(phone.name, ">", data)
             transmit(data, flow)
 
         def heard(data: bytes, flow: Flow) -> None:
-            self.lines.append(f"{phone.name} < {_summary(data)}")
+            self._log(phone.name, "<", data)
             receive(data, flow)
 
         phone.sip._transmit = said  # type: ignore[method-assign]
         phone.sip._receive = heard  # type: ignore[method-assign]
 
-    def of(self, name: str) -> list[str]:
-        """The lines of one phone, without its name."""
-        return [line.partition(" ")[2] for line in self.lines if line.startswith(name + " ")]
+    def _log(self, name: str, arrow: str, data: bytes) -> None:
+        message = parse_message(data)
+        key = (name, message.call_id)
+        if key not in self._names:
+            number = 1 + sum(each == name for each, _call_id in self._names)
+            self._names[key] = name if number == 1 else f"{name} {number}"
+        self.columns.setdefault(self._names[key], []).append(f"{arrow} {_summary(message)}")
 
 
-def _summary(data: bytes) -> str:
-    message = parse_message(data)
+def _summary(message: Message) -> str:
     body = message.body.decode()
     if message.content_type == "application/sdp":
         body = next((line[2:] for line in body.splitlines() if line[2:] in _DIRECTIONS), "sendrecv")
