@@ -239,7 +239,10 @@ class SecureTransport:
             self._setup = "passive"
             self.description = self._describe(flight)
         else:
-            self._dtls_client = True
+            self._dtls_client = remote.setup != "active"
+            if not self._dtls_client:
+                self._setup = "passive"
+                self.description = self._describe()
 
     def _receive_dtls(self, data: bytes, source: Way, now: float, *, wrapped: bool) -> None:
         """Wrapped DTLS has proved who sent it; bare DTLS is believed from the chosen address, and only when agreed on."""

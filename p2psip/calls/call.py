@@ -132,7 +132,8 @@ class Call:
         invite = self.exchange.request
         if invite.body and invite.content_type != SDP:
             raise RemoteError("a call is described in application/sdp here", status=415)
-        end = self._end = self._given_end or self._equipment.media_end(self.caller.flow, self.caller.line)
+        end = self._given_end or self._equipment.media_end(self.caller.flow, self.caller.line, invite.body)
+        self._end = end
         self._legs.append(end)
         side = self._leg.open(end)
         offer = end.take(invite.body, is_offer=True) if invite.body else None

@@ -163,9 +163,18 @@ def read_transport(description: SessionDescription, media: MediaDescription) -> 
     if not all(found) or media.get("rtcp-mux") is None:
         raise RemoteError("a description of a node without ICE, fingerprint or rtcp-mux", status=488)
     ufrag, password, fingerprint, setup = (value or "" for value in found)
+    fingerprint = read_fingerprint(description, media) or fingerprint
     wraps = WRAPS_DTLS in (description.attribute(media, "ice-options") or "").split()
     candidates = tuple(media.all("candidate")[:CANDIDATES_MAX])
     return TransportDescription(ufrag, password, candidates, fingerprint, setup, wraps_dtls=wraps, dtls=_flight(media))
+
+
+def read_fingerprint(description: SessionDescription, media: MediaDescription) -> str | None:
+    """The SHA-256 fingerprint among those that a peer names (RFC 8122 §5), else its first; None when there is none."""
+    values = media.all("fingerprint") or [
+        value or "" for name, value in description.attributes if name == "fingerprint"
+    ]
+    return next((each for each in values if each.strip().lower().startswith("sha-256 ")), values[0] if values else None)
 
 
 def _flight(media: MediaDescription) -> bytes:

@@ -15,6 +15,7 @@ LOSS_PACKETS_MIN = 100
 State = Literal["flows", "held", "silent", "stopped", "early"]
 
 _SENDS = ("sendrecv", "sendonly")
+_HAVE_PATHS = ("node", "web phone")
 _HEARS = ("sendrecv", "recvonly")
 
 
@@ -29,7 +30,7 @@ class EndFacts:
     """
 
     name: str
-    kind: Literal["phone", "node", "service"]
+    kind: Literal["phone", "web phone", "node", "service"]
     path: Mapping[str, Any] = field(default_factory=dict)
     direction: str = "sendrecv"
     formats: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class EndFacts:
     missing: int = 0
     refused_from: str | None = None
     closed_port: int = 0
+    undecryptable: int = 0
     payload_type: int | None = None
     first_received: float | None = None
     last_received: float | None = None
@@ -106,11 +108,16 @@ def _why_held(source: EndFacts, sink: EndFacts) -> str:
 
 
 def _why_nothing_came(source: EndFacts) -> str:
-    if source.kind == "node":
-        return _why_no_node(source)
+    if source.kind in _HAVE_PATHS:
+        return _why_no_path(source)
     if source.kind == "service":
         return f"{source.name} has said nothing"
     announced, local = source.path.get("announced"), source.path.get("local")
+    if source.undecryptable:
+        return (
+            f"{source.undecryptable} packet(s) of {source.name} came and did not fit the keys of its SRTP:"
+            " it sends plain RTP, or with other keys than it has said"
+        )
     if source.refused_from is not None:
         return (
             f"packets came from {source.refused_from}, but {source.name} announced {announced} and signals from another"
@@ -127,20 +134,22 @@ def _why_nothing_came(source: EndFacts) -> str:
     )
 
 
-def _why_no_node(source: EndFacts) -> str:
+def _why_no_path(source: EndFacts) -> str:
     if source.lost:
         return f"the media path to {source.name} was lost: {source.lost}"
     if source.path.get("way") is None:
         return f"no media path to {source.name} has been found"
-    return (
-        f"the path to {source.name} works ({_way(source)}), but it sends no audio:"
-        " the phone behind it is silent, or cannot reach its node"
+    silent = (
+        "its microphone is off"
+        if source.kind == "web phone"
+        else "the phone behind it is silent, or cannot reach its node"
     )
+    return f"the path to {source.name} works ({_way(source)}), but it sends no audio: {silent}"
 
 
 def _why_it_stopped(source: EndFacts, seconds: float) -> str:
     since = f"nothing more has come from {source.name} for {seconds:.0f} s, after {source.received} packet(s)"
-    if source.kind == "node":
+    if source.kind in _HAVE_PATHS:
         if source.lost:
             return f"the media path to {source.name} was lost: {source.lost}"
         return f"{since}; the path was {_way(source)}"
@@ -157,7 +166,7 @@ def _obstacle(source: EndFacts, sink: EndFacts, unix: float) -> str:
     """Why what came from `source` does not arrive at `sink`, or nothing."""
     if sink.lost:
         return f"the media path to {sink.name} was lost: {sink.lost}"
-    if not sink.sent and sink.kind == "node":
+    if not sink.sent and sink.kind in _HAVE_PATHS:
         return f"no media path to {sink.name} has been found, so that nothing can be sent there"
     if not sink.sent and sink.kind == "phone":
         return f"{sink.name} has announced no address that audio could be sent to"

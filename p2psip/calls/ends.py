@@ -6,7 +6,7 @@ A media end is made once for each leg of a call and keeps its port through hold 
 """
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from media.legs import Leg
 from media.secure import TransportDescription
@@ -23,6 +23,9 @@ from p2psip.calls.descriptions import (
     write_description,
 )
 from p2psip.calls.ports import MediaPort, OverlayMedia
+from p2psip.sip.sdp import MediaDescription
+
+EndKind = Literal["phone", "web phone", "node"]
 
 
 class MediaEnd(Protocol):
@@ -30,6 +33,7 @@ class MediaEnd(Protocol):
     `lost` is the reason once `wait_lost` has returned.
     """
 
+    kind: EndKind
     heard: Audio | None
     said: Audio | None
     lost: str
@@ -88,6 +92,7 @@ class Agreement:
 class OverlayEnd(Agreement):
     """ICE and DTLS-SRTP towards another node. Whoever speaks first is the offerer."""
 
+    kind: EndKind = "node"
     can_be_lost = True
 
     def __init__(self, media: MediaPort, chance: Chance) -> None:
@@ -121,7 +126,7 @@ class OverlayEnd(Agreement):
         self.note_written(audio, is_offer=is_offer)
         transport = leg.description
         setup = "actpass" if is_offer else "passive" if transport.setup == "actpass" else transport.setup
-        return write_description(audio, self._origin, self._layout, overlay_line(replace(transport, setup=setup)))
+        return write_description(audio, self._origin, self._layout, self._line(replace(transport, setup=setup)))
 
     async def wait_lost(self) -> str:
         """See MediaEnd."""
@@ -157,6 +162,9 @@ class OverlayEnd(Agreement):
         """See MediaEnd."""
         if self._leg is not None:
             self._leg.close()
+
+    def _line(self, transport: TransportDescription) -> MediaDescription:
+        return overlay_line(transport)
 
     def _aim(self, transport: TransportDescription, *, is_offer: bool) -> None:
         """Take the peer's transport. Other credentials in an offer ask us to restart; in an answer they follow our own,

@@ -13,6 +13,7 @@ from p2psip.calls.incidents import Incidents
 from p2psip.calls.outside import Line
 from p2psip.calls.phone_end import PhoneEnd, SrtpPolicy
 from p2psip.calls.ports import CallSettings, ClockPort, MediaPort, SipPort
+from p2psip.calls.web_end import WebEnd, is_web
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.headers import NameAddr
@@ -75,10 +76,12 @@ class Equipment:
         transport = () if flow.transport == "udp" else (("transport", flow.transport),)
         return f"<{SipUri('sip', uri.user, None, host, flow.local[1] or None, transport)}>"
 
-    def media_end(self, flow: Flow, line: Line | None = None) -> MediaEnd:
-        """A media end of the kind that fits the other end of `flow`, a provider on `line` if there is one."""
+    def media_end(self, flow: Flow, line: Line | None = None, offer: bytes = b"") -> MediaEnd:
+        """A media end of the kind that fits the other end of `flow`, a provider on `line` if there is one, and what it offers."""
         if flow.transport == OVERLAY:
             return OverlayEnd(self.media, self.chance)
+        if line is None and is_web(flow, offer):
+            return WebEnd(self.media, self.chance)
         host = None if flow.local[0] in UNSPECIFIED else flow.local[0]
         policy = SrtpPolicy.towards(flow, self.settings.srtp)
         announced = None if line is None else line.announced_host(flow)

@@ -4,7 +4,7 @@ The legs count; this module looks at the counts now and then and never at each p
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from media.legs import Bridge, Leg
 from media.rtp import is_rtcp, is_rtp
@@ -65,7 +65,7 @@ class EndWatch:
         first, audio = statistics.first_received, None if end is None else end.heard
         return EndFacts(
             name=self._name,
-            kind=_kind(end),
+            kind="service" if end is None else end.kind,
             path={} if end is None else end.path(),
             direction="sendrecv" if audio is None else audio.direction,
             formats=() if audio is None else audio.formats,
@@ -77,6 +77,7 @@ class EndWatch:
             missing=self._missing,
             refused_from=None if statistics.refused_from is None else address_text(statistics.refused_from),
             closed_port=statistics.closed_port,
+            undecryptable=statistics.undecryptable,
             payload_type=last[1] & 0x7F if is_rtp(last) else None,
             first_received=None if first is None else self._clock.unix() - self._clock.now() + first,
             last_received=self._last_received,
@@ -155,12 +156,6 @@ class Patch:
         if first is None or self._answered_now is None:
             return None
         return max(0.0, 1000 * (first - self._answered_now))
-
-
-def _kind(end: MediaEnd | None) -> Literal["phone", "node", "service"]:
-    if end is None:
-        return "service"
-    return "node" if end.can_be_lost else "phone"
 
 
 def _as_json(facts: EndFacts) -> dict[str, Any]:

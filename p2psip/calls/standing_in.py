@@ -12,7 +12,7 @@ import trio
 from media.legs import LegStatistics, Sink
 from p2psip.calls.answers import ALLOWED_METHODS
 from p2psip.calls.descriptions import Audio, Layout, Origin, phone_line, write_description
-from p2psip.calls.ends import Agreement
+from p2psip.calls.ends import Agreement, EndKind
 from p2psip.calls.equipment import Equipment, Party
 from p2psip.sip.build import make_request
 from p2psip.sip.dialog import Dialog
@@ -47,6 +47,7 @@ class QuietLeg:
 class QuietEnd(Agreement):
     """The media end of somebody who is not there yet: offers `audio`, and remembers what was answered."""
 
+    kind: EndKind = "phone"
     can_be_lost = False
 
     def __init__(self, equipment: Equipment, audio: Audio) -> None:
