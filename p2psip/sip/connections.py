@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 import trio
@@ -24,6 +24,7 @@ IDLE_SECONDS_MAX = 3_700.0
 MESSAGE_SECONDS_MAX = 32.0
 WRITE_SECONDS_MAX = 32.0
 HANDSHAKE_SECONDS_MAX = 10.0
+FIRST_SECONDS_MAX = 32.0
 CLOSE_SECONDS_MAX = 1.0
 QUEUED_MESSAGES_MAX = 256
 RECEIVE_BYTES = 16_384
@@ -45,12 +46,15 @@ class Door:
 
 @dataclass(slots=True)
 class _Connection:
-    """One open connection. `proved` is what it was dialled with: the name that its certificate shows, and whom we trust."""
+    """One open connection. `proved` is what a TLS one was dialled with: the name in its certificate, and whom we trust."""
 
     framing: Framing
     queue: trio.MemorySendChannel[bytes]
     scope: trio.CancelScope
-    proved: tuple[str, ssl.SSLContext | None] | None
+    reading: trio.CancelScope = field(default_factory=trio.CancelScope)
+    idle_seconds: float = IDLE_SECONDS_MAX
+    proved: tuple[str, ssl.SSLContext | None] | None = None
+    is_dialled: bool = False
 
 
 class StreamTransport:
@@ -106,7 +110,7 @@ class StreamTransport:
             await trio.aclose_forcefully(stream)
             raise RemoteError(f"the connection to {remote[0]} port {remote[1]} was lost at once", status=503)
         flow = Flow(transport, *ends, next(self._serials))
-        return await self._nursery.start(self._serve, stream, flow, proof)  # type: ignore[no-any-return]
+        return await self._nursery.start(self._serve, stream, flow, True, proof)  # type: ignore[no-any-return]
 
     def send(self, data: bytes, flow: Flow) -> bool:
         """Queue one message; False when the connection is gone. One whose queue is full is closed: its peer does not read."""
@@ -114,6 +118,13 @@ class StreamTransport:
         if connection is None:
             return False
         return _put(connection, connection.framing.encode(data))
+
+    def expect_within(self, flow: Flow, seconds: float) -> None:
+        """From now on, close the connection of `flow` when nothing comes over it for `seconds`."""
+        connection = self._connections.get(flow)
+        if connection is not None:
+            connection.idle_seconds = min(seconds, IDLE_SECONDS_MAX)
+            connection.reading.deadline = trio.current_time() + connection.idle_seconds
 
     def _authorities(self) -> ssl.SSLContext:
         self._trusting = self._trusting or trusting_context()
@@ -180,6 +191,7 @@ class StreamTransport:
         self,
         stream: Stream,
         flow: Flow,
+        is_dialled: bool = False,
         proved: tuple[str, ssl.SSLContext | None] | None = None,
         *,
         task_status: trio.TaskStatus[Flow] = trio.TASK_STATUS_IGNORED,
@@ -188,7 +200,7 @@ class StreamTransport:
         try:
             async with trio.open_nursery() as nursery:
                 framing = WebSocketFraming() if flow.transport in ("ws", "wss") else StreamFramer()
-                connection = _Connection(framing, send, nursery.cancel_scope, proved)
+                connection = _Connection(framing, send, nursery.cancel_scope, proved=proved, is_dialled=is_dialled)
                 self._connections[flow] = connection
                 task_status.started(flow)
                 nursery.start_soon(self._write, stream, flow, receive, nursery.cancel_scope)
@@ -203,12 +215,14 @@ class StreamTransport:
 
     async def _read(self, stream: Stream, flow: Flow, connection: _Connection) -> None:
         framing = connection.framing
-        deadline = trio.current_time() + (HANDSHAKE_SECONDS_MAX if framing.is_unfinished else IDLE_SECONDS_MAX)
+        deadline = trio.current_time() + _first_seconds(connection)
         is_first = True
         try:
             while True:
-                with trio.fail_at(deadline):
+                with trio.CancelScope(deadline=deadline) as connection.reading:
                     data = await stream.receive_some(RECEIVE_BYTES)
+                if connection.reading.cancelled_caught:
+                    raise trio.TooSlowError("nothing has come for too long")
                 if not data:
                     return
                 if is_first and flow.transport in ("tcp", "ws") and data.startswith(TLS_FIRST_BYTE):
@@ -224,7 +238,7 @@ class StreamTransport:
                 if (answer := framing.replies()) and not _put(connection, answer):
                     return
                 if not framing.is_unfinished:
-                    deadline = trio.current_time() + IDLE_SECONDS_MAX
+                    deadline = trio.current_time() + connection.idle_seconds
                 elif not was_unfinished:
                     deadline = trio.current_time() + MESSAGE_SECONDS_MAX
         except (SipSyntaxError, trio.BrokenResourceError, trio.TooSlowError) as error:
@@ -257,6 +271,13 @@ def _put(connection: _Connection, data: bytes) -> bool:
         connection.scope.cancel()
         return False
     return True
+
+
+def _first_seconds(connection: _Connection) -> float:
+    """How long a connection may take for its first message: one that we dialled has nothing to say before we ask."""
+    if connection.framing.is_unfinished:
+        return HANDSHAKE_SECONDS_MAX
+    return IDLE_SECONDS_MAX if connection.is_dialled else FIRST_SECONDS_MAX
 
 
 def _ends(stream: Stream) -> tuple[Address, Address] | None:

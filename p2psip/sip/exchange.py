@@ -29,7 +29,7 @@ class Sender(Protocol):
         """CANCEL an INVITE."""
 
     def repeat(self, exchange: "ClientExchange", request: Request) -> None:
-        """Send `request` in the place of the one that was challenged."""
+        """Send `request`, over the exchange's flow, in the place of the one before."""
 
     def send_ack(self, ack: Request, flow: Flow) -> bytes:
         """Send the ACK of a 2xx; its bytes."""
@@ -99,6 +99,7 @@ class ClientExchange:
     """A request of ours. Take its responses one by one with `next_response`.
 
     Challenges that `request.authorise` can answer are answered, and do not come up; `request` is then the one that was sent last.
+    The service may send it over another `flow` when one has failed; `tried` are those, `fallback` is one to try first.
     """
 
     def __init__(self, request: Request, flow: Flow, sender: Sender, forget: Callable[[], None]) -> None:
@@ -107,7 +108,10 @@ class ClientExchange:
         self.flow = flow
         self._sender = sender
         self._forget = forget
-        self._is_cancelled = False
+        self.tried: list[Flow] = []
+        self.fallback: Flow | None = None
+        self.is_cancelled = False
+        self.is_answered = False
         self._send, self._receive = trio.open_memory_channel[Response | RemoteError](math.inf)
         self._acks: dict[str, bytes] = {}
         self._has_final = False
@@ -127,7 +131,7 @@ class ClientExchange:
 
     def cancel(self) -> None:
         """CANCEL an INVITE that has no final response yet."""
-        self._is_cancelled = True
+        self.is_cancelled = True
         self._sender.cancel(self.key)
 
     def acknowledge(self, response: Response, ack: Request) -> None:
@@ -146,7 +150,8 @@ class ClientExchange:
 
         A peer that sends more than RESPONSES_QUEUED_MAX before they are taken loses the rest, but for the first final one.
         """
-        if response.status in (401, 407) and self.request.authorise is not None and not self._is_cancelled:
+        self.is_answered = True
+        if response.status in (401, 407) and self.request.authorise is not None and not self.is_cancelled:
             again = self.request.authorise(self.request, response)
             if again is not None:
                 self._sender.repeat(self, again)

@@ -10,6 +10,7 @@ import trio
 
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
 from p2psip.sip.build import make_response
 from p2psip.sip.connections import Door, StreamTransport
 from p2psip.sip.dialog import DialogId
@@ -27,9 +28,11 @@ from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.layer import TransactionLayer
 from p2psip.sip.message import Request, Response
 from p2psip.sip.sockets import UdpTransport
+from p2psip.sip.ways import FLOW_FAILED, Ways
 
 INCOMING_QUEUED_MAX = 1_024
 DIALOG_QUEUED_MAX = 64
+TCP_INSTEAD_SECONDS_MAX = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +62,8 @@ class SipService:
         self.user_agent = user_agent
         self._udp: UdpTransport | None = None
         self._streams: StreamTransport | None = None
+        self._nursery: trio.Nursery | None = None
+        self.ways = Ways()
         self._overlay_send: OverlaySend | None = None
         self._clients: dict[str, ClientExchange] = {}
         self._servers: dict[str, ServerExchange] = {}
@@ -77,6 +82,7 @@ class SipService:
         """Serve until cancelled; call `listen_udp` and `listen_door` once it has started."""
         try:
             async with trio.open_nursery() as nursery:
+                self._nursery = nursery
                 self._udp = self._make_udp(nursery, self._receive)
                 self._streams = self._make_streams(nursery, self._receive, self._flow_closed)
                 nursery.start_soon(self._serve_timers)
@@ -120,6 +126,11 @@ class SipService:
         """The flow to a node of the overlay."""
         return Flow(OVERLAY, ("overlay", 0), (node_id, 0))
 
+    def watch_flow(self, flow: Flow, seconds: float) -> None:
+        """Close the connection of `flow` when nothing comes over it for `seconds` (RFC 5626 §4.4.1): a phone is dead then."""
+        if self._streams is not None:
+            self._streams.expect_within(flow, seconds)
+
     async def connect(
         self, transport: str, remote: Address, *, host: str = "", context: ssl.SSLContext | None = None
     ) -> Flow:
@@ -137,9 +148,10 @@ class SipService:
     def start(self, request: Request, flow: Flow) -> ClientExchange:
         """Send `request` (a Via is added); its responses come from the exchange."""
         exchange = ClientExchange(request, flow, self, lambda: self._forget_client(exchange))
-        exchange.key = self._layer.request(request, flow, self._now())
-        self._clients[exchange.key] = exchange
-        self._pump()
+        if self._nursery is not None and self.ways.wants_tcp(request, flow, self._now()):
+            self._nursery.start_soon(self._start_over_tcp, exchange)
+        else:
+            self.repeat(exchange, request)
         return exchange
 
     def open_dialog(self, dialog_id: DialogId) -> trio.MemoryReceiveChannel[ServerExchange]:
@@ -195,7 +207,7 @@ class SipService:
         self._pump()
 
     def repeat(self, exchange: ClientExchange, request: Request) -> None:
-        """Send `request`, which answers a challenge, in the place of the one that was challenged."""
+        """Send `request`, over the exchange's flow, in the place of the one before."""
         self._clients.pop(exchange.key, None)
         exchange.request = request
         exchange.key = self._layer.request(request, exchange.flow, self._now())
@@ -265,10 +277,12 @@ class SipService:
             case RequestReceived(key, request, flow):
                 self._offer(ServerExchange(key, request, flow, self))
             case ResponseReceived(key, response):
-                if (client := self._clients.get(key)) is not None:
+                client = self._clients.get(key)
+                if client is not None and not (response.status == FLOW_FAILED and self._go_another_way(client)):
                     client.feed(response)
             case TransactionFailed(key, status):
-                if (client := self._clients.get(key)) is not None:
+                client = self._clients.get(key)
+                if client is not None and not (status == 503 and self._go_another_way(client)):
                     client.fail(status)
             case AckReceived(request, flow):
                 ack_key = (request.call_id, request.from_.tag or "", request.cseq.number)
@@ -310,6 +324,26 @@ class SipService:
             is_sent = transport is not None and transport.send(data, flow)
         if not is_sent:
             self._layer.flow_closed(flow, self._now())
+
+    def _go_another_way(self, client: ClientExchange) -> bool:
+        again = self.ways.next_request(client)
+        if again is not None:
+            self.repeat(client, again)
+        return again is not None
+
+    async def _start_over_tcp(self, exchange: ClientExchange) -> None:
+        """RFC 3261 §18.1.1: what is too large for a datagram goes over TCP, and over UDP where there is none."""
+        udp = exchange.flow
+        try:
+            with trio.fail_after(TCP_INSTEAD_SECONDS_MAX):
+                exchange.flow = await self.connect("tcp", udp.remote)
+            exchange.fallback = udp
+        except (RemoteError, trio.TooSlowError):
+            self.ways.note_without_tcp(udp.remote, self._now())
+        if exchange.is_cancelled:
+            exchange.fail(487)
+        else:
+            self.repeat(exchange, exchange.request)
 
     def _forget_client(self, exchange: ClientExchange) -> None:
         self._clients.pop(exchange.key, None)

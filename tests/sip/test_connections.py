@@ -147,10 +147,40 @@ async def test_the_time_of_a_message_begins_with_its_own_first_byte(autojump_clo
         assert (len(here.messages), here.closed) == (5, [])
 
 
-async def test_an_idle_connection_is_closed_at_last(autojump_clock: MockClock) -> None:
+async def test_a_connection_that_says_nothing_is_closed_soon(autojump_clock: MockClock) -> None:
     async with host() as here, await trio.open_tcp_stream(*here.address) as stream:
         assert await ends(stream)
+        assert here.closed[0][1] == pytest.approx(connections.FIRST_SECONDS_MAX)
+
+
+async def test_an_idle_connection_is_closed_at_last(autojump_clock: MockClock) -> None:
+    async with host() as here, await trio.open_tcp_stream(*here.address) as stream:
+        await stream.send_all(WHOLE)
+        assert await ends(stream)
         assert here.closed[0][1] == pytest.approx(connections.IDLE_SECONDS_MAX)
+
+
+async def test_a_watched_connection_is_closed_when_its_keep_alives_end(autojump_clock: MockClock) -> None:
+    async with host() as here, await trio.open_tcp_stream(*here.address) as stream:
+        await stream.send_all(WHOLE)
+        await wait_all_tasks_blocked(0.01)
+        here.transport.expect_within(here.messages[0][1], 100)
+        for _ in range(5):
+            await trio.sleep(90)
+            await stream.send_all(b"\r\n\r\n")
+            assert await stream.receive_some(10) == b"\r\n"
+        assert await ends(stream)
+        assert here.closed[0][1] == pytest.approx(550)
+        here.transport.expect_within(here.messages[0][1], 100)
+
+
+async def test_a_watched_connection_that_falls_silent_at_once_is_closed(autojump_clock: MockClock) -> None:
+    async with host() as here, await trio.open_tcp_stream(*here.address) as stream:
+        await stream.send_all(WHOLE)
+        await wait_all_tasks_blocked(0.01)
+        here.transport.expect_within(here.messages[0][1], 100)
+        assert await ends(stream)
+        assert here.closed[0][1] == pytest.approx(100)
 
 
 async def test_a_peer_that_does_not_read_loses_the_connection_after_a_while(autojump_clock: MockClock) -> None:
