@@ -29,6 +29,7 @@ class NodeCommands:
             "lend": self._lend,
             "calls": self._calls,
             "call": self._call,
+            "trunks": self._trunks,
             "doctor": self._doctor,
         }
 
@@ -59,9 +60,13 @@ class NodeCommands:
             "sip": node.sip.statistics(),
             "media": node.media.statistics(),
             "domain": domain,
+            "trunks": node.trunking.status(),
             "port": {"received": node.port.counters.received, "unroutable": node.port.counters.unroutable},
             **calls,
         }
+
+    async def _trunks(self, _arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        return self._node.trunking.status()
 
     async def _ready(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         return self._node.ready()

@@ -26,6 +26,7 @@ from p2psip.app.settings import Settings
 from p2psip.app.show import Printer
 from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.app.timekeeping import Timekeeper, correction_in_words
+from p2psip.app.trunking import Trunking
 from p2psip.app.volunteer import SuperNode, cost_in_words
 from p2psip.app.watching import serve_presence
 from p2psip.base.certificates import verify_device
@@ -130,6 +131,16 @@ class Node:
         self.calls = self._serve_calls()
         self.presence = serve_presence(self.calls, self.directory, settings.presence)
         self.public_door = PublicDoor(self.sip, settings.domain, self.calls.strangers)
+        self.trunking = Trunking(
+            settings,
+            membership.addresses,
+            home=machine.home,
+            sip=self.sip,
+            calls=self.calls,
+            directory=self.directory,
+            clock=clock,
+            chance=chance,
+        )
         self.control = machine.control(NodeCommands(self).table())
         self.sip_address: tuple[str, int] = (settings.sip.host, settings.sip.port)
         self.overlay.on_configuration(self._save_configuration)
@@ -147,6 +158,7 @@ class Node:
             nursery.start_soon(self.doors.run)
             await nursery.start(self.presence.run)
             await nursery.start(self.calls.run)
+            nursery.start_soon(self.trunking.run)
             await nursery.start(self.control.run)
             nursery.start_soon(self._stay_joined)
             nursery.start_soon(self._renew_forever)
@@ -316,6 +328,7 @@ async def _run_alone(home: Path, settings: Settings, printer: Printer) -> None:
             node.overlay.retire()
             await node.presence.stop()
             await node.calls.stop()
+            await node.trunking.close()
             if node.supernode is not None:
                 await node.supernode.leave()
             nursery.cancel_scope.cancel()

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, get_args
 import platformdirs
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from p2psip.app.settings_dial_plan import DialPlanSettings, DnsSettings
+from p2psip.app.settings_dial_plan import DialPlanSettings, DnsSettings, trunks_named
 from p2psip.app.settings_domain import DomainSettings
 from p2psip.app.settings_presence import PresenceSettings
 from p2psip.app.settings_section import Section
+from p2psip.app.settings_trunks import Trunks, check_trunks
 from p2psip.base.errors import P2psipError
 
 SETTINGS_FILE = "p2psip.toml"
@@ -157,6 +158,7 @@ class Settings(Section):
     relay: RelaySettings = RelaySettings()
     dns: DnsSettings = DnsSettings()
     dial_plan: DialPlanSettings | None = None
+    trunk: Trunks = ()
     presence: PresenceSettings = PresenceSettings()
     log: LogSettings = LogSettings()
     domain: DomainSettings = DomainSettings()
@@ -167,6 +169,7 @@ class Settings(Section):
             raise ValueError(
                 'a node with [overlay] role = "client" cannot relay for others: remove it, or do not volunteer'
             )
+        check_trunks(self.trunk, trunks_named(self.dial_plan) if self.dial_plan is not None else ())
         return self
 
 
@@ -216,16 +219,18 @@ def _plain(error: Any, names: list[str]) -> str:
         return f"there is no such setting; there {_known(names[:-1])}"
     if error["type"] == "model_type":
         return f"this must be a section, [{names[-1]}] on a line of its own"
+    if error["type"] == "tuple_type" and isinstance(error["input"], dict):
+        return f"there may be several of these: write [[{names[-1]}]], with two brackets on each side"
     words = str(error["msg"]).removeprefix("Value error, ")
-    is_whole_section = isinstance(error["input"], dict)  # which may hold a secret
-    return words if is_whole_section else f"{words} (it is {error['input']!r})"
+    may_be_secret = isinstance(error["input"], dict) or "password" in names
+    return words if may_be_secret else f"{words} (it is {error['input']!r})"
 
 
 def _known(section: list[str]) -> str:
     model: Any = Settings
     for name in section:
         model = _model_in(model.model_fields[name].annotation) if name in model.model_fields else model
-    return f"are {', '.join(model.model_fields)}"
+    return f"are {', '.join(field.alias or name for name, field in model.model_fields.items())}"
 
 
 def _model_in(annotation: Any) -> Any:

@@ -129,7 +129,7 @@ class TrunkSettings(Section):
             port=self.port,
             public_address=self.public_address,
             sources=tuple(_networks(self.sources)),
-            numbers={number: full(who, overlay) for number, who in self.numbers.items()},
+            numbers=self.numbers_of(overlay),
             default=None if self.default is None else full(self.default, overlay),
             country=self.country,
             number_style=self.number_style,
@@ -149,6 +149,10 @@ class TrunkSettings(Section):
             answer_seconds=self.answer_seconds,
             redirects_to=tuple(each.lower() for each in self.redirects_to),
         )
+
+    def numbers_of(self, overlay: str) -> dict[str, str]:
+        """Its numbers, and whose they are."""
+        return {number: full(who, overlay) for number, who in self.numbers.items()}
 
     def context(self, home: Path) -> ssl.SSLContext | None:
         """Who is trusted over TLS, and what we show there, if that is said; ValueError when the file cannot be used."""
@@ -183,9 +187,11 @@ class TrunkSettings(Section):
 Trunks = Annotated[tuple[TrunkSettings, ...], Field(max_length=TRUNKS_MAX)]
 
 
-def check_trunks(trunks: Iterable[TrunkSettings]) -> None:
-    """ValueError for two of one name."""
+def check_trunks(trunks: Iterable[TrunkSettings], named: Iterable[str]) -> None:
+    """ValueError for two of one name, and for a name in the dial plan (`named`) that no trunk has."""
     names = [trunk.name for trunk in trunks]
+    for name in sorted(set(named) - set(names)):
+        raise ValueError(f"the dial plan names a trunk {name!r}, and there is no [[trunk]] of this name")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two trunks are called {name!r}: give each a name of its own")
