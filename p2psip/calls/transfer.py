@@ -174,7 +174,8 @@ class Transfer:
     async def _give_up_with_call(self, stand_in: StandIn) -> None:
         """Ring no longer once whoever is transferred has hung up."""
         await self._talk.wait_over()
-        stand_in.cancelled.set()
+        if self._outcome is None:
+            stand_in.cancelled.set()
 
     def _told(self, response: Response) -> None:
         if 100 < response.status < 200:
