@@ -10,8 +10,7 @@ from p2psip.base.errors import RemoteError
 
 EXPRESSION_CHARACTERS_MAX = 255  # a <character-string> of RFC 1035
 REPETITIONS_MAX = 64
-GROUPS_MAX = 9
-DEPTH_MAX = 32
+GROUPS_MAX = 9  # no more can be named; so many may stand inside one another
 
 _DIGITS = frozenset("0123456789")
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz")
@@ -101,7 +100,7 @@ class ExpressionReader:
 
     def read(self) -> Node:
         """The tree; ExpressionError for what cannot be read or is too large."""
-        tree = self._either(0)
+        tree = self._either()
         if self._at < len(self._text):
             raise ExpressionError("an expression with a parenthesis that was never opened")
         return tree
@@ -116,29 +115,27 @@ class ExpressionReader:
         self._at += 1
         return character
 
-    def _either(self, depth: int) -> Node:
-        if depth > DEPTH_MAX:
-            raise ExpressionError("an expression with too many parentheses inside one another")
-        ways = [self._row(depth)]
+    def _either(self) -> Node:
+        ways = [self._row()]
         while self._peek() == "|":
             self._at += 1
-            ways.append(self._row(depth))
+            ways.append(self._row())
         return ways[0] if len(ways) == 1 else Either(tuple(ways))
 
-    def _row(self, depth: int) -> Node:
+    def _row(self) -> Node:
         parts: list[Node] = []
         while (character := self._peek()) and character != "|" and character != ")":
             is_first = not parts or isinstance(parts[-1], Edge)
-            part = self._part(depth, is_first)
+            part = self._part(is_first)
             while self._peek() in ("*", "+", "?", "{") and self._peek() and not isinstance(part, Edge):
                 part = self._repeat(part)
             parts.append(part)
         return Row(tuple(parts))
 
-    def _part(self, depth: int, is_first: bool) -> Node:
+    def _part(self, is_first: bool) -> Node:
         match self._next():
             case "(":
-                return self._group(depth)
+                return self._group()
             case "[":
                 return self._bracket()
             case ".":
@@ -156,12 +153,12 @@ class ExpressionReader:
             case character:
                 return self._one(character)
 
-    def _group(self, depth: int) -> Node:
+    def _group(self) -> Node:
         self.groups += 1
         if self.groups > GROUPS_MAX:
             raise ExpressionError(f"an expression with more than {GROUPS_MAX} groups")
         number = self.groups
-        inner = self._either(depth + 1)
+        inner = self._either()
         if self._peek() != ")":
             raise ExpressionError("an expression with a parenthesis that is never closed")
         self._at += 1
