@@ -22,10 +22,11 @@ from overlay.relay_record import Announcement
 from overlay.relaying import CLIENTS_MAX, Relaying
 from overlay.rendezvous import FLOWS_WANTED, Flow, RendezvousKeeper
 from overlay.routes import Routes
-from overlay.rpc import ATTACH, GRANT, REACH
+from overlay.rpc import ATTACH, GRANT, NEWS, REACH, WATCH
 from overlay.searches import Asker
 from overlay.supernodes import SuperNodes
 from overlay.via import make_lost, parse_lost, parse_relay, via_address
+from overlay.watching import Watching
 from p2psip.base.certificates import DeviceCertificate
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address, Transmit, is_synthetic
@@ -69,8 +70,8 @@ class Crossing:
     """Super-nodes, from both sides. `relaying` is there on a volunteer only."""
 
     __slots__ = (
-        "_around", "_is_client", "_members", "_reaching", "_streams", "_volunteering", "families", "methods", "paths",
-        "relaying", "rendezvous", "routes", "supernodes"
+        "_around", "_is_client", "_members", "_reaching", "_streams", "_volunteering", "_watching", "families", "methods",
+        "paths", "relaying", "rendezvous", "routes", "supernodes"
     )  # fmt: skip
 
     def __init__(
@@ -105,7 +106,9 @@ class Crossing:
             time=around.time,
         )
         self._reaching = Reaching(around.ask, around.find, self.ways, self._is_member, around.time)
+        self._watching: Watching | None = None  # made with the first that watches: most nodes of a simulation have none
         self.methods: dict[int, Method] = {ATTACH: self.attach, GRANT: self.grant, REACH: self._reaching.reach}
+        self.methods |= {WATCH: self._take_watch, NEWS: self._take_news}
         self._volunteering: Volunteering | None = None
         self._is_client = False
         self.families = frozenset((4, 6))
@@ -155,6 +158,28 @@ class Crossing:
             allows_private=volunteering.allows_private,
             charge=volunteering.charge,
         )
+
+    @property
+    def watching(self) -> Watching:
+        """Who watches whom."""
+        if self._watching is None:
+            around = self._around
+            self._watching = Watching(
+                around.ask,
+                around.find,
+                self.ways,
+                self._is_member,
+                around.time,
+                emit=around.emit,
+                is_client=lambda: self._is_client,
+                own_ways=lambda: self.public_flows if self._is_client else (),
+            )
+        return self._watching
+
+    def stored(self, key: bytes, now: float) -> None:
+        """A registration is held here that was not."""
+        if self._watching is not None:
+            self._watching.stored(key, now)
 
     @property
     def announcement(self) -> Announcement | None:
@@ -293,6 +318,12 @@ class Crossing:
         """GRANT: TURN credentials for the asker."""
         _relaying, volunteering, certificate = self._serving(asking)
         return pack_grant(volunteering.grants(certificate, asking.unix))
+
+    def _take_watch(self, asking: Asking, arguments: list[Any]) -> Any:
+        return self.watching.take_watch(asking, arguments)
+
+    def _take_news(self, asking: Asking, arguments: list[Any]) -> Any:
+        return self.watching.take_news(asking, arguments)
 
     def _serving(self, asking: Asking) -> tuple[Relaying, Volunteering, DeviceCertificate]:
         if self.relaying is None or self._volunteering is None:

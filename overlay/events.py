@@ -91,8 +91,16 @@ class RequestDone:
     answer: Answer | None
 
 
+@dataclass(frozen=True, slots=True)
+class RegistrationNews:
+    """Something new may stand at a key that this node watches (`overlay.watching`)."""
+
+    key: bytes
+
+
 Output = (
     RequestDone
+    | RegistrationNews
     | RendezvousChanged
     | Transmit
     | ProbeElsewhere

@@ -65,11 +65,12 @@ class Holder:
     """Holds records and answers requests; knows the routing table, changes only its own store.
 
     `announced`: our own announcements as a super-node by their places, which are told whether the store has room for them or not.
+    `stored(key, now)` is called when a registration is held that was not.
     """
 
     __slots__ = (
-        "_chance", "_tokens", "announced", "certificate", "is_client", "membership", "methods", "refused", "store", "table",
-        "verifier"
+        "_chance", "_tokens", "announced", "certificate", "is_client", "membership", "methods", "refused", "store", "stored",
+        "table", "verifier"
     )  # fmt: skip
 
     def __init__(self, table: RoutingTable, membership: Membership, certificate: bytes, chance: Chance) -> None:
@@ -82,6 +83,7 @@ class Holder:
         self.refused = 0
         self.is_client = False
         self.methods: dict[int, Method] = {}
+        self.stored: Callable[[bytes, float], None] = _tell_nobody
         self._tokens = WriteTokens(chance)
         self._chance = chance.child("choice")
 
@@ -125,7 +127,7 @@ class Holder:
         return True
 
     def _serve(self, request: Request, asking: Asking) -> Any:
-        room, unix = asking.room, asking.unix
+        room = asking.room
         match request.method, request.arguments:
             case (rpc.PING, _):
                 return None
@@ -134,7 +136,7 @@ class Holder:
                     raise RemoteError("a store without a valid write token", status=401)
                 if self.is_client:
                     raise RemoteError("a client holds nothing for others", status=503)
-                return self._store(records, unix)
+                return self._store(records, asking)
             case (rpc.CONFIGURATION, _):
                 signed = self.membership.signed_configuration
                 if len(signed) > room:
@@ -195,19 +197,26 @@ class Holder:
             relays.sort(key=lambda relay: relay is not own)
         return self.store.get(REGISTRATION, key, unix) + self.store.get(NAME, key, unix) + relays
 
-    def _store(self, encoded: list[Any], unix: float) -> None:
+    def _store(self, encoded: list[Any], asking: Asking) -> None:
         """The answer tells what became of the first record; what stands beside it is held if it can be."""
+        unix = asking.unix
         if len(encoded) > RECORDS_PER_STORE_MAX or not all(isinstance(each, bytes) for each in encoded):
             raise RemoteError("a store of an unknown form, or of too many records")
         first, *others = decode_together(encoded)
         refused: RemoteError | None = None
         for record in (first, *others):
             try:
-                self.store.put(record, self.verifier.verify(record, unix), unix)
+                is_new = self.store.put(record, self.verifier.verify(record, unix), unix)
+                if is_new and record.kind == REGISTRATION:
+                    self.stored(record.key, asking.now)
             except RemoteError as error:
                 refused = error if record is first else refused
         if refused is not None:
             raise refused
+
+
+def _tell_nobody(_key: bytes, _now: float) -> None:
+    """Nobody watches."""
 
 
 def named(table: RoutingTable, point: int, count: int = CONTACTS_PER_ANSWER) -> list[Contact]:

@@ -72,6 +72,9 @@ class FoundDone:
     found: Found
 
 
+WATCHES = "watches"
+"""The name of the deadline at which holders are asked again to tell us."""
+
 Event = Output | Joined | Published | CanaryDone | FoundDone
 
 
@@ -206,6 +209,16 @@ class Participant:
         self._publishing.certificate = certificate
         self.peer.update_certificate(certificate.der)
 
+    def watch(self, address: str, now: float) -> None:
+        """Put `RegistrationNews` out when a registration of `address` changes, until `stop_watching`. LocalError over a bound."""
+        self._now = now
+        self.peer.crossing.watching.watch(registration_key(address), now)
+        self._renew_watches(now)
+
+    def stop_watching(self, address: str) -> None:
+        """Watch this person no more."""
+        self.peer.crossing.watching.stop(registration_key(address))
+
     # Facts
 
     @property
@@ -262,12 +275,19 @@ class Participant:
 
     def _serve(self, now: float) -> None:
         for name in self._timers.expired(now):
-            if name in (JOIN, REUNION):
+            if name == WATCHES:
+                self._renew_watches(now)
+            elif name in (JOIN, REUNION):
                 self._joining.expired(name, now)
                 if self._joining.is_under_way:
                     self._publishing.hold()
             else:
                 self._publishing.expired(name, now)
+
+    def _renew_watches(self, now: float) -> None:
+        due = self.peer.crossing.watching.renew(now)
+        if due is not None:
+            self._timers.set(WATCHES, due)
 
     def _take(self, event: Output) -> bool:
         """Learn from an event of the peer; whether it was for us only."""

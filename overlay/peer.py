@@ -77,8 +77,7 @@ class Peer:
         self._searches.now, self._searches.unix_offset = now, unix_offset
         self.stores = Stores(self._searches, self._emit)
         self._handover = HandOver(self.table, self._holder, self._searches, self._ask, chance.child("offers"))
-        self._members = Members(membership, self._box)
-        self._heard = HeardAddresses(self._box)
+        self._members, self._heard = Members(membership, self._box), HeardAddresses(self._box)
         self._acquaintance = Acquaintance(
             self._heard,
             ask=self._ask,
@@ -103,6 +102,7 @@ class Peer:
         self.reach = Reachability(now, role)
         self.dialback = DialBack(self.reach, self.table, self._box, around, chance.child("dialback"))
         self._holder.methods |= self.dialback.serve(self._members, self._holder, self._send) | self.crossing.methods
+        self._holder.stored = self.crossing.stored
         greet, peer = self._acquaintance.greet, chance.child("peer")
         is_mapped = self.reach.is_behind_nat
         self._upkeep = Upkeep(self.table, self._searches, self.store, self._ask, greet, is_mapped, peer, now)

@@ -114,7 +114,7 @@ class Reaching:
         if not mine:
             check.ended, check.words = True, NOT_REGISTERED
             return
-        ways = self._ways([way for way in mine[0].ways if _may_try(way, source)], self._time())
+        ways = self._ways([way for way in mine[0].ways if may_try(way, source)], self._time())
         if not ways:
             check.ended, check.words = True, "the registration names no way to this node: it has no rendezvous"
             return
@@ -134,7 +134,7 @@ class Reaching:
             self._ask(Contact(node_key, way), PING, [], tried, self._time())
 
 
-def _may_try(way: Address | Rendezvous, asker: str) -> bool:
+def may_try(way: Address | Rendezvous, asker: str) -> bool:
     """Whether a way is one to try for this asker: nobody makes us send into our own networks from elsewhere."""
     host = way.address[0] if isinstance(way, Rendezvous) else way[0]
     return network_of(host) is not None if is_synthetic(asker) else may_probe(host, asker)

@@ -19,6 +19,7 @@ from overlay.events import (
     PeerJoined,
     ProbeElsewhere,
     ReachTested,
+    RegistrationNews,
     RendezvousChanged,
     RequestDone,
     VerdictChanged,
@@ -31,6 +32,7 @@ from overlay.participant import CanaryDone, Event, FoundDone, Joined, Participan
 from overlay.paths import Gateway
 from overlay.reachability import Role, Verdict
 from overlay.reaching import CallCheck
+from overlay.records import registration_key
 from overlay.registration import Rendezvous
 from overlay.remembered import RememberedPeers
 from overlay.rendezvous import Flow
@@ -109,6 +111,7 @@ class OverlayService:
         self._verdict_hook: Callable[[Verdict], None] = lambda _verdict: None
         self._rendezvous_hook: Callable[[], None] = lambda: None
         self._introducers: list[Address] = []
+        self._watching: dict[bytes, list[Callable[[], None]]] = {}
         self._tested, self._joined, self._peer_met = trio.Event(), trio.Event(), trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -177,6 +180,25 @@ class OverlayService:
     async def find_again(self, address: str) -> Found:
         """Look a person up, past the cache."""
         return await self._wait_found(self.participant.find_again(address, self._clock.now()))
+
+    def watch(self, address: str, hook: Callable[[], None]) -> Callable[[], None]:
+        """Call `hook()` when a registration of `address` changes, as far as holders tell; call the result to end it.
+
+        LocalError when too many are watched.
+        """
+        key = registration_key(address)
+        hooks = self._watching.setdefault(key, [])
+        hooks.append(hook)
+        if len(hooks) == 1:
+            self.participant.watch(address, self._clock.now())
+            self._driver.pump()
+
+        def stop() -> None:
+            hooks.remove(hook)
+            if not hooks and self._watching.pop(key, None) is not None:
+                self.participant.stop_watching(address)
+
+        return stop
 
     def forget_found(self, address: str) -> None:
         """A contact from the cache did not answer: look it up anew next time."""
@@ -313,6 +335,9 @@ class OverlayService:
                 self._message_hook(node_key, certificate, data)
             case ConfigurationChanged(configuration):
                 self._configuration_hook(configuration)
+            case RegistrationNews(key):
+                for hook in list(self._watching.get(key, ())):
+                    hook()
             case PeerJoined():
                 self._peer_met.set()
             case Joined():

@@ -1,5 +1,6 @@
 """The overlay as calls see it: people by address, devices by Node-ID, SIP as messages between nodes."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,8 @@ from p2psip.calls.ports import Whereabouts
 from p2psip.sip.service import SipService
 
 NODES_MAX = 4_096
+
+_log = logging.getLogger(__name__)
 
 
 class OverlayDirectory:
@@ -39,7 +42,11 @@ class OverlayDirectory:
 
     def watch(self, address: str, hook: Callable[[], None]) -> Callable[[], None]:
         """Call `hook()` when the overlay says that a registration of `address` has changed; call the result to end it."""
-        return lambda: None
+        try:
+            return self._overlay.watch(address, hook)
+        except LocalError as error:
+            _log.warning("changes of %s are seen later than usual: %s", address, error)
+            return lambda: None
 
     def _note(self, address: str, found: Found) -> Whereabouts:
         node_ids: list[str] = []
