@@ -36,6 +36,7 @@ TIMER_GRAIN_SECONDS = 0.001
 RESTART_WAIT_SECONDS = 0.8
 _RESTARTS = "restarts"
 
+Timed = OverlayLeg | PhoneLeg | RelayPool | str
 RelayHook = Callable[[int, str], None]
 
 
@@ -71,8 +72,8 @@ class MediaService:
         self._pool = RelayPool(chance.child("relays"))
         self._relay_hooks: list[RelayHook] = []
         self._reflexive: tuple[Address, ...] = ()
-        self._timers: Timers[OverlayLeg | RelayPool | str] = Timers()
-        self._due: dict[OverlayLeg | RelayPool | str, float] = {}
+        self._timers: Timers[Timed] = Timers()
+        self._due: dict[Timed, float] = {}
         self._deadline = math.inf
         self._sleep: trio.CancelScope | None = None
         self.refused = 0
@@ -96,7 +97,14 @@ class MediaService:
             raise RemoteError("this node carries as many calls as it can", status=503)
         host = host or self._phone_host
         rtp, rtcp = self._rtp_ports.open(host)
-        leg = PhoneLeg(rtp, rtcp, now=self.clock.now, close=lambda leg: self._close_phone_leg(leg, host))
+        leg = PhoneLeg(
+            rtp,
+            rtcp,
+            now=self.clock.now,
+            close=lambda leg: self._close_phone_leg(leg, host),
+            identity=self._identity,
+            plan=self._plan_phone,
+        )
         self._phone_legs += 1
         if not self._plane.add(rtp, leg.receive_rtp, leg.note_closed_port) or not self._plane.add(
             rtcp, leg.receive_rtcp
@@ -252,6 +260,7 @@ class MediaService:
             self._plane.remove(leg.rtp)
             self._plane.remove(leg.rtcp)
             self._rtp_ports.close(host, leg.rtp, leg.rtcp)
+        self._plan_phone(leg)
         leg.connect(None)
 
     def close_overlay_leg(self, leg: OverlayLeg) -> None:
@@ -337,7 +346,10 @@ class MediaService:
         """Keep the leg's deadline."""
         self._plan(leg, leg.transport.poll_timeout() if leg in self._open else None)
 
-    def _plan(self, timed: OverlayLeg | RelayPool | str, due: float | None) -> None:
+    def _plan_phone(self, leg: PhoneLeg) -> None:
+        self._plan(leg, leg.poll_timeout())
+
+    def _plan(self, timed: Timed, due: float | None) -> None:
         """Keep a deadline, and wake the task that serves them when it is the next."""
         if due == self._due.get(timed):
             return
@@ -352,11 +364,13 @@ class MediaService:
             if self._sleep is not None:
                 self._sleep.deadline = trio.current_time() + max(due - self.clock.now(), 0.0)
 
-    def _serve(self, timed: OverlayLeg | RelayPool | str, now: float) -> None:
+    def _serve(self, timed: Timed, now: float) -> None:
         match timed:
             case OverlayLeg():
                 timed.transport.handle_timeout(now)
                 self.pump(timed)
+            case PhoneLeg():
+                timed.handle_timeout(now)
             case RelayPool():
                 timed.handle_timeout(now)
                 self._pump_relays()

@@ -11,7 +11,8 @@ from p2psip.calls.call_log import CallLog
 from p2psip.calls.ends import MediaEnd, OverlayEnd
 from p2psip.calls.incidents import Incidents
 from p2psip.calls.outside import Line
-from p2psip.calls.phone_end import PhoneEnd, SrtpPolicy
+from p2psip.calls.phone_end import PhoneEnd
+from p2psip.calls.phone_security import SrtpPolicy
 from p2psip.calls.ports import CallSettings, ClockPort, MediaPort, SipPort
 from p2psip.calls.web_end import WebEnd, is_web
 from p2psip.sip.exchange import ServerExchange

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 import trio
 
 from media.legs import Leg
+from media.phone_dtls import DtlsPeer
 from media.secure import TransportDescription
 from media.srtp import SrtpKeys
 from p2psip.base.core import Address
@@ -14,6 +15,7 @@ from p2psip.sip.dialog import DialogId
 from p2psip.sip.exchange import ClientExchange, ServerExchange
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
+from p2psip.sip.uri import SipUri
 
 
 class ClockPort(Protocol):
@@ -90,6 +92,12 @@ class SipPort(Protocol):
     def close_dialog(self, dialog_id: DialogId) -> None:
         """Forget a dialog."""
 
+    def watch_flow(self, flow: Flow, seconds: float) -> None:
+        """Close the connection of `flow` when nothing comes over it for `seconds`."""
+
+    def follow_flows(self, successor: Callable[[Flow], tuple[Flow, SipUri] | None]) -> None:
+        """Ask `successor` for another flow, and the Contact there, when one has failed."""
+
     def on_flow_closed(self, hook: Callable[[Flow], None]) -> None:
         """Be told when a connection has ended."""
 
@@ -104,6 +112,16 @@ class PhoneMedia(Leg, Protocol):
 
     def set_keys(self, keys: SrtpKeys | None) -> None:
         """Speak SRTP with these keys; None: plain RTP. Keys that stay keep their contexts."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of our DTLS certificate."""
+
+    def start_dtls(self, peer: DtlsPeer) -> None:
+        """Find the keys of SRTP by DTLS, where `set_remote` has aimed; an association that is the same as before stays."""
+
+    async def wait_lost(self) -> str:
+        """Return the reason when DTLS has failed."""
 
     def path(self) -> dict[str, Any]:
         """`local`, `announced`, `heard_from`, `sent_to` as text; None for what is not known."""

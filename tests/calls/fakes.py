@@ -6,6 +6,7 @@ from typing import Any
 import trio
 
 from media.legs import NETWORK_CHANGED, LegStatistics, Sink
+from media.phone_dtls import DtlsPeer
 from media.secure import TransportDescription
 from media.srtp import SrtpKeys
 from p2psip.base.core import Address
@@ -14,6 +15,7 @@ from p2psip.calls.ports import Account, Whereabouts
 from p2psip.sip.digest import digest_secret
 
 OVERLAY_NAME = "home.example"
+FINGERPRINT = "sha-256 " + ":".join(["AB"] * 32)
 PASSWORD = "correct horse"
 
 
@@ -28,6 +30,7 @@ class FakeLeg:
         )
         self.remotes: list[object] = []
         self.keys: SrtpKeys | None = None
+        self.dtls: DtlsPeer | None = None
         self.sink: Sink | None = None
         self.packets: list[bytes] = []
         self.is_closed = False
@@ -41,6 +44,13 @@ class FakeLeg:
 
     def set_keys(self, keys: SrtpKeys | None) -> None:
         self.keys = keys
+
+    @property
+    def fingerprint(self) -> str:
+        return FINGERPRINT
+
+    def start_dtls(self, peer: DtlsPeer) -> None:
+        self.dtls = peer
 
     def send(self, packet: bytes) -> None:
         self.packets.append(packet)

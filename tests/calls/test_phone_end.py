@@ -4,14 +4,16 @@ import base64
 
 import pytest
 
+from media.phone_dtls import DtlsPeer
 from media.srtp import SrtpKeys
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.descriptions import Audio
-from p2psip.calls.phone_end import KEYS_IN_THE_CLEAR, NOT_SECURE, PhoneEnd, SrtpPolicy
+from p2psip.calls.phone_end import PhoneEnd
+from p2psip.calls.phone_security import KEYS_IN_THE_CLEAR, NOT_SECURE, SrtpPolicy
 from p2psip.sip.flow import Flow
 from p2psip.sip.sdp import MediaDescription, SessionDescription
-from tests.calls.fakes import FakeMedia
+from tests.calls.fakes import FINGERPRINT, FakeMedia
 
 AUDIO = Audio(("0",))
 SECRET = bytes(range(30))
@@ -91,7 +93,7 @@ def test_secure_lines_without_a_key_that_can_be_used_are_refused_in_words() -> N
         ("tls", "192.0.2.1", "off", "plain", True),
         ("udp", "192.0.2.1", "offered", "plain", True),
         ("tls", "192.0.2.1", "offered", "best effort", True),
-        ("udp", "192.0.2.1", "required", "secure", False),
+        ("udp", "192.0.2.1", "required", "dtls", False),
         ("udp", "127.0.0.1", "required", "secure", True),
         ("tcp", "::1", "required", "secure", True),
         ("tls", "192.0.2.1", "required", "secure", True),
@@ -118,7 +120,7 @@ def test_keys_in_the_answer_to_an_offer_without_any_are_passed_over() -> None:
     assert written(end, is_offer=True).all("crypto") == []
     end.take(sdp("RTP/AVP", crypto()), is_offer=False)
     assert media.legs[0].keys is None
-    with pytest.raises(RemoteError, match="not offered"):
+    with pytest.raises(RemoteError, match="without keys"):
         end.take(sdp("RTP/SAVP", crypto()), is_offer=False)
 
 
@@ -137,11 +139,10 @@ def test_where_srtp_is_required_plain_offers_and_readable_keys_are_refused_in_wo
     with pytest.raises(RemoteError, match=NOT_SECURE) as caught:
         end.take(sdp("RTP/AVP"), is_offer=True)
     assert caught.value.status == 488
-    end, _ = phone_end(SrtpPolicy("secure", True, False))
+    end, _ = phone_end(SrtpPolicy("dtls", True, False))
     with pytest.raises(RemoteError, match=KEYS_IN_THE_CLEAR):
         end.take(sdp("RTP/SAVP", crypto()), is_offer=True)
-    with pytest.raises(RemoteError, match=KEYS_IN_THE_CLEAR):
-        end.write(AUDIO, is_offer=True)
+    assert written(end, is_offer=True).all("crypto") == []
 
 
 @pytest.mark.parametrize("hold", [sdp("RTP/SAVP", crypto(), "a=sendonly"), sdp("RTP/SAVP", crypto(), host="0.0.0.0")])
@@ -181,7 +182,7 @@ def test_our_offer_in_a_call_says_what_is_in_use() -> None:
     keys = keys_of(media)
     end.take(sdp("RTP/SAVP", crypto()), is_offer=False)
     assert keys_of(media) == keys
-    with pytest.raises(RemoteError, match="without SRTP keys"):
+    with pytest.raises(RemoteError, match="without keys for SRTP"):
         end.take(sdp("RTP/SAVP"), is_offer=False)
 
 
@@ -190,3 +191,77 @@ def test_fax_is_refused_with_the_way_out() -> None:
     fax = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=image 6000 udptl t38\r\n"
     with pytest.raises(RemoteError, match=r"G\.711"):
         end.take(fax, is_offer=True)
+
+
+DTLS = ("a=fingerprint:" + FINGERPRINT, "a=setup:actpass")
+OTHER = FINGERPRINT.replace("AB", "CD")
+
+
+@pytest.mark.parametrize("protocol", ["UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF", "RTP/SAVPF"])
+@pytest.mark.parametrize(("setup", "ours"), [("actpass", "active"), ("passive", "active"), ("active", "passive")])
+def test_dtls_is_answered_with_the_other_role(protocol: str, setup: str, ours: str) -> None:
+    end, media = phone_end()
+    end.take(sdp(protocol, DTLS[0], f"a=setup:{setup}"), is_offer=True)
+    assert not end.can_be_lost
+    answer = written(end, is_offer=False)
+    assert (answer.protocol, answer.get("setup"), answer.get("fingerprint")) == (protocol, ours, FINGERPRINT)
+    assert answer.get("rtcp-mux") is None
+    assert media.legs[0].dtls == DtlsPeer(ours == "active", FINGERPRINT, False)
+    assert end.can_be_lost
+    assert end.path()["protection"] == "DTLS-SRTP"
+
+
+def test_a_phone_behind_a_nat_begins_the_handshake_itself() -> None:
+    end, _ = phone_end()
+    end.take(sdp("UDP/TLS/RTP/SAVP", *DTLS, "a=rtcp-mux", host="10.0.0.7"), is_offer=True)
+    answer = written(end, is_offer=False)
+    assert answer.get("setup") == "passive"
+    assert answer.get("rtcp-mux") is not None
+
+
+def test_a_change_in_a_call_keeps_the_roles_and_another_certificate_begins_anew() -> None:
+    end, media = phone_end()
+    end.take(sdp("UDP/TLS/RTP/SAVP", *DTLS), is_offer=True)
+    end.write(AUDIO, is_offer=False)
+    offer = written(end, is_offer=True)
+    assert (offer.protocol, offer.get("setup")) == ("UDP/TLS/RTP/SAVP", "actpass")
+    end.take(sdp("UDP/TLS/RTP/SAVP", DTLS[0], "a=setup:active"), is_offer=False)
+    assert media.legs[0].dtls == DtlsPeer(True, FINGERPRINT, False)
+    end.take(sdp("UDP/TLS/RTP/SAVP", f"a=fingerprint:{OTHER}", "a=setup:active"), is_offer=True)
+    end.write(AUDIO, is_offer=False)
+    assert media.legs[0].dtls == DtlsPeer(False, OTHER, False)
+
+
+def test_the_sha_256_fingerprint_among_several_counts() -> None:
+    end, media = phone_end()
+    end.take(sdp("UDP/TLS/RTP/SAVP", "a=fingerprint:sha-1 AA:BB", *DTLS), is_offer=True)
+    end.write(AUDIO, is_offer=False)
+    assert media.legs[0].dtls == DtlsPeer(True, FINGERPRINT, False)
+
+
+@pytest.mark.parametrize(
+    "attributes", [(), ("a=fingerprint:sha-1 AA:BB",), (DTLS[0], "a=setup:holdconn"), ("a=fingerprint:sha-256 AB",)]
+)
+def test_dtls_that_cannot_be_done_is_refused(attributes: tuple[str, ...]) -> None:
+    end, _ = phone_end()
+    with pytest.raises(RemoteError) as caught:
+        end.take(sdp("UDP/TLS/RTP/SAVP", *attributes), is_offer=True)
+    assert caught.value.status == 488
+
+
+def test_who_refuses_one_form_is_offered_the_next() -> None:
+    end, media = phone_end()
+    offers = [written(end, is_offer=True)]
+    while (body := end.write_otherwise(AUDIO)) is not None:
+        offers.append(SessionDescription.parse(body).media[0])
+    assert [each.protocol for each in offers] == ["RTP/AVP", "RTP/SAVP", "UDP/TLS/RTP/SAVP"]
+    assert [bool(each.all("crypto")) for each in offers] == [False, True, False]
+    end.take(sdp("UDP/TLS/RTP/SAVP", DTLS[0], "a=setup:active", "a=rtcp-mux"), is_offer=False)
+    assert media.legs[0].dtls == DtlsPeer(False, FINGERPRINT, True)
+    assert end.write_otherwise(AUDIO) is None
+
+
+def test_where_srtp_is_required_no_other_form_is_plain() -> None:
+    assert SrtpPolicy("secure", True, True).forms() == ["secure", "dtls"]
+    assert SrtpPolicy("dtls", True, False).forms() == ["dtls"]
+    assert SrtpPolicy("best effort").forms() == ["best effort", "secure", "dtls"]
