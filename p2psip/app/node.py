@@ -115,17 +115,7 @@ class Node:
             self.media.on_stun = self.supernode.turn.receive_stun
             self.media.on_channel_data = self.supernode.turn.plane.from_client
         links.in_use = self._streams_in_use
-        self.connectivity = Connectivity(
-            port=self.port,
-            links=links,
-            overlay=self.overlay,
-            media=self.media,
-            supernode=self.supernode,
-            port_mapping=settings.network.port_mapping,
-            clock=clock,
-            chance=chance,
-            watch=machine.watch(clock),
-        )
+        self.connectivity = self._connect()
         self.accounts = StoredAccounts(state)
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
         self.calls = self._serve_calls()
@@ -195,6 +185,19 @@ class Node:
         known = kept.load(self.accounts, self.sip_address[1])
         self.calls.restore([each for each in known if each.address in self.membership.addresses])
         await kept.run(self.calls.bindings)
+
+    def _connect(self) -> Connectivity:
+        return Connectivity(
+            port=self.port,
+            links=self.links,
+            overlay=self.overlay,
+            media=self.media,
+            supernode=self.supernode,
+            port_mapping=self.settings.network.port_mapping,
+            clock=self.clock,
+            chance=self.chance,
+            watch=self._machine.watch(self.clock),
+        )
 
     def _serve_calls(self) -> CallServer:
         settings = CallSettings(
