@@ -26,6 +26,7 @@ from p2psip.app.settings import home_folder, load_settings
 from p2psip.app.show import Printer
 from p2psip.app.simulate import app as simulate_app
 from p2psip.app.state import State
+from p2psip.app.trunk_views import show_trunks
 from p2psip.app.views import (
     show_call,
     show_call_media,
@@ -275,6 +276,13 @@ def calls(
         show_calls(shared.printer, trio.run(ask, shared.home, "calls"))
     else:
         show_call_record(shared.printer, trio.run(partial(ask, shared.home, "call", number=number)))
+
+
+@app.command()
+def trunks(context: typer.Context) -> None:
+    """Show the providers of this node: whether they work, calls now, what went wrong last."""
+    shared = _context(context)
+    show_trunks(shared.printer, trio.run(ask, shared.home, "trunks"))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from p2psip.app.doctor import DoctorFacts, Finding, can_be_called, findings
 from p2psip.app.phones import NewPhone
 from p2psip.app.show import Printer, literal
 from p2psip.app.state import Phone
+from p2psip.app.trunk_views import trunk_rows
 from p2psip.base.core import address_text
 
 _MARKS = {
@@ -70,6 +71,8 @@ def show_status(printer: Printer, status: Mapping[str, Any]) -> None:
         lists = {name: " ".join(map(str, fact)) for name, fact in status["overlay"].items() if isinstance(fact, list)}
         printer.facts("Overlay", {**status["overlay"], **lists})
         _show_connections(printer, status)
+        if status["trunks"]:
+            trunk_rows(printer, status["trunks"])
         phones = [(p["address"], p["contact"], p["flow"], f"{p['expires_seconds']:.0f} s") for p in status["phones"]]
         printer.rows("Registered phones", ("person", "contact", "over", "expires in"), phones)
         calls = [(c["caller"], c["callee"], c["state"], f"{c['seconds']:.0f} s") for c in status["calls"]]

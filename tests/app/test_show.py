@@ -17,6 +17,7 @@ QUIET: dict[str, Any] = {
     "volunteer": None,
     "phones": [],
     "calls": [],
+    "trunks": [],
     "refused": {"counts": {}, "recent": []},
 }
 
@@ -65,6 +66,25 @@ def test_status_of_a_phone_with_a_contact_in_brackets(capsys: pytest.CaptureFixt
     phones = [{"address": "alice", "contact": contact, "flow": "udp", "expires_seconds": 5.0}]
     show_status(Printer(as_json=False), {**QUIET, "phones": phones})
     assert contact in capsys.readouterr().out
+
+
+def test_status_shows_trunks_and_what_went_wrong_with_them(capsys: pytest.CaptureFixture[str]) -> None:
+    trunk = {
+        "name": "provider",
+        "at": "udp:192.0.2.1:5060",
+        "server": "sip:provider.example",
+        "state": "registered",
+        "expires_seconds": 90,
+        "health": "answers",
+        "calls": 1,
+        "calls_max": 4,
+        "last_error": NASTY,
+    }
+    show_status(Printer(as_json=False), {**QUIET, "trunks": [trunk]})
+    out = capsys.readouterr().out
+    assert "registered" in out
+    assert "answers" in out
+    assert "\x1b" not in out
 
 
 def test_status_shows_what_was_refused_and_to_whom(capsys: pytest.CaptureFixture[str]) -> None:
