@@ -12,7 +12,7 @@ from p2psip.sip.extensions import tokens
 from p2psip.sip.message import Request, Response
 
 ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REGISTER, PRACK, UPDATE, REFER"
-SUPPORTED = "100rel, timer, replaces, norefersub"
+SUPPORTED = "100rel, timer, replaces, norefersub, outbound, gruu"
 """Option tags that this node understands (RFC 3261 §19.2), as they stand in Supported."""
 WORDS_CHARACTERS_MAX = 200
 RETRY_SECONDS = 5

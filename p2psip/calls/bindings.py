@@ -1,5 +1,6 @@
 """Where the phones of a person are: bindings of RFC 3261 §10, each tied to the flow that it was registered over."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,11 +10,17 @@ from p2psip.sip.uri import SipUri
 
 BINDINGS_PER_ADDRESS_MAX = 16
 BINDINGS_MAX = 1_024
+LOST_FLOWS_MAX = 1_024
+
+_INSTANCE = re.compile(r"\"<(urn:[A-Za-z0-9:._\-]{1,128})>\"")
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One phone of `address`. `expires_at` is steady seconds; `quality` is its q value; `instance` its RFC 5626 name."""
+    """One phone of `address`. `expires_at` is steady seconds; `quality` is its q value.
+
+    `instance` is its RFC 5626 name as it was quoted, a semicolon, and which of the phone's flows this is (its reg-id, or nothing).
+    """
 
     address: str
     account: str
@@ -25,11 +32,22 @@ class Binding:
     quality: float = 1.0
     instance: str | None = None
 
+    @property
+    def device(self) -> str | None:
+        """The name of the phone (a URN), whichever flow this is (RFC 5626 §4.1)."""
+        return None if self.instance is None else device_of(self.instance)
+
     def is_same_phone(self, contact: SipUri, instance: str | None) -> bool:
-        """Whether a Contact names this binding: by instance where both have one, else by URI (RFC 3261 §19.1.4)."""
+        """Whether a Contact names this binding: by instance and flow where both have one, else by URI (RFC 3261 §19.1.4)."""
         if self.instance is not None and instance is not None:
             return self.instance == instance
         return self.contact.matches(contact)
+
+
+def device_of(instance: str) -> str | None:
+    """The URN in `"<urn:...>";reg-id`; None where there is none (RFC 5626 §4.1)."""
+    found = _INSTANCE.match(instance)
+    return None if found is None else found[1].lower()
 
 
 class BindingTable:
@@ -37,6 +55,7 @@ class BindingTable:
 
     def __init__(self) -> None:
         self._bindings: dict[str, list[Binding]] = {}
+        self._lost: dict[Flow, tuple[str, str]] = {}
         self._hooks: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
@@ -49,6 +68,31 @@ class BindingTable:
         """The living bindings of `address`, best first (§10.2.1.2)."""
         alive = [binding for binding in self._bindings.get(address, []) if binding.expires_at > now]
         return sorted(alive, key=lambda binding: -binding.quality)
+
+    def ringing(self, address: str, now: float, device: str | None = None) -> list[Binding]:
+        """The living bindings of `address` that ring, best first: of each phone with several flows the newest (RFC 5626 §6).
+
+        With `device`, of that phone only (RFC 5627 §5.1).
+        """
+        alive = self.of(address, now)
+        newest = {binding.device: binding for binding in self._bindings.get(address, []) if binding.expires_at > now}
+        return [
+            binding
+            for binding in alive
+            if (device is None or binding.device == device)
+            and (binding.device is None or newest[binding.device] is binding)
+        ]
+
+    def successor(self, flow: Flow, now: float) -> Binding | None:
+        """Another living flow of the phone whose `flow` has failed; None for a phone without a name (RFC 5626 §5.3)."""
+        address, device = self._lost.get(flow, (None, None))
+        for binding in self:
+            if binding.flow == flow:
+                address, device = binding.address, binding.device
+        if address is None or device is None:
+            return None
+        others = [each for each in self._bindings.get(address, []) if each.device == device and each.flow != flow]
+        return next((each for each in reversed(others) if each.expires_at > now), None)
 
     def of_account(self, account: str, now: float) -> list[Binding]:
         """The living bindings that were registered with the credentials of `account`."""
@@ -84,6 +128,11 @@ class BindingTable:
 
     def flow_closed(self, flow: Flow) -> None:
         """Drop what was registered over a connection that has ended: nobody can be reached there any more."""
+        for binding in self:
+            if binding.flow == flow and binding.device is not None:
+                self._lost[flow] = binding.address, binding.device
+        while len(self._lost) > LOST_FLOWS_MAX:
+            del self._lost[next(iter(self._lost))]
         self._keep(lambda binding: binding.flow != flow)
 
     def _keep(self, wanted: Callable[[Binding], bool]) -> None:

@@ -1,4 +1,7 @@
-"""The registrar of RFC 3261 §10.3 for the phones of this node. A core: authenticated requests in, responses out."""
+"""The registrar of RFC 3261 §10.3 for the phones of this node. A core: authenticated requests in, responses out.
+
+Phones may keep several flows (outbound, RFC 5626 §6) and are given an address for each device (GRUU, RFC 5627 §5).
+"""
 
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -9,15 +12,19 @@ from p2psip.calls.addresses import Addresses
 from p2psip.calls.bindings import Binding, BindingTable
 from p2psip.calls.ports import Account
 from p2psip.sip.build import make_response
+from p2psip.sip.extensions import tokens
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request, Response
-from p2psip.sip.uri import OtherUri
+from p2psip.sip.uri import OtherUri, SipUri
 
 EXPIRES_SECONDS_MIN = 30
 EXPIRES_SECONDS_MAX = 3_600
 EXPIRES_SECONDS_DEFAULT = 3_600
 CONTACTS_PER_REQUEST_MAX = 16
+REG_ID_MAX = (1 << 31) - 1
+FLOW_TIMER_SECONDS = 120
+FLOW_GRACE_SECONDS = 30
 
 
 class IntervalTooBrief(RemoteError):
@@ -29,16 +36,17 @@ class IntervalTooBrief(RemoteError):
 
 @dataclass(frozen=True, slots=True)
 class _Update:
-    """What one Contact of a REGISTER asks for. `seconds` 0 removes."""
+    """What one Contact of a REGISTER asks for. `seconds` 0 removes. `flow_id`: which of its flows this is, "" if it has one."""
 
     contact: NameAddr
     seconds: int
+    flow_id: str
 
     @property
     def instance(self) -> str | None:
         """The phone's own name and which of its flows this is (RFC 5626 §4), or None."""
         instance = self.contact.parameter("+sip.instance")
-        return f"{instance};{self.contact.parameter('reg-id') or ''}" if instance else None
+        return f"{instance};{self.flow_id}" if instance else None
 
 
 class Registrar:
@@ -58,7 +66,7 @@ class Registrar:
         else:
             kept = self._update(request, flow, account, address, present, now)
         self.table.replace(address, kept)
-        return self._accepted(request, kept, now, unix)
+        return self._accepted(request, flow, kept, now, unix)
 
     def _address_of_record(self, request: Request, account: Account) -> str:
         """Steps 1 to 5 of §10.3: the To address, which must be this account's."""
@@ -88,7 +96,7 @@ class Registrar:
         if len(request.contacts) > CONTACTS_PER_REQUEST_MAX:
             raise RemoteError("too many contacts in one request", status=403)
         kept = list(present)
-        for update in [_Update(contact, _seconds(contact, request)) for contact in request.contacts]:
+        for update in _updates(request):
             uri = update.contact.sip_uri()
             for binding in [each for each in kept if each.is_same_phone(uri, update.instance)]:
                 if binding in present:
@@ -110,14 +118,48 @@ class Registrar:
                 )
         return kept
 
-    def _accepted(self, request: Request, bindings: list[Binding], now: float, unix: float) -> Response:
+    def _accepted(self, request: Request, flow: Flow, bindings: list[Binding], now: float, unix: float) -> Response:
         headers = [("Date", formatdate(unix, usegmt=True))]
+        wants_gruu = "gruu" in tokens(request.headers, "Supported")
         for binding in bindings:
             left = max(1, round(binding.expires_at - now))
             quality = "" if binding.quality == 1.0 else f";q={binding.quality:g}"
-            instance = "" if binding.instance is None else f";+sip.instance={binding.instance.rpartition(';')[0]}"
-            headers.append(("Contact", f"<{binding.contact}>{quality};expires={left}{instance}"))
+            device = _device_parameters(binding, wants_gruu)
+            headers.append(("Contact", f"<{binding.contact}>{quality};expires={left}{device}"))
+        if any(update.flow_id and update.seconds for update in _updates(request)):
+            headers.append(("Require", "outbound"))
+            if flow.reliable:
+                headers.append(("Flow-Timer", str(FLOW_TIMER_SECONDS)))
         return make_response(request, 200, to_tag=self._chance.token(4), headers=headers)
+
+
+def _updates(request: Request) -> list[_Update]:
+    """What the Contacts ask for. A reg-id counts only beside an instance and with outbound supported (RFC 5626 §6)."""
+    has_outbound = "outbound" in tokens(request.headers, "Supported")
+    found = []
+    for contact in request.contacts:
+        flow_id = contact.parameter("reg-id") or ""
+        is_number = flow_id.isascii() and flow_id.isdigit() and len(flow_id) <= 10 and 0 < int(flow_id) <= REG_ID_MAX
+        counts = has_outbound and is_number and contact.parameter("+sip.instance") is not None
+        found.append(_Update(contact, _seconds(contact, request), str(int(flow_id)) if counts else ""))
+    flows = [update for update in found if update.flow_id and update.seconds]
+    if flows and len(request.vias) > 1:
+        raise RemoteError("a flow is registered at the first hop, and this request has passed another one", status=439)
+    if len(flows) > 1:
+        raise RemoteError("one request can register one flow only (RFC 5626 §4.2)", status=400)
+    return found
+
+
+def _device_parameters(binding: Binding, wants_gruu: bool) -> str:
+    """The name of the phone as it was given, its flow, and the address of this one phone (RFC 5627 §5.2)."""
+    if binding.instance is None:
+        return ""
+    instance, _, flow_id = binding.instance.rpartition(";")
+    found = f";+sip.instance={instance}" + (f";reg-id={flow_id}" if flow_id else "")
+    if wants_gruu and binding.device is not None:
+        gruu = SipUri.of_address(binding.address).with_parameter("gr", binding.device)
+        found += f';pub-gruu="{gruu}"'
+    return found
 
 
 def _check_order(request: Request, binding: Binding) -> None:

@@ -6,6 +6,7 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import trio
@@ -26,7 +27,7 @@ from p2psip.calls.patch import SAMPLE_SECONDS
 from p2psip.calls.pickup import Pickups
 from p2psip.calls.ports import AccountsPort, CallSettings, ClockPort, DirectoryPort, MediaPort, SipPort
 from p2psip.calls.publication import Publication
-from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, Registrar
+from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, FLOW_GRACE_SECONDS, Registrar
 from p2psip.calls.sides import Side
 from p2psip.calls.strangers import DomainDoor, Strangers
 from p2psip.calls.targets import Router
@@ -37,7 +38,7 @@ from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.headers import NameAddr
-from p2psip.sip.uri import OtherUri
+from p2psip.sip.uri import OtherUri, SipUri
 
 CALLS_MAX = 1_000
 REQUESTS_MAX = 2_000
@@ -97,6 +98,7 @@ class CallServer:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
         self._sip.on_flow_closed(self._flow_closed)
+        self._sip.follow_flows(self._successor)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._publication.run)
             nursery.start_soon(self._sample_media)
@@ -255,6 +257,8 @@ class CallServer:
             brief = [("Min-Expires", str(EXPIRES_SECONDS_MIN))]
             response = make_response(exchange.request, 423, to_tag=self._equipment.tag(), headers=brief)
         exchange.respond(response)
+        if (seconds := response.headers.get("Flow-Timer")) is not None:
+            self._sip.watch_flow(exchange.flow, int(seconds) + FLOW_GRACE_SECONDS)
         self._publication.note_change()
 
     async def _call(self, exchange: ServerExchange) -> None:
@@ -348,6 +352,10 @@ class CallServer:
             exchange.respond(refuse(exchange.request, failure, self._settings.overlay, to_tag=self._equipment.tag()))
         except SipSyntaxError as error:
             _log.debug("a request too broken to be answered: %s", error)
+
+    def _successor(self, flow: Flow) -> tuple[Flow, SipUri] | None:
+        binding = self.bindings.successor(flow, self._clock.now())
+        return None if binding is None else (binding.flow, replace(binding.contact, headers=()))
 
     def _flow_closed(self, flow: Flow) -> None:
         self.bindings.flow_closed(flow)

@@ -12,7 +12,7 @@ from p2psip.calls.ports import CallSettings, ClockPort, DirectoryPort, SipPort, 
 from p2psip.naming.routing import Step
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
-from p2psip.sip.uri import SipUri
+from p2psip.sip.uri import OtherUri, SipUri
 
 DEVICES_MAX = 8
 
@@ -74,11 +74,11 @@ class Router:
         """Whether the node itself answers at `address`; only its own phones may ask."""
         return not sender.is_node and address.partition("@")[0] in self._settings.services
 
-    def local(self, address: str, sender: Party) -> list[Target]:
-        """The phones of this node that ring for `address`, but not the one that asks."""
+    def local(self, address: str, sender: Party, device: str | None = None) -> list[Target]:
+        """The phones of this node that ring for `address`, but not the one that asks; with `device`, only that one."""
         now = self._clock.now()
-        bindings = self._table.of(self._addresses.main(address), now)
-        if not bindings and not sender.is_node:
+        bindings = self._table.ringing(self._addresses.main(address), now, device)
+        if not bindings and not sender.is_node and device is None:
             bindings = self._table.of_account(address.partition("@")[0], now)
         return [_phone(binding, address) for binding in bindings if binding.flow != sender.flow]
 
@@ -86,13 +86,14 @@ class Router:
         """Whether other devices may be asked too: never for what came from another node (nodes do not forward)."""
         return not sender.is_node and (self._addresses.is_own(address) or not found_here)
 
-    async def remote(self, address: str) -> tuple[list[Target], Whereabouts]:
-        """The devices of `address` elsewhere."""
+    async def remote(self, address: str, device: str | None = None) -> tuple[list[Target], Whereabouts]:
+        """The devices of `address` elsewhere; their nodes look for the phone `device` if one is named."""
         found = await self._directory.find(address)
         others = [node_id for node_id in found.node_ids if node_id != self._settings.node_id]
+        uri = SipUri.of_address(address)
+        uri = uri if device is None else uri.with_parameter("gr", device)
         targets = [
-            Target(address, SipUri.of_address(address), flow, name_of(flow))
-            for flow in map(self._sip.overlay_flow, others[:DEVICES_MAX])
+            Target(address, uri, flow, name_of(flow)) for flow in map(self._sip.overlay_flow, others[:DEVICES_MAX])
         ]
         return targets, found
 
@@ -101,6 +102,11 @@ class Router:
         if self._addresses.is_own(address) or await self._directory.name_exists(address):
             return RemoteError(f"no phone of {address} is registered now", status=480)
         return RemoteError(f"nobody in this overlay is called {address}", status=404)
+
+
+def device_asked(uri: SipUri | OtherUri) -> str | None:
+    """The phone that a GRUU names (RFC 5627 §3.4.1); None for all phones of somebody."""
+    return (uri.parameter("gr") or "").lower() or None if isinstance(uri, SipUri) else None
 
 
 def _phone(binding: Binding, address: str) -> Target:

@@ -28,7 +28,7 @@ from p2psip.sip.flow import OVERLAY, Flow
 from p2psip.sip.layer import TransactionLayer
 from p2psip.sip.message import Request, Response
 from p2psip.sip.sockets import UdpTransport
-from p2psip.sip.ways import FLOW_FAILED, Ways
+from p2psip.sip.ways import FLOW_FAILED, Successor, Ways
 
 INCOMING_QUEUED_MAX = 1_024
 DIALOG_QUEUED_MAX = 64
@@ -125,6 +125,10 @@ class SipService:
     def overlay_flow(self, node_id: str) -> Flow:
         """The flow to a node of the overlay."""
         return Flow(OVERLAY, ("overlay", 0), (node_id, 0))
+
+    def follow_flows(self, successor: Successor) -> None:
+        """Ask `successor` for another flow when one has failed (RFC 5626 §5.3)."""
+        self.ways.successor = successor
 
     def watch_flow(self, flow: Flow, seconds: float) -> None:
         """Close the connection of `flow` when nothing comes over it for `seconds` (RFC 5626 §4.4.1): a phone is dead then."""

@@ -8,6 +8,7 @@ import trio
 
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
 from p2psip.calls.ports import CallSettings, MediaPort
 from p2psip.calls.server import CallServer
 from p2psip.net.clock import Clock
@@ -44,13 +45,24 @@ class MemorySip(SipService):
         self.address = address
         self.node_id = node_id
         self.sent: list[tuple[bytes, Flow]] = []
+        self.closed: set[Flow] = set()
+
+    async def connect(self, transport: str, remote: Address, **_proof: object) -> Flow:
+        """UDP; nobody of this world listens on TCP."""
+        if transport != "udp":
+            raise RemoteError("nobody listens there", status=503)
+        return Flow("udp", self.address, remote)
 
     def _transmit(self, data: bytes, flow: Flow) -> None:
         self.sent.append((data, flow))
-        self.network.carry(self, data, flow)
+        if flow in self.closed:
+            self._layer.flow_closed(flow, self._now())
+        else:
+            self.network.carry(self, data, flow)
 
     def close_flow(self, flow: Flow) -> None:
         """As when a TCP connection ends."""
+        self.closed.add(flow)
         self._flow_closed(flow)
 
 
