@@ -1,5 +1,6 @@
 """UDP sockets that carry SIP: receiving in batches, sending, and which of our addresses the other end sees."""
 
+import contextlib
 import errno
 import logging
 import math
@@ -13,6 +14,7 @@ from p2psip.base.errors import LocalError, RemoteError
 from p2psip.net.port import open_udp
 from p2psip.sip.flow import Flow
 from p2psip.sip.parser import MESSAGE_BYTES_MAX
+from p2psip.sip.stun_keepalive import keepalive_answer
 
 BATCH_DATAGRAMS_MAX = 64
 LOCAL_ADDRESSES_MAX = 1_024
@@ -121,7 +123,11 @@ class UdpTransport:
                     break
                 except OSError:  # an ICMP error of an earlier send; the socket itself is well
                     continue
-                self._on_message(data, self._flow(bound, source[:2]))
+                if (answer := keepalive_answer(data, source[:2])) is not None:
+                    with contextlib.suppress(OSError):
+                        sock.sendto(answer, source)
+                else:
+                    self._on_message(data, self._flow(bound, source[:2]))
 
 
 def local_address_towards(remote: Address) -> str | None:
