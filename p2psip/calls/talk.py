@@ -86,10 +86,14 @@ class Talk:
                 nursery.start_soon(side.hang_up, header)
 
     def end(self, ending: Ending) -> None:
-        """The call is over; the first word counts."""
+        """The call is over; the first word counts. What goes on elsewhere after a transfer ends there."""
         if self.ending is None:
             self.ending = ending
             self._over.set()
+        elif self.ending.successor is not None:
+            self.ending.successor.end(ending)
+        elif self.ending.lent is not None and self.ending.lent.recall is not None:
+            self.ending.lent.recall(ending.status, ending.words)
 
     async def settle(self) -> None:
         """Tell both sides what they were not told before the answer."""
@@ -113,6 +117,7 @@ class Talk:
         successor = Talk(self._equipment, *sides)
         successor.borrowed = [*self.borrowed, loan]
         successor.confirmed.set()
+        loan.recall = lambda status, words: successor.end(Ending(status, words))
         self.end(Ending(200, f"{comes.name} takes the place of {leaves.name}", successor=successor))
         return True
 

@@ -271,4 +271,3 @@ class Transfer:
         lender.patch.part()
         put_in_place(self._equipment, self._call, self._leaves, loan)
         talk.end(Ending(200, "the call was transferred", by=by, lent=loan))
-

@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from p2psip.calls import transfer as transfer_module
+from p2psip.calls.answers import Failure
 from p2psip.sip.build import make_request
 from p2psip.sip.uri import SipUri
 from tests.calls.steps import both
@@ -418,3 +419,17 @@ async def test_semi_attended_and_the_target_declines(autojump_clock: MockClock) 
         await consulting.response(603)
         assert await hear(alice, "NOTIFY") == "SIP/2.0 603 Decline"
         await hangs_up_both(alice, bob)
+
+
+async def test_the_call_that_lent_a_side_may_end_where_it_went(autojump_clock: MockClock) -> None:
+    """A trunk that the target was called over may have minutes for a day; they end the call that was transferred."""
+    async with village() as v:
+        alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
+        carol = await transferred(v, alice, bob)
+        _first, lender = v.a.server.standing
+        lender.stop(Failure(503, "the minutes of today are used up"))
+        for side in (bob, carol):
+            bye = await side.expect("BYE")
+            assert "minutes of today" in (bye.headers.get("Reason") or "")
+        await trio.sleep(1)
+        assert v.open_legs() == 0
