@@ -74,7 +74,7 @@ class Equipment:
             return f"<{SipUri('sip', uri.user, None, self.settings.overlay, None)}>"
         host = self.settings.contact_host if flow.local[0] in UNSPECIFIED else flow.local[0]
         host = f"[{host}]" if ":" in host else host
-        transport = () if flow.transport == "udp" else (("transport", flow.transport),)
+        transport = () if flow.transport == "udp" else (("transport", flow.uri_transport),)
         return f"<{SipUri('sip', uri.user, None, host, flow.local[1] or None, transport)}>"
 
     def media_end(self, flow: Flow, line: Line | None = None, offer: bytes = b"") -> MediaEnd:

@@ -22,6 +22,11 @@ class Flow:
         """Whether the transport retransmits by itself (RFC 3261 §17)."""
         return self.transport in RELIABLE_TRANSPORTS
 
+    @property
+    def uri_transport(self) -> str:
+        """What a URI for this way says: "ws" for both kinds of WebSockets (RFC 7118 §5.2)."""
+        return "ws" if self.transport == "wss" else self.transport
+
     def __str__(self) -> str:
         where = self.remote[0] if self.transport == OVERLAY else address_text(self.remote)
         return f"{self.transport}:{where}"

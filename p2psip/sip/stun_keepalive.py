@@ -24,7 +24,7 @@ def is_stun(data: bytes) -> bool:
     if not _HEADER.size <= len(data) <= REQUEST_BYTES_MAX or data[0] > 1:
         return False
     _kind, length, cookie, _identity = _HEADER.unpack_from(data)
-    return cookie == MAGIC_COOKIE and length % 4 == 0 and length == len(data) - _HEADER.size
+    return bool(cookie == MAGIC_COOKIE and length % 4 == 0 and length == len(data) - _HEADER.size)
 
 
 def keepalive_answer(data: bytes, source: Address) -> bytes | None:
