@@ -106,8 +106,8 @@ class Changes:
         if own is not None:
             await self._answer_restart(exchange, side, own)
             return
-        if "Session-Expires" in request.headers and audio == side.end.heard and side.end.said is not None:
-            answer = side.end.said  # a refresh (RFC 4028 §10) is a matter of this leg alone
+        if audio == side.end.heard and side.end.said is not None:
+            answer = side.end.said  # a refresh (RFC 4028 §10), or another address: a matter of this leg alone
         elif other is None:
             answer = answer_audio(audio)
         else:
