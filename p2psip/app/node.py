@@ -208,6 +208,7 @@ class Node:
             default_algorithm=self.settings.sip.algorithms[0],
             trust_registered_flows=self.settings.sip.trust_registered_flows,
             srtp=self.settings.sip.srtp,
+            session_seconds=self.settings.sip.session_seconds,
         )
         return CallServer(
             settings=settings,

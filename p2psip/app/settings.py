@@ -14,10 +14,12 @@ from p2psip.app.settings_presence import PresenceSettings
 from p2psip.app.settings_section import Section
 from p2psip.app.settings_trunks import Trunks, check_trunks
 from p2psip.base.errors import P2psipError
+from p2psip.calls.answers import SESSION_SECONDS_MIN
 
 SETTINGS_FILE = "p2psip.toml"
 MEGABITS_MAX = 100_000.0
 GIGABYTES_MAX = 1_000_000.0
+SESSION_SECONDS_MAX = 86_400
 
 
 class SettingsError(P2psipError):
@@ -38,8 +40,15 @@ def _announced_address(text: str) -> str:
     return str(address)
 
 
+def _session_seconds(value: int) -> int:
+    if 0 < value < SESSION_SECONDS_MIN:
+        raise ValueError(f"take {SESSION_SECONDS_MIN} or more, or 0 for no session timers")
+    return value
+
+
 IpText = Annotated[str, AfterValidator(_ip_address)]
 AnnouncedIpText = Annotated[str, AfterValidator(_announced_address)]
+SessionSeconds = Annotated[int, Field(ge=0, le=SESSION_SECONDS_MAX), AfterValidator(_session_seconds)]
 PortNumber = Annotated[int, Field(ge=0, le=65_535)]
 Megabits = Annotated[float, Field(gt=0, le=MEGABITS_MAX)]
 Gigabytes = Annotated[float, Field(gt=0, le=GIGABYTES_MAX)]
@@ -56,7 +65,8 @@ class OverlaySettings(Section):
 class SipSettings(Section):
     """`[sip]`: where phones register: UDP and TCP on `port`, and what else has a port (0: off). Loopback unless said otherwise.
 
-    `more_hosts` are opened too, as "::" beside "0.0.0.0". Without `certificate` and `key` the node's own authority issues one.
+    `more_hosts` are opened too, as "::" beside "0.0.0.0". A phone that vanished in a call is noticed within `session_seconds`
+    (RFC 4028; 0: only when somebody hangs up). Without `certificate` and `key` the node's own authority issues one.
     """
 
     host: IpText = "127.0.0.1"
@@ -70,6 +80,7 @@ class SipSettings(Section):
     algorithms: tuple[Literal["MD5", "SHA-256"], ...] = Field(default=("MD5",), min_length=1)
     trust_registered_flows: bool = False
     srtp: Literal["off", "offered", "required"] = "offered"
+    session_seconds: SessionSeconds = 1_800
 
     @model_validator(mode="after")
     def _fit_together(self) -> "SipSettings":
