@@ -58,6 +58,7 @@ class Branch:
     agreed: bool = False
     dialogs: dict[str, EarlyDialog] = field(default_factory=dict)
     failure: Failure | None = None
+    refusal: Response | None = None
     decided: trio.Event = field(default_factory=trio.Event)  # it has answered, or failed for the reason `failure`
 
     @property
@@ -221,6 +222,7 @@ class Forking:
         elif response.status == 422 and not self.is_closed and branch.timer.raise_interval(response):
             self._ask_again(branch)
         elif response.status >= 300:
+            branch.refusal = response
             self._lose(branch, _failure(branch, response))
             return True
         elif self.winner is None and not self.is_closed and not branch.is_over:
@@ -299,14 +301,14 @@ def acknowledge(side: Side, rack: RAck, body: bytes = b"") -> None:
 
 
 def _failure(branch: Branch, response: Response) -> Failure:
-    """The words of a provider are its own, and it may say that it does not know us."""
+    """The words of a provider are its own. Challenges and redirections are meant for us, and not for the caller."""
     line = branch.target.line
     if line is None:
         return Failure.of_response(response)
     if response.status in (401, 407):
         authorise = branch.request.authorise
         why = authorise.failure if isinstance(authorise, Authorisation) else "it asks for a password, and none is set"
-        return Failure(response.status, f"{line.name}: {why}")
+        return Failure(503, f"{line.name}: {why}")
     if response.status < 400:
-        return Failure(response.status, f"{line.name} redirects the call, which is not allowed there")
+        return Failure(503, f"{line.name} redirects the call to where it may not go")
     return Failure(response.status, f"{line.name} says {response.status} {response.warning or response.reason}")

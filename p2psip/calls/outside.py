@@ -13,6 +13,7 @@ from p2psip.sip.credentials import Credentials
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request
+from p2psip.sip.uri import OtherUri, SipUri
 
 
 class Line(Protocol):
@@ -34,6 +35,9 @@ class Line(Protocol):
         self, address: str, account: str | None, request: Request
     ) -> tuple[NameAddr, tuple[tuple[str, str], ...]]:
         """From (without tag) and further header fields of an INVITE for the provider, for a caller of ours."""
+
+    def may_redirect(self, uri: SipUri | OtherUri) -> bool:
+        """Whether a redirection (RFC 3261 §21.3) to `uri` may be followed."""
 
     def note_failed(self, status: int, words: str) -> None:
         """The provider did not take the call: 408 and 503 speak against its health."""
@@ -94,6 +98,9 @@ class OutsidePort(Protocol):
         `member` is set when another member of the overlay calls over our trunk.
         """
 
+    def redirected(self, line: Line, uri: SipUri | OtherUri) -> AsyncIterator["OutsideTarget | RemoteError"]:
+        """The servers of a redirection that `line` may follow."""
+
 
 class NothingOutside:
     """A node that knows nobody outside."""
@@ -124,6 +131,12 @@ class NothingOutside:
     async def targets(
         self, route: Route, caller: str, member: str | None
     ) -> AsyncIterator["OutsideTarget | RemoteError"]:
+        """None."""
+        nothing: tuple[OutsideTarget, ...] = ()
+        for target in nothing:
+            yield target
+
+    async def redirected(self, line: Line, uri: SipUri | OtherUri) -> AsyncIterator["OutsideTarget | RemoteError"]:
         """None."""
         nothing: tuple[OutsideTarget, ...] = ()
         for target in nothing:

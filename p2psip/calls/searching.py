@@ -4,7 +4,7 @@ People ring all at once; outside, the next server is asked when the one before f
 trunk cannot help at all.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Protocol
 
 import trio
@@ -15,7 +15,7 @@ from p2psip.calls.codecs import preferring
 from p2psip.calls.descriptions import Audio
 from p2psip.calls.equipment import Equipment, Party
 from p2psip.calls.forking import Branch, Forking
-from p2psip.calls.outside import Line
+from p2psip.calls.outside import Line, OutsideTarget
 from p2psip.calls.talk import Ending, Talk
 from p2psip.calls.targets import Router, Target, device_asked
 from p2psip.naming.routing import Route, Step
@@ -26,10 +26,11 @@ from p2psip.sip.uri import SipUri
 
 OUTSIDE_TARGETS_MAX = 12
 
-_NEXT_SERVER = (408, 502, 503, 504)
-_NEXT_ROUTE = (401, 402, 403, 407, 408, 500, 502, 503, 504)
+_NEXT_SERVER = (408, 503)
+_NEXT_ROUTE = (402, 403, 408, 500, 502, 503, 504)
 
 
+Targets = AsyncIterator[OutsideTarget | RemoteError]
 Presented = tuple[NameAddr, tuple[tuple[str, str], ...]]
 
 
@@ -166,9 +167,16 @@ class Searching:
 
     async def _try_route(self, route: Route) -> int:
         """The status of the last server; 200 when somebody answered, 503 when there was none."""
-        status = 503
         member = self._caller.address if self._is_member else None
-        targets = self._router.outside.targets(route, self._caller.address, member)
+        before = len(self.lines)
+        status = await self._try_all(self._router.outside.targets(route, self._caller.address, member))
+        if status != 200:
+            for line in self.lines[before:]:
+                line.close()
+        return status
+
+    async def _try_all(self, targets: Targets, *, may_redirect: bool = True) -> int:
+        status = 503
         try:
             async for found in targets:
                 if isinstance(found, RemoteError):
@@ -178,10 +186,9 @@ class Searching:
                 if self._asked >= OUTSIDE_TARGETS_MAX:
                     return status
                 self._asked += 1
-                if found.line is not None:
+                if found.line is not None and found.line not in self.lines:
                     self.lines.append(found.line)
-                target = Target(self._address, SipUri.parse(found.uri), found.flow, found.name, found.line)
-                status = await self._try(target)
+                status = await self._try(found, may_redirect)
                 if status not in _NEXT_SERVER:
                     return status
         finally:
@@ -189,18 +196,25 @@ class Searching:
                 await targets.aclose()
         return status
 
-    async def _try(self, target: Target) -> int:
+    async def _try(self, found: OutsideTarget, may_redirect: bool) -> int:
         self._found()
-        branch = self._ring(target, True)
+        line = found.line
+        branch = self._ring(Target(self._address, SipUri.parse(found.uri), found.flow, found.name, line), True)
         if branch is None:
             return 500
         await branch.decided.wait()
-        if branch.failure is None:
+        failure, refusal = branch.failure, branch.refusal
+        if failure is None:
             return 200
-        if target.line is not None:
-            target.line.note_failed(branch.failure.status, branch.failure.words)
-            target.line.close()
-        return branch.failure.status
+        if line is None:
+            return failure.status
+        if refusal is not None and refusal.status < 400 and may_redirect:
+            allowed = [each.uri for each in refusal.contacts if line.may_redirect(each.uri)][:1]
+            for uri in allowed:
+                self._forking.failures.remove(failure)
+                return await self._try_all(self._router.outside.redirected(line, uri), may_redirect=False)
+        line.note_failed(failure.status if refusal is None else refusal.status, failure.words)
+        return failure.status
 
 
 def offered(audio: Audio, target: Target) -> Audio:

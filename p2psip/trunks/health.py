@@ -7,7 +7,7 @@ DOWN_SECONDS_MAX = 15.0
 
 
 class Health:
-    """Of one provider. It is up until FAILURES_MAX requests in a row came to nothing, and down until one is answered."""
+    """Of one provider: up until FAILURES_MAX requests in a row came to nothing, then down until one is answered."""
 
     def __init__(self, interval_seconds: float, chance: Chance) -> None:
         self.is_up = True
@@ -35,7 +35,7 @@ class Health:
         """A request came to nothing."""
         self._failures += 1
         self.words = words
-        if self._failures >= FAILURES_MAX:
+        if self._failures >= FAILURES_MAX and self._interval:
             self.is_up = False
         self._plan(now)
 

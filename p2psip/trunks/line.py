@@ -143,13 +143,18 @@ class TrunkLine:
 
     async def hops(self) -> list[Hop]:
         """The servers in the order to try them, the one that answered last before the others; RemoteError when none."""
-        found = list(await self._locator.locate(self.trunk.server))[:HOPS_MAX]
-        if not found:
-            raise RemoteError(f"no server of trunk {self.trunk.name} was found", status=503)
+        found = await self.located(self.trunk.server)
         self._hosts = {hop.address[0] for hop in found}
         if self._working in found:
             found.remove(self._working)
             found.insert(0, self._working)
+        return found
+
+    async def located(self, uri: SipUri) -> list[Hop]:
+        """The servers of a URI; RemoteError when there are none."""
+        found = list(await self._locator.locate(uri))[:HOPS_MAX]
+        if not found:
+            raise RemoteError(f"no server of {uri.host} was found", status=503)
         return found
 
     async def flow(self, hop: Hop) -> Flow:

@@ -19,7 +19,7 @@ def is_number(text: str) -> bool:
 def readings(text: str, country: str) -> tuple[str, ...]:
     """What E.164 numbers `text` may mean, likeliest first; `country` (digits) completes a national number."""
     bare = _SEPARATORS.sub("", text.partition(";")[0])
-    if not bare.isascii():
+    if not bare or not bare.isascii():
         return ()
     found = []
     if bare.startswith("+"):

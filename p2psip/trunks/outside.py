@@ -1,14 +1,13 @@
 """All trunks of a node together with its dial plan: who calls from outside, and the servers of a route one after the other."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import trio
 
 from p2psip.base.errors import RemoteError
 from p2psip.calls.incidents import Incidents
-from p2psip.calls.outside import Arrival, OutsideTarget
+from p2psip.calls.outside import Arrival, Line, OutsideTarget
 from p2psip.naming.routing import Hop, ResolverPort, Route, Step
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
@@ -156,33 +155,55 @@ class Outside:
             self._incidents.note(TOLL_FRAUD, member, f"{words}: {route.uri}", line.clock.unix())
             yield RemoteError(words, status=403)
             return
+        if not line.health.is_up and not route.is_emergency:
+            yield RemoteError(f"trunk {name} is down: {line.health.words}", status=503)
+            return
+        uri = _request_uri(route.uri, line)
         try:
             hops = await line.hops()
         except RemoteError as error:
             yield RemoteError(f"trunk {name}: {error}", status=503)
             return
-        for hop in hops:
-            yield await self._on_line(route, line, hop, member)
+        number = unescape(uri.user or "")
+        caps = None if member is None else line.members[member]
+        try:
+            placed = PlacedCall(line, caps, number=number, is_emergency=route.is_emergency)
+        except RemoteError as error:
+            self._incidents.note("cap of a trunk", member or caller, f"{error} ({number})", line.clock.unix())
+            yield error
+            return
+        is_taken = False  # from then on it is the call that closes it
+        try:
+            async for target in self._servers(placed, str(uri), hops):
+                is_taken = is_taken or isinstance(target, OutsideTarget)
+                yield target
+        finally:
+            if not is_taken:
+                placed.close()
 
-    async def _on_line(
-        self, route: Route, line: TrunkLine, hop: Hop, member: str | None
-    ) -> OutsideTarget | RemoteError:
-        name = line.trunk.name
+    async def redirected(self, line: Line, uri: SipUri | OtherUri) -> AsyncIterator[OutsideTarget | RemoteError]:
+        """See OutsidePort."""
+        assert isinstance(line, PlacedCall)
+        assert isinstance(uri, SipUri)
         try:
-            placed = PlacedCall(line, None if member is None else line.members[member])
+            hops = await line.line.located(uri)
         except RemoteError as error:
-            self._incidents.note("cap of a trunk", member or name, str(error), line.clock.unix())
-            return error
-        try:
-            flow = await line.flow(hop)
-        except RemoteError as error:
-            placed.note_failed(503, str(error))
-            placed.close()
-            return RemoteError(f"trunk {name}: {error}", status=503)
-        except BaseException:  # cancelled while connecting
-            placed.close()
-            raise
-        return OutsideTarget(_request_uri(route.uri, line), flow, placed, placed.name)
+            yield error
+            return
+        async for target in self._servers(line, str(uri), hops):
+            yield target
+
+    async def _servers(
+        self, placed: PlacedCall, uri: str, hops: Sequence[Hop]
+    ) -> AsyncIterator[OutsideTarget | RemoteError]:
+        for hop in hops:
+            try:
+                flow = await placed.line.flow(hop)
+            except RemoteError as error:
+                placed.note_failed(503, str(error))
+                yield RemoteError(f"{placed.name}: {error}", status=503)
+                continue
+            yield OutsideTarget(uri, flow, placed, placed.name)
 
     async def _direct(self, uri: str, hop: Hop) -> OutsideTarget | RemoteError:
         try:
@@ -198,10 +219,8 @@ def _names(line: TrunkLine, request: Request) -> bool:
     return isinstance(uri, SipUri) and unescape(uri.user or "") in (line.trunk.user, *line.trunk.numbers)
 
 
-def _request_uri(text: str, line: TrunkLine) -> str:
+def _request_uri(text: str, line: TrunkLine) -> SipUri:
     """The number of a route as the provider wants it, at the provider's domain."""
-    uri = SipUri.parse(text) if text.lower().startswith(("sip:", "sips:")) else None
-    user = OtherUri("tel", text.partition(":")[2]).rest if uri is None else unescape(uri.user or "")
-    number = written(user.partition(";")[0], line.trunk.number_style, line.trunk.country)
-    target = SipUri("sip", escape_user(number), None, line.trunk.domain, None)
-    return str(target if uri is None or uri.parameter("user") is None else replace(target, parameters=uri.parameters))
+    uri = SipUri.parse(text)
+    number = written(unescape(uri.user or "").partition(";")[0], line.trunk.number_style, line.trunk.country)
+    return SipUri("sip", escape_user(number), None, line.trunk.domain, None, uri.parameters)

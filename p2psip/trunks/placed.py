@@ -4,6 +4,7 @@ from p2psip.sip.credentials import Credentials
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request
+from p2psip.sip.uri import OtherUri, SipUri, unescape
 from p2psip.trunks.caps import Caps
 from p2psip.trunks.identity import present
 from p2psip.trunks.line import TrunkLine
@@ -12,58 +13,67 @@ from p2psip.trunks.line import TrunkLine
 class PlacedCall:
     """Fulfils `p2psip.calls.outside.Line`. `member` are the caps of the member of the overlay who calls, if it is not us.
 
-    RemoteError(503) when a cap would be passed; what was counted is given back by `close`.
+    RemoteError(503) when a cap would be passed, but for an emergency; what was counted is given back by `close`. `number` is
+    what was called, in the words of the provider.
     """
 
-    def __init__(self, line: TrunkLine, member: Caps | None = None) -> None:
+    def __init__(
+        self, line: TrunkLine, member: Caps | None = None, *, number: str = "", is_emergency: bool = False
+    ) -> None:
         now, unix = line.clock.now(), line.clock.unix()
         self._caps = [line.caps] if member is None else [line.caps, member]
         for caps in self._caps:
-            caps.check(now, unix)
+            if not is_emergency:
+                caps.check(now, unix)
         for caps in self._caps:
             caps.begin(now)
-        self._line = line
+        self.line = line
+        self._number = number
         self._answered: float | None = None
         self._is_closed = False
         self.name = f"trunk {line.trunk.name}"
         self.credentials: Credentials | None = line.credentials
         self.codecs = line.trunk.codecs
         self.silent_seconds = line.trunk.answer_seconds
-        self.seconds_max = None if member is None else member.seconds_left(unix)
+        self.seconds_max = None if member is None or is_emergency else member.seconds_left(unix)
 
     def contact(self, flow: Flow) -> str:
         """See Line."""
-        return self._line.contact(flow)
+        return self.line.contact(flow)
 
     def announced_host(self, flow: Flow) -> str | None:
         """See Line."""
-        return self._line.announced_host(flow)
+        return self.line.announced_host(flow)
 
     def present(
         self, address: str, account: str | None, request: Request
     ) -> tuple[NameAddr, tuple[tuple[str, str], ...]]:
         """See Line."""
         who = (account, address) if account else (address,)
-        shown = present(self._line.trunk, who, request)
+        shown = present(self.line.trunk, who, request)
         return shown.from_, shown.headers
+
+    def may_redirect(self, uri: SipUri | OtherUri) -> bool:
+        """See Line: to the same number at a server that the settings name, and nowhere else."""
+        if not isinstance(uri, SipUri) or unescape(uri.user or "") != self._number:
+            return False
+        return uri.host.lower() in self.line.trunk.redirects_to
 
     def note_failed(self, status: int, words: str) -> None:
         """See Line."""
-        if status in (401, 407):
-            words = f"the provider refuses the password: {words}" if words else "the provider refuses the password"
-        self._line.last_error = f"a call failed: {status} {words}".strip()
+        self.line.last_error = f"a call failed ({status}): {words}"
         if status in (408, 503):
-            self._line.health.failed(f"a call failed with {status}", self._line.clock.now())
+            self.line.health.failed(f"a call failed with {status}", self.line.clock.now())
 
     def note_answered(self) -> None:
         """See Line."""
-        self._answered = self._line.clock.now()
+        self._answered = self.line.clock.now()
 
     def close(self) -> None:
         """See Line."""
         if self._is_closed:
             return
         self._is_closed = True
-        talked = 0.0 if self._answered is None else self._line.clock.now() - self._answered
+        talked = 0.0 if self._answered is None else self.line.clock.now() - self._answered
         for caps in self._caps:
-            caps.end(self._line.clock.unix(), talked)
+            caps.end(self.line.clock.unix(), talked)

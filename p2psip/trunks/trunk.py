@@ -8,7 +8,7 @@ from typing import Literal
 from p2psip.sip.uri import SipUri
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-NumberStyle = Literal["+e164", "e164", "00e164", "national", "as dialled"]
+NumberStyle = Literal["+e164", "e164", "00e164", "national"]
 IdentityStyle = Literal["from", "asserted", "preferred"]
 
 

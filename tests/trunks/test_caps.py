@@ -1,0 +1,48 @@
+"""Caps: calls at once, per minute, minutes per day."""
+
+import pytest
+
+from p2psip.base.errors import RemoteError
+from p2psip.trunks.caps import DAY_SECONDS, Caps
+
+UNIX = 1_800_000_000.0
+
+
+def test_so_many_calls_at_once_and_no_more() -> None:
+    caps = Caps("trunk x", 2, 100)
+    for _ in range(2):
+        caps.check(0.0, UNIX)
+        caps.begin(0.0)
+    with pytest.raises(RemoteError, match="trunk x carries 2 calls already") as error:
+        caps.check(0.0, UNIX)
+    assert error.value.status == 503
+    caps.end(UNIX, 0.0)
+    caps.check(0.0, UNIX)
+
+
+def test_so_many_calls_within_a_minute_and_no_more() -> None:
+    caps = Caps("trunk x", 100, 3)
+    for second in range(3):
+        caps.check(second, UNIX)
+        caps.begin(second)
+        caps.end(UNIX, 0.0)
+    with pytest.raises(RemoteError, match="3 calls within a minute"):
+        caps.check(59.9, UNIX)
+    caps.check(60.0, UNIX)
+
+
+def test_so_many_minutes_a_day_and_more_on_the_next() -> None:
+    caps = Caps("bob", 1, 100, 10)
+    caps.begin(0.0)
+    caps.end(UNIX, 540.0)
+    assert caps.seconds_left(UNIX) == 60.0
+    caps.begin(0.0)
+    caps.end(UNIX, 60.0)
+    with pytest.raises(RemoteError, match="10 minutes of today"):
+        caps.check(0.0, UNIX)
+    caps.check(0.0, UNIX + DAY_SECONDS)
+
+
+def test_without_a_cap_of_minutes_time_is_not_counted() -> None:
+    caps = Caps("trunk x", 1, 1)
+    assert caps.seconds_left(UNIX) is None
