@@ -221,6 +221,8 @@ class Forking:
             self._take_provisional(branch, response)
         elif response.status == 422 and not self.is_closed and branch.timer.raise_interval(response):
             self._ask_again(branch)
+        elif response.status == 488 and (other := self._other_offer(branch)) is not None:
+            self._ask_again(branch, other)
         elif response.status >= 300:
             branch.refusal = response
             self._lose(branch, _failure(branch, response))
@@ -258,9 +260,15 @@ class Forking:
         if not branch.is_over and used < EVENTS_MAX - 3 * BRANCHES_MAX:
             self._emit(Progress(branch, response, rack))
 
-    def _ask_again(self, branch: Branch) -> None:
-        """The INVITE with a longer session interval (RFC 4028 §7.3)."""
+    def _other_offer(self, branch: Branch) -> bytes | None:
+        """Another description, for a phone that takes no calls without SRTP, or only by DTLS."""
+        is_open = not self.is_closed and not branch.is_over
+        return branch.end.write_otherwise() if is_open and branch.request.body else None
+
+    def _ask_again(self, branch: Branch, body: bytes | None = None) -> None:
+        """The INVITE with a longer session interval (RFC 4028 §7.3), or with another description."""
         request = branch.request.copy()
+        request.body = request.body if body is None else body
         for name in ("Via", "Session-Expires", "Min-SE", "Authorization", "Proxy-Authorization"):
             request.headers.remove(name)
         for name, value in branch.timer.asking():
