@@ -52,6 +52,9 @@ class MediaEnd(Protocol):
     def write(self, audio: Audio, *, is_offer: bool) -> bytes:
         """Our description."""
 
+    def write_otherwise(self) -> bytes | None:
+        """Our first offer in another form, for a peer that has refused it (488); None when there is none."""
+
     async def wait_lost(self) -> str:
         """Return the reason when media can no longer pass."""
 
@@ -72,21 +75,25 @@ class Agreement:
         self.heard: Audio | None = None
         self.said: Audio | None = None
         self.lost = ""
-        self._offered: Audio | None = None
+        self.offered: Audio | None = None
+
+    def write_otherwise(self) -> bytes | None:
+        """See MediaEnd: there is one form only."""
+        return None
 
     def note_taken(self, audio: Audio, *, is_offer: bool) -> None:
         """The peer's description was read."""
         if is_offer:
-            self._offered = audio
+            self.offered = audio
         else:
-            self.heard, self.said = audio, self._offered
+            self.heard, self.said = audio, self.offered
 
     def note_written(self, audio: Audio, *, is_offer: bool) -> None:
         """Ours was written."""
         if is_offer:
-            self._offered = audio
+            self.offered = audio
         else:
-            self.heard, self.said = self._offered, audio
+            self.heard, self.said = self.offered, audio
 
 
 class OverlayEnd(Agreement):

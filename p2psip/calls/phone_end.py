@@ -1,8 +1,8 @@
 """The media end of a leg towards a phone (or a provider's trunk): RTP, or SRTP as its descriptions say (`phone_security.py`).
 
-What we offer to a phone is a setting, `[sip] srtp`. "off": RTP. "offered": RTP/AVP with a=crypto, which phones that know no SRTP
-pass over, to those that have registered over TLS. "required": RTP/SAVP, and nothing else is taken; keys in descriptions only where
-no other machine reads the signalling (TLS, or a phone on this machine), else DTLS-SRTP. Who refuses is offered other forms.
+What we offer to a phone is a setting, `[sip] srtp`. "off": RTP. "offered": RTP, with a=crypto (which phones that know no SRTP pass
+over) to those that have registered over TLS; who refuses that is offered SRTP. "required": SRTP, and nothing else is taken; keys in
+descriptions only where no other machine reads the signalling (TLS, or a phone on this machine), else DTLS-SRTP.
 """
 
 from typing import Any
@@ -91,9 +91,12 @@ class PhoneEnd(Agreement):
         self.lost = await self.leg.wait_lost()
         return self.lost
 
-    def write_otherwise(self, audio: Audio) -> bytes | None:
-        """Another form of our first offer, for a phone that has refused it with 488; None when there is none."""
-        return self.write(audio, is_offer=True) if self._security.next_form() else None
+    def write_otherwise(self) -> bytes | None:
+        """See MediaEnd."""
+        if self.offered is None or not self._security.next_form():
+            return None
+        self._layout.lines.clear()
+        return self.write(self.offered, is_offer=True)
 
     def own_answer(self, audio: Audio) -> Audio | None:
         """See MediaEnd: a phone has no transport that could change alone."""

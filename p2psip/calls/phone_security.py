@@ -32,11 +32,11 @@ _DTLS_PREFIX = "UDP/TLS/"
 
 @dataclass(frozen=True, slots=True)
 class SrtpPolicy:
-    """What is said to one phone. `offer`: the form of our first offer; `is_required`: refuse plain RTP;
-    `is_private`: no other machine reads the signalling.
+    """What is said to one phone. `offers`: the forms of our offer, one after the other to a phone that refuses the ones before;
+    `is_required`: refuse plain RTP; `is_private`: no other machine reads the signalling.
     """
 
-    offer: Form = "plain"
+    offers: tuple[Form, ...] = ("plain",)
     is_required: bool = False
     is_private: bool = True
 
@@ -46,13 +46,10 @@ class SrtpPolicy:
         is_encrypted = flow.transport in _ENCRYPTED_TRANSPORTS
         if setting == "required":
             is_private = is_encrypted or _is_loopback(flow.remote[0])
-            return cls("secure" if is_private else "dtls", True, is_private)
-        return cls("best effort" if setting == "offered" and is_encrypted else "plain")
-
-    def forms(self) -> list[Form]:
-        """What is offered, one after the other, to a phone that refuses the ones before."""
-        others: tuple[Form, ...] = ("secure", "dtls") if self.is_private else ("dtls",)
-        return [self.offer, *(each for each in others if each != self.offer)]
+            return cls(("secure", "dtls") if is_private else ("dtls",), True, is_private)
+        if setting == "off":
+            return cls()
+        return cls(("best effort" if is_encrypted else "plain", "secure", "dtls"))
 
 
 AS_OFFERED = SrtpPolicy()
@@ -76,7 +73,7 @@ class PhoneSecurity:
         self._policy = policy
         self._signalling_host = signalling_host
         self._sdes = SdesNegotiation(chance)
-        self._forms = policy.forms()
+        self._forms = list(policy.offers)
         self._offered: _Mode = "plain"  # of the offer that is not answered yet, whose ever it is
         self._offered_protocol = ""
         self._handshake: _Handshake | None = None

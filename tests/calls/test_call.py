@@ -8,6 +8,7 @@ from p2psip.base.errors import RemoteError
 from p2psip.calls import server as server_module
 from p2psip.sip.build import make_response
 from p2psip.sip.headers import NameAddr
+from p2psip.sip.message import Request
 from p2psip.sip.sdp import SessionDescription
 from p2psip.sip.uri import SipUri
 from tests.calls.fakes import OVERLAY_NAME
@@ -183,13 +184,28 @@ async def test_a_scheme_that_nobody_knows_is_416(autojump_clock: MockClock, meth
         assert (await alice.sip.start(request, alice.flow).final_response()).status == 416
 
 
-@pytest.mark.parametrize(("said", "heard"), [(486, 486), (603, 603), (302, 480), (401, 480), (488, 488), (503, 503)])
+@pytest.mark.parametrize(("said", "heard"), [(486, 486), (603, 603), (302, 480), (401, 480), (415, 415), (503, 503)])
 async def test_what_the_phone_says_is_what_the_caller_hears(autojump_clock: MockClock, said: int, heard: int) -> None:
     async with world() as w:
         _a, _b, alice, bob = await two_nodes(w)
         outgoing = await alice.call("sip:bob@home.example")
         bob.refuse(await bob.invited(), said)
         await outgoing.response(heard)
+
+
+async def test_a_phone_that_takes_no_plain_rtp_is_offered_srtp_and_then_dtls(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        _a, _b, alice, bob = await two_nodes(w)
+        outgoing = await alice.call("sip:bob@home.example")
+        asked: list[Request] = []
+        for _ in range(3):
+            exchange = await bob.invited()
+            asked.append(exchange.request)
+            bob.refuse(exchange, 488)
+        await outgoing.response(488)
+        lines = [SessionDescription.parse(each.body).media[0] for each in asked]
+        assert [line.protocol for line in lines] == ["RTP/AVP", "RTP/SAVP", "UDP/TLS/RTP/SAVP"]
+        assert [each.cseq.number for each in asked] == [1, 2, 3]
 
 
 async def test_a_phone_that_rings_for_ever_is_given_up(autojump_clock: MockClock) -> None:
