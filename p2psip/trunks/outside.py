@@ -115,21 +115,15 @@ class Outside:
         """See OutsidePort."""
         return self._resolver.routes(dialled, caller)
 
-    async def targets(
-        self, route: Route, caller: str, member: str | None
-    ) -> AsyncIterator[OutsideTarget | RemoteError]:
+    def targets(self, route: Route, caller: str, member: str | None) -> AsyncIterator[OutsideTarget | RemoteError]:
         """See OutsidePort."""
         if member is not None and route.trunk is None:
-            yield RemoteError("this node calls for other members over its trunks only", status=403)
-        elif route.via is not None:
-            async for target in self._over_member(route, route.via):
-                yield target
-        elif route.trunk is not None:
-            async for target in self._over_trunk(route, route.trunk, caller, member):
-                yield target
-        else:
-            for hop in route.hops:
-                yield await self._direct(route.uri, hop)
+            return _only(RemoteError("this node calls for other members over its trunks only", status=403))
+        if route.via is not None:
+            return self._over_member(route, route.via)
+        if route.trunk is not None:
+            return self._over_trunk(route, route.trunk, caller, member)
+        return self._over_hops(route)
 
     async def _over_member(self, route: Route, via: str) -> AsyncIterator[OutsideTarget | RemoteError]:
         """The number goes to the node of the member as it stands; that node has the trunk, and the say."""
@@ -174,7 +168,8 @@ class Outside:
             return
         is_taken = False  # from then on it is the call that closes it
         try:
-            async for target in self._servers(placed, str(uri), hops):
+            for hop in hops:
+                target = await _server(placed, str(uri), hop)
                 is_taken = is_taken or isinstance(target, OutsideTarget)
                 yield target
         finally:
@@ -190,20 +185,12 @@ class Outside:
         except RemoteError as error:
             yield error
             return
-        async for target in self._servers(line, str(uri), hops):
-            yield target
-
-    async def _servers(
-        self, placed: PlacedCall, uri: str, hops: Sequence[Hop]
-    ) -> AsyncIterator[OutsideTarget | RemoteError]:
         for hop in hops:
-            try:
-                flow = await placed.line.flow(hop)
-            except RemoteError as error:
-                placed.note_failed(503, str(error))
-                yield RemoteError(f"{placed.name}: {error}", status=503)
-                continue
-            yield OutsideTarget(uri, flow, placed, placed.name)
+            yield await _server(line, str(uri), hop)
+
+    async def _over_hops(self, route: Route) -> AsyncIterator[OutsideTarget | RemoteError]:
+        for hop in route.hops:
+            yield await self._direct(route.uri, hop)
 
     async def _direct(self, uri: str, hop: Hop) -> OutsideTarget | RemoteError:
         try:
@@ -211,6 +198,19 @@ class Outside:
         except RemoteError as error:
             return error
         return OutsideTarget(uri, flow, None, hop.host or hop.address[0])
+
+
+async def _server(placed: PlacedCall, uri: str, hop: Hop) -> OutsideTarget | RemoteError:
+    try:
+        flow = await placed.line.flow(hop)
+    except RemoteError as error:
+        placed.note_failed(503, str(error))
+        return RemoteError(f"{placed.name}: {error}", status=503)
+    return OutsideTarget(uri, flow, placed, placed.name)
+
+
+async def _only(error: RemoteError) -> AsyncIterator[OutsideTarget | RemoteError]:
+    yield error
 
 
 def _names(line: TrunkLine, request: Request) -> bool:
