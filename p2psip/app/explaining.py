@@ -4,7 +4,7 @@ Settings and DNS are asked here and now. Who is registered is asked of the runni
 """
 
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from p2psip.app.resolving import Resolver, make_resolver
 from p2psip.app.settings import Settings
 from p2psip.app.show import Printer, literal
 from p2psip.app.state import State
+from p2psip.app.trunking import own_numbers, trunk_names
 from p2psip.base.chance import Chance
 from p2psip.base.core import address_text
 from p2psip.base.errors import RemoteError
@@ -71,14 +72,15 @@ async def explain(resolver: Resolver, people: People, target: str, caller: str) 
     steps: list[dict[str, Any]] = []
     taken: int | None = None
     is_running = await people.is_running()
-    async for step in resolver.routes(target, caller):
-        found = await _ask_people(step, people) if is_running else None
-        works = bool(step.found) if found is None else bool(found)
-        steps.append(_step(step, found, is_asked=found is not None or step.stage not in ("local", "overlay")))
-        if taken is None and works and steps[-1]["asked"]:
-            taken = len(steps)
-        if len(steps) >= STEPS_MAX:
-            break
+    async with aclosing(resolver.routes(target, caller)) as way:
+        async for step in way:
+            found = await _ask_people(step, people) if is_running else None
+            works = bool(step.found) if found is None else bool(found)
+            steps.append(_step(step, found, is_asked=found is not None or step.stage not in ("local", "overlay")))
+            if taken is None and works and steps[-1]["asked"]:
+                taken = len(steps)
+            if len(steps) >= STEPS_MAX:
+                break
     plan = _plan(resolver, target, caller)
     return {"target": target, "caller": caller, **plan, "node_running": is_running, "taken": taken, "steps": steps}
 
@@ -90,7 +92,14 @@ async def explain_here(home: Path, settings: Settings, target: str, caller: str 
     overlay = "overlay.invalid" if membership is None else membership.overlay
     own = () if membership is None else membership.addresses
     addresses = Addresses(overlay, own)
-    resolver = make_resolver(settings, addresses, clock=Clock(), chance=Chance.system())
+    resolver = make_resolver(
+        settings,
+        addresses,
+        clock=Clock(),
+        chance=Chance.system(),
+        own_numbers=own_numbers(settings, overlay),
+        trunks=trunk_names(settings),
+    )
     who = caller or (own[0] if own else f"somebody@{overlay}")
     return await explain(resolver, NodePeople(home), as_uri(target, overlay), who)
 

@@ -5,7 +5,8 @@ into the owner's own network, unless the settings allow that, and never to addre
 """
 
 import ipaddress
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,7 +15,7 @@ from p2psip.app.settings_dial_plan import dial_plan_of
 from p2psip.base.chance import Chance
 from p2psip.base.core import address_text, is_synthetic
 from p2psip.base.errors import RemoteError
-from p2psip.calls.addresses import Addresses
+from p2psip.calls.addresses import EMERGENCY, EMERGENCY_URN, Addresses
 from p2psip.naming.dial_plan import Choice, DialPlan, Plan, Refusal
 from p2psip.naming.enum import Enumeration, Found, enumerate_number
 from p2psip.naming.locating import Destination, Located, Reach, locate
@@ -28,7 +29,6 @@ TRANSPORTS: tuple[Transport, ...] = ("tls", "tcp", "udp")
 """What this node sends over, the preferred one first, where a domain names servers for several (RFC 3263 §4.1)."""
 PORTED_MAX = 3
 """Numbers that lead to numbers by ENUM, one after the other."""
-EMERGENCY_URN = "service:sos"  # RFC 5031 §4.2
 
 _STATUS: dict[Outcome, int] = {"found": 404, "no such name": 404, "no data": 404, "timeout": 504, "bogus": 502}
 
@@ -65,15 +65,16 @@ class Resolver:
         self._reach = reach or Reach(transports=TRANSPORTS)
         self._private_hosts = private_hosts
 
-    async def routes(self, target: str, caller: str) -> AsyncIterator[Step]:
+    async def routes(self, target: str, caller: str) -> AsyncGenerator[Step, None]:
         """See ResolverPort."""
         try:
             plan, is_looked_up = self.plan_for(target, caller)
         except RemoteError as error:
             yield Step("refused", target, str(error), status=error.status)
             return
-        async for step in self._steps(plan, _Asked(caller, is_looked_up=is_looked_up)):
-            yield step
+        async with aclosing(self._steps(plan, _Asked(caller, is_looked_up=is_looked_up))) as steps:
+            async for step in steps:
+                yield step
 
     def plan_for(self, target: str, caller: str) -> tuple[Plan, bool]:
         """The plan for a URI as text, and whether a portability database was asked already; RemoteError for what is no target."""
@@ -83,7 +84,7 @@ class Resolver:
                 tel = read_tel(target)
                 return self.plan.plan(tel.number, caller), tel.is_looked_up
             if uri.scheme == "urn" and uri.rest.lower().startswith(EMERGENCY_URN):
-                return self.plan.plan(self._emergency_number(), caller), False
+                return self.plan.plan(EMERGENCY, caller), False
             raise RemoteError(f"the scheme {uri.scheme!r} is not supported", status=416)
         address = self._addresses.of_ours(uri)
         if address is None:
@@ -98,17 +99,14 @@ class Resolver:
             raise RemoteError(_why(located, uri.host), status=_status(located.outcome))
         return hops
 
-    def _emergency_number(self) -> str:
-        country = self.plan.country
-        return "112" if country is None or "112" in country.emergency else country.emergency[0]
-
-    async def _steps(self, plan: Plan, asked: _Asked) -> AsyncIterator[Step]:
+    async def _steps(self, plan: Plan, asked: _Asked) -> AsyncGenerator[Step, None]:
         notes = plan.notes
         for choice in plan.choices:
             if choice.stage == "enum":
-                async for step in self._enum(plan, choice, asked):
-                    yield replace(step, trail=(*notes, *step.trail))
-                    notes = ()
+                async with aclosing(self._enum(plan, choice, asked)) as steps:
+                    async for step in steps:
+                        yield replace(step, trail=(*notes, *step.trail))
+                        notes = ()
                 continue
             if choice.stage == "domain":
                 step = await self._domain(choice)
@@ -123,7 +121,7 @@ class Resolver:
 
     # ENUM
 
-    async def _enum(self, plan: Plan, choice: Choice, asked: _Asked) -> AsyncIterator[Step]:
+    async def _enum(self, plan: Plan, choice: Choice, asked: _Asked) -> AsyncGenerator[Step, None]:
         """The results of one tree, each located when it is asked for."""
         number = plan.number
         assert number is not None
@@ -138,11 +136,14 @@ class Resolver:
             return
         trail = enumeration.trail
         for found in enumeration.found:
-            async for step in self._found(number, found, enumeration, asked):
-                yield replace(step, trail=(*trail, *step.trail))
-                trail = ()
+            async with aclosing(self._found(number, found, enumeration, asked)) as steps:
+                async for step in steps:
+                    yield replace(step, trail=(*trail, *step.trail))
+                    trail = ()
 
-    async def _found(self, number: str, found: Found, enumeration: Enumeration, asked: _Asked) -> AsyncIterator[Step]:
+    async def _found(
+        self, number: str, found: Found, enumeration: Enumeration, asked: _Asked
+    ) -> AsyncGenerator[Step, None]:
         what = f"{enumeration.name}: {found.uri}"
         if found.uri in asked.uris:
             yield Step("enum", what, "it was tried already", status=404)
@@ -156,8 +157,9 @@ class Resolver:
         if isinstance(uri, SipUri):
             yield await self._found_sip(what, uri)
             return
-        async for step in self._found_tel(number, found.uri, what, asked):
-            yield step
+        async with aclosing(self._found_tel(number, found.uri, what, asked)) as steps:
+            async for step in steps:
+                yield step
 
     async def _found_sip(self, what: str, uri: SipUri) -> Step:
         if uri.host.lower() == self.plan.overlay:
@@ -165,7 +167,7 @@ class Resolver:
             return Step("overlay", what, f"ENUM names {uri.address} of this overlay", (route,))
         return await self._server("enum", what, "ENUM names it", uri, private=self._private_hosts)
 
-    async def _found_tel(self, number: str, text: str, what: str, asked: _Asked) -> AsyncIterator[Step]:
+    async def _found_tel(self, number: str, text: str, what: str, asked: _Asked) -> AsyncGenerator[Step, None]:
         """A tel URI: the same number (it may be ported: RFC 4769), or another one, which has the whole plan before it."""
         try:
             tel = read_tel(text)
@@ -185,8 +187,9 @@ class Resolver:
             yield Step("enum", what, f"the number stands for {tel.number}{routed}", status=404)
             asked.numbers.add(tel.number)
             further = _Asked(asked.caller, asked.uris, asked.numbers, tel.is_looked_up)
-            async for step in self._steps(self.plan.plan_further(tel.number, asked.caller), further):
-                yield step
+            async with aclosing(self._steps(self.plan.plan_further(tel.number, asked.caller), further)) as steps:
+                async for step in steps:
+                    yield step
 
     # Servers
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from p2psip.sip.uri import OtherUri, SipUri
 
+EMERGENCY_URN = "service:sos"  # RFC 5031 §4.2
+EMERGENCY = "112"
+
 _SEPARATORS = re.compile(r"[\s().\-]")
 
 
@@ -20,9 +23,12 @@ class Addresses:
         """The overlay address that `uri` means, or None when it is of somewhere else.
 
         A phone may be set up with the node's IP address as its domain, and may dial a name or number only; both are
-        completed with the overlay's name. `tel:` numbers lose their visual separators (RFC 3966 §3).
+        completed with the overlay's name. `tel:` numbers lose their visual separators (RFC 3966 §3). Who asks for
+        help by `urn:service:sos` has dialled 112.
         """
         if isinstance(uri, OtherUri):
+            if uri.scheme == "urn" and uri.rest.lower().startswith(EMERGENCY_URN):
+                return f"{EMERGENCY}@{self.overlay}"
             if uri.scheme != "tel":
                 return None
             return f"{_SEPARATORS.sub('', uri.rest.partition(';')[0])}@{self.overlay}".lower()

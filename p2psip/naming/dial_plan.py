@@ -155,9 +155,11 @@ class DialPlan:
             return f"+{country.code}{self.area_code}{text}"
         return None
 
-    def _emergency(self, number: str) -> Plan:
+    def _emergency(self, dialled: str) -> Plan:
         """Nobody in the overlay can take an emergency call: it goes to the trunk named for it, or fails at once."""
-        notes = (f"{number} is an emergency number",)
+        number = self._emergency_here(dialled)
+        meant = "" if number == dialled else f": here that is {number}"
+        notes = (f"{dialled} is an emergency number{meant}",)
         if self.emergency_trunk is not None:
             reason = "the trunk named for emergencies"
             choice = Choice("trunk", self.emergency_trunk, reason, user=number)
@@ -166,6 +168,13 @@ class DialPlan:
         words = f"{number} cannot be called from here: no trunk is named for emergencies. Use another telephone"
         choices = () if self.is_configured else self._inside((number,), STAGES)
         return Plan(number, None, choices, Refusal(words, 503), notes, is_emergency=True)
+
+    def _emergency_here(self, number: str) -> str:
+        """What a provider of the country knows: who calls 911 in Germany means 112."""
+        known = self.country.emergency if self.country is not None else (number,)
+        if number in known or number in self.emergency_numbers:
+            return number
+        return "112" if "112" in known else known[0]
 
     def _unconfigured(self, text: str) -> Plan:
         return Plan(text, None, self._inside((text,), STAGES), None, ("there is no dial plan: the overlay only",))

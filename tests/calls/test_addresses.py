@@ -18,6 +18,8 @@ ADDRESSES = Addresses("home.example", ("alice@home.example", "1001@home.example"
         ("sip:bob@[::1]", "bob@home.example"),
         ("sip:bob@localhost", "bob@home.example"),
         ("tel:10-01;phone-context=x", "1001@home.example"),
+        ("urn:service:sos.fire", "112@home.example"),
+        ("urn:service:other", None),
         ("sip:bob@elsewhere.example", None),
         ("http://home.example", None),
     ],
