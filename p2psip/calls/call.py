@@ -5,6 +5,7 @@ while the phone rings; the 200 carries the same transport with the codecs that t
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
@@ -22,6 +23,7 @@ from p2psip.calls.forking import Branch, Forking, Progress
 from p2psip.calls.hearing import Hearing
 from p2psip.calls.invitations import Invitations
 from p2psip.calls.patch import EndWatch, Patch
+from p2psip.calls.redirects import Redirects
 from p2psip.calls.searching import Searching, offered
 from p2psip.calls.services import OFFER, answer_audio, open_service
 from p2psip.calls.session_timer import SessionTimer
@@ -74,7 +76,7 @@ class Call:
         self._patience = trio.CancelScope()
         self._legs: list[MediaEnd | Leg] = []
         self._talk: Talk | None = None
-        self._searching: Searching | None = None
+        self._searches: list[Searching] = []
         self._is_transport_told = False
         self._given_end = end
         self.decided = trio.Event()  # set once the call is answered, or has failed
@@ -151,7 +153,7 @@ class Call:
             await self._connect(answered, offer, nursery)
 
     def _begin_search(self, offer: Audio | None, nursery: trio.Nursery) -> None:
-        self._searching = Searching(
+        searching = Searching(
             self._equipment,
             self._router,
             self._forking,
@@ -159,10 +161,17 @@ class Call:
             self.caller,
             self._address,
             self.record,
-            lambda target, alone: self._ring_at(target, offer, alone=alone),
+            lambda target, alone: self._ring_at(offer, target, alone, self._invitations),
             lambda: self._tell_transport(offer, nursery),
         )
-        nursery.start_soon(self._searching.run)
+        ring = partial(self._ring_at, offer)
+        redirects = Redirects(
+            self._equipment, self._router, self._forking, nursery, self.exchange.request, self.caller, self.record, ring
+        )
+        self._forking.on_redirect = redirects.take
+        self._searches = redirects.searches
+        self._searches.append(searching)
+        nursery.start_soon(searching.run)
 
     def _tell_transport(self, offer: Audio | None, nursery: trio.Nursery) -> None:
         """A calling node hears of our transport before anybody answers, and once."""
@@ -172,7 +181,9 @@ class Call:
             self._leg.progress(183, "Session Progress", transport_only)
             nursery.start_soon(self._watch_caller)
 
-    def _ring_at(self, target: Target, offer: Audio | None, *, alone: bool) -> Branch | None:
+    def _ring_at(
+        self, offer: Audio | None, target: Target, alone: bool, invitations: Invitations
+    ) -> Branch | None:
         """Ring one place. Without an offer only a single one may describe itself before the answer: a caller takes one offer."""
         try:
             end = self._equipment.media_end(target.flow, target.line)
@@ -183,8 +194,8 @@ class Call:
         body = b"" if offer is None else end.write(offered(offer, target), is_offer=True)
         reliable = bool(body) or (alone and self._leg.provisionals.possible)
         timer = SessionTimer(self._equipment.settings.session_seconds)
-        request = self._invitations.make(target, body, timer, reliable=reliable and target.flow.transport != OVERLAY)
-        return self._forking.ring(target, request, end, self._invitations.contact(target), timer)
+        request = invitations.make(target, body, timer, reliable=reliable and target.flow.transport != OVERLAY)
+        return self._forking.ring(target, request, end, invitations.contact(target), timer)
 
     def _serve_early(self, side: Side) -> None:
         self._early.begin(side)
@@ -270,8 +281,8 @@ class Call:
         differs = is_described and offer is not None and self._hearing.told != answered.audio
         self._join(callee.name, branch.end.leg, branch.end)
         talk = self._talk = Talk(self._equipment, caller, callee)
-        if self._searching is not None:
-            nursery.start_soon(self._searching.limit, talk)
+        for searching in self._searches:
+            nursery.start_soon(searching.limit, talk)
         nursery.start_soon(self._accept, talk, body, late, callee, differs or self._early.unsettled)
         await self._talk_until_over(talk, caller, callee)
 
@@ -338,8 +349,8 @@ class Call:
         for each in self._legs:
             each.close()
         self._legs.clear()
-        if self._searching is not None:
-            self._searching.close()
+        for searching in self._searches:
+            searching.close()
 
     def _note_answered(self) -> None:
         self.record.answer(self._equipment.clock.unix())

@@ -105,11 +105,14 @@ class Forking:
         self.winner: Branch | None = None
         self.is_closed = False
         self.is_searched = False
+        self.pending = 0  # redirections that are being followed
+        self.on_redirect: Callable[[Branch, Response], Failure | None] = lambda _branch, _response: None
 
     @property
     def is_hopeless(self) -> bool:
         """Whether every place has failed and no more will be found."""
-        return self.is_searched and self.winner is None and all(branch.is_over for branch in self.branches)
+        is_done = self.is_searched and not self.pending
+        return is_done and self.winner is None and all(branch.is_over for branch in self.branches)
 
     def ring(self, target: Target, request: Request, end: MediaEnd, contact: str, timer: SessionTimer) -> Branch | None:
         """Send an INVITE; above BRANCHES_MAX, or once closed, nothing happens but that `end` is closed."""
@@ -225,7 +228,8 @@ class Forking:
             self._ask_again(branch, other)
         elif response.status >= 300:
             branch.refusal = response
-            self._lose(branch, _failure(branch, response))
+            redirected = self.on_redirect(branch, response) if response.status < 400 and not branch.is_over else None
+            self._lose(branch, redirected or _failure(branch, response))
             return True
         elif self.winner is None and not self.is_closed and not branch.is_over:
             self.winner, self._winning_tag = branch, response.to.tag

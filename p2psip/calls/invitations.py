@@ -14,16 +14,18 @@ from p2psip.sip.message import Request
 from p2psip.sip.uri import SipUri
 
 _PASSED_ON = ("Subject", "Referred-By", "Privacy")
+_DIVERTED = ("History-Info", "Diversion")
 
 
 class Invitations:
-    """Makes them out of the INVITE of the caller."""
+    """Makes them out of the INVITE of the caller. `is_diverted`: this node itself has redirected it."""
 
-    def __init__(self, equipment: Equipment, invite: Request, caller: Party) -> None:
+    def __init__(self, equipment: Equipment, invite: Request, caller: Party, *, is_diverted: bool = False) -> None:
         self._equipment = equipment
         self._invite = invite
         self._caller = caller
         self._private = wants_privacy(invite)
+        self._passed_on = _PASSED_ON + (_DIVERTED if is_diverted or caller.is_node else ())
 
     def contact(self, target: Target) -> str:
         """Our Contact value towards `target`."""
@@ -35,13 +37,13 @@ class Invitations:
         hops = self._invite.max_forwards
         headers = [("Contact", self.contact(target)), ("Allow", ALLOWED_METHODS)]
         headers += [("Supported", "100rel, timer" if reliable else "timer"), *timer.asking()]
-        headers += [pair for pair in self._invite.headers if pair[0] in _PASSED_ON]
+        headers += [pair for pair in self._invite.headers if pair[0] in self._passed_on]
         from_ = shown_as(self._caller, target.flow, self._equipment.tag(), private=self._private)
         to = SipUri.of_address(target.address)
         presented = presented_to(self._equipment, self._caller, target, self._invite)
         if presented is not None:
             from_ = presented[0].with_tag(from_.tag or "")
-            headers = [pair for pair in headers if pair[0] != "Privacy"] + list(presented[1])
+            headers = [pair for pair in headers if pair[0] not in ("Privacy", *_DIVERTED)] + list(presented[1])
         if target.line is not None:
             to = target.uri
         request = make_request(

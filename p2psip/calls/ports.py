@@ -174,6 +174,7 @@ class CallSettings:
     `contact_host` stands in Contact where a socket is bound to every address. With `trust_registered_flows` a phone that
     has registered is not asked for its password again for each call (for phones that cannot do that). `srtp`: see
     `p2psip.calls.phone_end`. `session_seconds` is the session interval that we ask for (RFC 4028); 0 for none.
+    `redirects` are patterns of the addresses that our phones may redirect their calls to.
     """
 
     overlay: str
@@ -185,3 +186,4 @@ class CallSettings:
     trust_registered_flows: bool = False
     srtp: Literal["off", "offered", "required"] = "offered"
     session_seconds: int = 1_800
+    redirects: Sequence[str] = ()

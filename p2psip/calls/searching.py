@@ -73,17 +73,21 @@ class Searching:
         self._found = found
         self._costs = costs
         self._asked = 0
+        self._before = len(forking.branches)
         self._is_member = caller.is_node and not equipment.addresses.is_own(address)
         self.lines: list[Line] = [] if caller.line is None else [caller.line]
 
     async def run(self) -> None:
-        """Search to the end."""
-        failure: Failure | None = None
+        """Search to the end, after which no more places come."""
+        self._forking.searched(await self.search())
+
+    async def search(self) -> Failure | None:
+        """Search to the end; why there are fewer places than there could be."""
         try:
             await self._search()
         except RemoteError as error:
-            failure = Failure.of_error(error)
-        self._forking.searched(failure)
+            return Failure.of_error(error)
+        return None
 
     def close(self) -> None:
         """Give back what was taken of trunks."""
@@ -116,7 +120,7 @@ class Searching:
                     return
                 elif not step.found:
                     reason = RemoteError(step.reason, status=step.status or 404)
-                if self._forking.branches and step.stage == "overlay":
+                if self._found_so_far and step.stage == "overlay":
                     return
         finally:
             if isinstance(steps, AsyncGenerator):
@@ -124,8 +128,12 @@ class Searching:
         if not has_plan and not self._is_member:
             self._ring_here(self._address)
             await self._ring_elsewhere(self._address)
-        if not self._forking.branches and not self._forking.failures:
+        if not self._found_so_far and not self._forking.failures:
             raise reason or await self._router.why_nobody(self._address)
+
+    @property
+    def _found_so_far(self) -> int:
+        return len(self._forking.branches) - self._before
 
     # People
 
@@ -143,7 +151,7 @@ class Searching:
         self._ring_all(here, alone=len(here) == 1 and not more)
 
     async def _ring_elsewhere(self, address: str) -> None:
-        here = len(self._forking.branches)
+        here = self._found_so_far
         if self._router.needs_lookup(address, self._caller, bool(here)):
             targets, cost = await self._router.remote(address, self._device)
             self._costs.hops, self._costs.lookup_milliseconds = cost.hops, cost.milliseconds

@@ -82,6 +82,11 @@ class Router:
             bindings = self._table.of_account(address.partition("@")[0], now)
         return [_phone(binding, address) for binding in bindings if binding.flow != sender.flow]
 
+    def binding_of(self, target: Target) -> Binding | None:
+        """The phone of this node that `target` is; None when it is somebody else."""
+        phones = (each for each in self._table if each.flow == target.flow)
+        return next((each for each in phones if name_of(each.flow, each.account) == target.name), None)
+
     def needs_lookup(self, address: str, sender: Party, found_here: bool) -> bool:
         """Whether other devices may be asked too: never for what came from another node (nodes do not forward)."""
         return not sender.is_node and (self._addresses.is_own(address) or not found_here)
