@@ -42,10 +42,10 @@ def make_response(
     content_type: str | None = None,
 ) -> Response:
     """A response to `request` (§8.2.6.2). `to_tag` is set on To when the request has none and status is not 100."""
-    copied = [pair for pair in request.headers if pair[0] in _COPIED]
-    response = Response(status, REASONS.get(status, "Unknown") if reason is None else reason, Headers(copied), body)
+    copied = request.headers.picked(_COPIED)
+    response = Response(status, REASONS.get(status, "Unknown") if reason is None else reason, copied, body)
     if to_tag is not None and status != 100 and request.to.tag is None:
-        response.headers.set("To", str(request.to.with_tag(to_tag)))
+        copied.set("To", str(request.to.with_tag(to_tag)))
     if status < 300 and request.method in ("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"):
         for value in request.headers.all("Record-Route"):
             response.headers.add("Record-Route", value)

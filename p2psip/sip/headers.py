@@ -4,8 +4,8 @@ RFC 3261 §7.3 (case, compact forms), §20 (the fields themselves), RFC 3581 (rp
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -122,13 +122,15 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append a header line."""
-        self._items.append((canonical_name(name), value))
-        self._forget()
+        name = canonical_name(name)
+        self._items.append((name, value))
+        self._forget(name)
 
     def insert_first(self, name: str, value: str) -> None:
         """Put a header line before all others (a Via, a Route)."""
-        self._items.insert(0, (canonical_name(name), value))
-        self._forget()
+        name = canonical_name(name)
+        self._items.insert(0, (name, value))
+        self._forget(name)
 
     def set(self, name: str, value: str) -> None:
         """Replace all lines of `name` by one, in the place of the first."""
@@ -140,24 +142,36 @@ class Headers:
                 break
         else:
             self._items.append((wanted, value))
-        self._forget()
+        self._forget(wanted)
 
     def remove(self, name: str) -> None:
         """Drop all lines of `name`."""
         wanted = canonical_name(name)
         self._items = [pair for pair in self._items if pair[0] != wanted]
-        self._forget()
+        self._forget(wanted)
+
+    def put_first(self, name: str, values: Sequence[tuple[str, T]]) -> None:
+        """Replace all lines of the canonical `name` by these, each as text and parsed, before all others."""
+        self._items = [(name, text) for text, _ in values] + [pair for pair in self._items if pair[0] != name]
+        self._forget(name)
+        self._typed[name] = tuple([parsed for _, parsed in values])
+
+    def picked(self, names: Collection[str]) -> "Headers":
+        """New headers of these canonical `names` only, with what has been parsed of them."""
+        found = Headers.of_canonical([pair for pair in self._items if pair[0] in names])
+        found._typed = {name: self._typed[name] for name in names if name in self._typed}
+        return found
 
     def copy(self) -> "Headers":
         """An independent copy."""
         return Headers.of_canonical(list(self._items))
 
     def typed(self, name: str, parse: Callable[[list[str]], T]) -> T:
-        """`parse` of all values of the canonical `name`, remembered until the headers change."""
+        """`parse` of all values of the canonical `name`, remembered until those change."""
         found: T
-        if name in self._typed:
+        try:
             found = self._typed[name]
-        else:
+        except KeyError:
             found = self._typed[name] = parse((self._values or self._by_name()).get(name, []))
         return found
 
@@ -173,9 +187,9 @@ class Headers:
                     values[name] = [value]
         return values
 
-    def _forget(self) -> None:
+    def _forget(self, name: str) -> None:
         self._values = None
-        self._typed.clear()
+        self._typed.pop(name, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +232,8 @@ class NameAddr:
 
     def with_tag(self, tag: str) -> "NameAddr":
         """The same with this tag."""
-        kept = tuple(pair for pair in self.parameters if pair[0] != "tag")
-        return replace(self, parameters=(*kept, ("tag", tag)))
+        kept = [pair for pair in self.parameters if pair[0] != "tag"]
+        return NameAddr(self.display, self.uri, (*kept, ("tag", tag)))
 
     def sip_uri(self) -> SipUri:
         """The URI if it is SIP or SIPS; SipSyntaxError(416) otherwise."""
@@ -268,8 +282,8 @@ class Via:
 
     def with_parameter(self, name: str, value: str) -> "Via":
         """The same with the parameter set once, at the end."""
-        kept = tuple(pair for pair in self.parameters if pair[0] != name)
-        return replace(self, parameters=(*kept, (name, value)))
+        kept = [pair for pair in self.parameters if pair[0] != name]
+        return Via(self.transport, self.host, self.port, (*kept, (name, value)), self.version)
 
 
 @dataclass(frozen=True, slots=True)

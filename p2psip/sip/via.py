@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import OVERLAY, Flow
-from p2psip.sip.headers import CSeq, Headers, Via
+from p2psip.sip.headers import CSeq, Via
 from p2psip.sip.message import Request
 
 UDP_PORT = 5060
@@ -32,13 +32,13 @@ def note_source(request: Request, flow: Flow) -> None:
     top = vias[0]
     changed = top
     if top.parameter("rport") is not None:
-        changed = changed.with_parameter("rport", str(flow.remote[1])).with_parameter("received", flow.remote[0])
+        kept = [pair for pair in top.parameters if pair[0] not in ("rport", "received")]
+        noted = (*kept, ("rport", str(flow.remote[1])), ("received", flow.remote[0]))
+        changed = Via(top.transport, top.host, top.port, noted, top.version)
     elif not _names_source(top, flow):
         changed = changed.with_parameter("received", flow.remote[0])
     if changed is not top:
-        rest = [("Via", str(via)) for via in vias[1:]]
-        others = [pair for pair in request.headers if pair[0] != "Via"]
-        request.headers = Headers([("Via", str(changed)), *rest, *others])
+        request.headers.put_first("Via", [(str(via), via) for via in (changed, *vias[1:])])
 
 
 def reply_flow(request: Request, flow: Flow) -> Flow:
