@@ -209,6 +209,7 @@ class Node:
             trust_registered_flows=self.settings.sip.trust_registered_flows,
             srtp=self.settings.sip.srtp,
             session_seconds=self.settings.sip.session_seconds,
+            redirects=self.settings.calls.redirects,
         )
         return CallServer(
             settings=settings,

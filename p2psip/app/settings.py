@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 import platformdirs
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from p2psip.app.settings_calls import CallsSettings
 from p2psip.app.settings_dial_plan import DialPlanSettings, DnsSettings, trunks_named
 from p2psip.app.settings_domain import DomainSettings
 from p2psip.app.settings_presence import PresenceSettings
@@ -171,6 +172,7 @@ class Settings(Section):
     dial_plan: DialPlanSettings | None = None
     trunk: Trunks = ()
     presence: PresenceSettings = PresenceSettings()
+    calls: CallsSettings = CallsSettings()
     log: LogSettings = LogSettings()
     domain: DomainSettings = DomainSettings()
 

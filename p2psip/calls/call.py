@@ -181,9 +181,7 @@ class Call:
             self._leg.progress(183, "Session Progress", transport_only)
             nursery.start_soon(self._watch_caller)
 
-    def _ring_at(
-        self, offer: Audio | None, target: Target, alone: bool, invitations: Invitations
-    ) -> Branch | None:
+    def _ring_at(self, offer: Audio | None, target: Target, alone: bool, invitations: Invitations) -> Branch | None:
         """Ring one place. Without an offer only a single one may describe itself before the answer: a caller takes one offer."""
         try:
             end = self._equipment.media_end(target.flow, target.line)
