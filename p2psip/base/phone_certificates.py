@@ -92,10 +92,14 @@ def new_authority(overlay: str, unix: float) -> Issued:
 
 
 def issue_server(authority: Issued, domains: Sequence[str], addresses: Sequence[str], unix: float) -> Issued:
-    """A certificate for a node that phones know by these domains and IP addresses (RFC 5922 §7.1 reads the DNS names)."""
+    """A certificate for a node that phones know by these domains and IP addresses (RFC 5922 §7.1 reads the DNS names).
+
+    Addresses stand among the DNS names, too: phones with Mbed TLS 2 (Linphone) look for them only there.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    names: list[x509.GeneralName] = [x509.DNSName(domain) for domain in domains]
-    names += [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses[:ADDRESSES_NAMED_MAX]]
+    addresses = addresses[:ADDRESSES_NAMED_MAX]
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in (*domains, *addresses)]
+    names += [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domains[0][:64])])
     issuer = authority.certificate.subject
     builder = (

@@ -40,7 +40,7 @@ class CertificateNames:
             return host.lower().rstrip(".") in (name for name in self.domains if "*" not in name)
 
     def __str__(self) -> str:
-        names = [*self.domains, *self.addresses]
+        names = list(dict.fromkeys((*self.domains, *self.addresses)))
         more = f" and {len(names) - NAMES_TOLD_MAX} more" if len(names) > NAMES_TOLD_MAX else ""
         return ", ".join(names[:NAMES_TOLD_MAX]) + more if names else "nobody"
 

@@ -34,7 +34,7 @@ def test_the_certificate_is_by_the_authority_and_names_the_node(tmp_path: Path) 
     issued = Issued.from_pem(data, data)
     issued.certificate.verify_directly_issued_by(authority.load(UNIX).certificate)
     names = names_of(issued.certificate_der)
-    assert (names.domains, names.addresses) == (("home.example", "localhost"), ("127.0.0.1", "::1"))
+    assert (names.domains, names.addresses) == (("home.example", "localhost", "127.0.0.1", "::1"), ("127.0.0.1", "::1"))
 
 
 def test_it_stays_while_it_is_good(tmp_path: Path) -> None:
