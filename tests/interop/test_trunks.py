@@ -1,9 +1,11 @@
 """A real kamailio as the provider: calls both ways with audio, and what providers do when something is wrong."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ import trio
 from media.tones import energy_share, tone
 from media.wav import read_wav, write_wav
 from p2psip.app.local_network import LocalNetwork, NodeProcess, PhoneAccount
+from p2psip.base.phone_certificates import issue_server, new_authority
 from tests.interop.baresip import Baresip, baresip
+from tests.interop.dns_servers import dns_servers, free_port
 from tests.interop.kamailio import Provider, kamailio
 
 pytestmark = pytest.mark.interop
@@ -26,6 +30,7 @@ PSTN = "+4930999"
 ACCOUNT, NUMBER = "4930123", "+4930123456"
 TO_THE_ACCOUNT = f'    if ($rU == "{NUMBER}") {{ $rU = "{ACCOUNT}"; }}'
 
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 DIAL_PLAN = """
 [dial_plan]
 country = "DE"
@@ -51,9 +56,11 @@ class Exchange:
     network: LocalNetwork
     folder: Path
 
-    async def node(self, name: str, settings: str) -> NodeProcess:
-        """A node with these settings; the password of the trunk is beside them."""
+    async def node(self, name: str, settings: str, files: Mapping[str, bytes] = NO_FILES) -> NodeProcess:
+        """A node with these settings and files; the password of the trunk is beside them."""
         home = await self.network.join(name)
+        for file, content in files.items():
+            (home / file).write_bytes(content)
         (home / "p2psip.toml").write_text(settings)
         (home / "trunk-password").write_text(self.provider.password + "\n")
         return await self.network.up(home)
@@ -139,7 +146,7 @@ def forget_recordings(*phones: Baresip) -> None:
 
 
 async def test_a_phone_calls_the_telephone_network_and_is_called(tmp_path: Path) -> None:
-    async with exchange(tmp_path, numbers=TO_THE_ACCOUNT) as world:
+    async with exchange(tmp_path, numbers=TO_THE_ACCOUNT, asks_in_dialogs=NUMBER) as world:
         alice = await world.node("alice", DIAL_PLAN.format(trunks='"provider"') + world.trunk())
         account = await world.network.add_phone(alice)
         async with (
@@ -155,6 +162,7 @@ async def test_a_phone_calls_the_telephone_network_and_is_called(tmp_path: Path)
             await phone.command("hangup")
             await pstn.wait_for("CALL_CLOSED")
             assert world.provider.seen("INVITE", f"From=sip:{NUMBER}@provider.example")
+            assert len(world.provider.seen("BYE", f"From=sip:{NUMBER}")) == 1, "it carries its answer at once"
             phone.events.clear()
             pstn.events.clear()
             assert_both_heard(phone, pstn)
@@ -167,4 +175,94 @@ async def test_a_phone_calls_the_telephone_network_and_is_called(tmp_path: Path)
             await pstn.command("hangup")
             await phone.wait_for("CALL_CLOSED")
             assert (await world.trunks(alice))["provider"]["calls"] == 0
+    assert_both_heard(phone, pstn)
+
+
+FAULTS = """
+    if (is_method("REGISTER") && $rd == "loop.test") { www_challenge("$td", "1"); exit; }
+    if (is_method("REGISTER|INVITE") && $rd == "busy.test") {
+        append_to_reply("Retry-After: 900\\r\\n"); sl_send_reply("503", "Maintenance"); exit;
+    }
+    if (is_method("REGISTER") && $rd == "brief.test" && $hdr(Expires) != "1800") {
+        append_to_reply("Min-Expires: 1800\\r\\n"); sl_send_reply("423", "Interval Too Brief"); exit;
+    }
+"""
+SERVERS = """[dns]
+servers = ["{host}:{port}"]
+"""
+OTHER_TRUNK = """
+[[trunk]]
+name = "{name}"
+server = "sip:{server}"
+user = "4930123"
+password_file = "trunk-password"
+certificate_authority = "authority.pem"
+"""
+LIVE = "live A 127.0.0.1\n"
+
+
+def zones(provider: Provider) -> dict[str, str]:
+    """The provider's domain has a dead server before the living one; at the other domains something is wrong."""
+    udp = f"_sip._udp SRV 10 0 {provider.port} live\n{LIVE}"
+    tls = f"_sips._tcp SRV 10 0 {provider.tls_port} live\n"
+    return {
+        "provider.test": f"_sip._udp SRV 5 0 {free_port()} dead\ndead A 127.0.0.1\n{udp}{tls}",
+        "loop.test": udp,
+        "busy.test": udp,
+        "brief.test": udp,
+        "imposter.test": tls + LIVE,
+    }
+
+
+async def test_a_dead_server_and_all_that_providers_do_wrong(tmp_path: Path) -> None:
+    authority = new_authority("provider.test", time.time())
+    issued = issue_server(authority, ["provider.test"], [], time.time())
+    for name, pem in (("certificate", issued.certificate_pem), ("key", issued.key_pem)):
+        (tmp_path / name).write_bytes(pem)
+    behaviour = {"domain": "provider.test", "injected": FAULTS, "tls": (tmp_path / "certificate", tmp_path / "key")}
+    async with exchange(tmp_path, **behaviour) as world:
+        folder = tmp_path / "dns"
+        folder.mkdir()
+        async with dns_servers(folder, zones(world.provider)) as servers:
+            wanted = {"busy": "busy.test;transport=udp", "good": "provider.test;transport=udp"}
+            wanted |= {"loop": "loop.test;transport=udp", "brief": "brief.test;transport=udp"}
+            wanted |= {"secure": "provider.test;transport=tls", "imposter": "imposter.test;transport=tls"}
+            trunks = "".join(OTHER_TRUNK.format(name=name, server=server) for name, server in wanted.items())
+            dns = SERVERS.format(host=servers.knot[0], port=servers.knot[1])
+            plan = DIAL_PLAN.format(trunks='"busy", "good"')
+            files = {"authority.pem": authority.certificate_pem}
+            alice = await world.node("alice", dns + plan + trunks, files)
+            await _show_what_is_wrong(world, alice)
+            await _call_over_the_next(world, alice)
+
+
+async def _show_what_is_wrong(world: Exchange, alice: NodeProcess) -> None:
+    good = await world.wait_usable(alice, "good")
+    assert good["at"] == f"udp:127.0.0.1:{world.provider.port}", "the dead server was passed over"
+    assert (await world.wait_usable(alice, "secure"))["at"] == f"tls:127.0.0.1:{world.provider.tls_port}"
+    assert (await world.wait_usable(alice, "brief"))["expires_seconds"] > 600
+    found = await world.trunks(alice)
+    assert 'the password of user "4930123" is refused' in found["loop"]["last_error"]
+    assert "503 Maintenance" in found["busy"]["last_error"]
+    assert "imposter.test" in found["imposter"]["last_error"]
+    assert not any(found[name]["usable"] for name in ("loop", "busy", "imposter"))
+    assert len(world.provider.seen("REGISTER sip:loop.test")) == 2
+    assert len(world.provider.seen("REGISTER sip:busy.test")) == 1
+    assert not world.provider.seen("REGISTER sip:imposter.test")
+    assert world.provider.password not in str(found)
+
+
+async def _call_over_the_next(world: Exchange, alice: NodeProcess) -> None:
+    account = await world.network.add_phone(alice)
+    async with (
+        baresip(world.folder / "p", world.pstn_account(), world.speech("pstn", PSTN_HERTZ)) as pstn,
+        baresip(world.folder / "a", account, world.speech("alice", ALICE_HERTZ)) as phone,
+    ):
+        await world.wait_everybody(alice)
+        await phone.command("dial", "sip:030999@home.example")
+        await phone.wait_for("CALL_ESTABLISHED")
+        assert world.provider.seen(f"INVITE sip:{PSTN}@busy.test")
+        await trio.sleep(TALK_SECONDS)
+        await phone.command("hangup")
+        await pstn.wait_for("CALL_CLOSED")
     assert_both_heard(phone, pstn)
