@@ -85,7 +85,7 @@ class CallServer:
         )
         self._messages = MessageRelay(self._equipment, self._router)
         self._publication = Publication(directory, self.bindings, addresses, clock)
-        self.strangers = None if door is None else Strangers(door, self._equipment, self._carry)
+        self.strangers = None if door is None else Strangers(door, self._equipment, self._carry, self._is_provider)
         self._calls: dict[Call, None] = {}  # in the order of their beginning
         self._pickups = Pickups(self._equipment, self)
         self._services: dict[str, Serve] = {"REFER": Transfers(self._equipment, self).serve}
@@ -302,6 +302,9 @@ class CallServer:
         finally:
             self._calls.pop(call, None)
             self._idle.set()
+
+    def _is_provider(self, flow: Flow) -> bool:
+        return self._router.outside.is_provider(flow)
 
     async def _message(self, exchange: ServerExchange) -> None:
         sender = await self.sender(exchange)

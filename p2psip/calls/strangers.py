@@ -53,8 +53,15 @@ class Strangers:
     it ring for so long.
     """
 
-    def __init__(self, door: DomainDoor, equipment: Equipment, carry: Carry) -> None:
+    def __init__(
+        self,
+        door: DomainDoor,
+        equipment: Equipment,
+        carry: Carry,
+        is_provider: Callable[[Flow], bool] = lambda _flow: False,
+    ) -> None:
         self._door = door
+        self._is_provider = is_provider
         self._equipment = equipment
         self._carry = carry
         self._ports: set[int] = set()
@@ -65,8 +72,8 @@ class Strangers:
         self._ports.add(port)
 
     def is_public(self, flow: Flow) -> bool:
-        """Whether `flow` came in at the public door."""
-        return flow.local[1] in self._ports and flow.transport != OVERLAY
+        """Whether `flow` came in at the public door, from somebody who is not the provider of a trunk of ours."""
+        return flow.local[1] in self._ports and flow.transport != OVERLAY and not self._is_provider(flow)
 
     # Before anything is parsed
 

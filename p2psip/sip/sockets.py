@@ -69,14 +69,20 @@ class UdpTransport:
             self.close(bound)
 
     def flow(self, remote: Address) -> Flow:
-        """A flow to `remote` from our first socket of its family; RemoteError(503) when no route leads there."""
-        for bound in self._sockets:
-            if (":" in bound[0]) == (":" in remote[0]):
-                flow = self._flow(bound, remote)
-                if flow.local[0] in WILDCARDS:
-                    raise RemoteError(f"no route to {remote[0]}", status=503)
-                return flow
-        raise LocalError(f"no UDP socket can reach {remote[0]}")
+        """A flow to `remote` from our first socket that leads there; RemoteError(503) when no route or no socket does.
+
+        A socket on loopback leads to loopback only, one on another address to wherever that address is the one to leave from.
+        """
+        family = [bound for bound in self._sockets if (":" in bound[0]) == (":" in remote[0])]
+        if not family:
+            raise LocalError(f"no UDP socket can reach {remote[0]}")
+        local = self._address_towards(remote)
+        if local is None:
+            raise RemoteError(f"no route to {remote[0]}", status=503)
+        for bound in family:
+            if bound[0] in WILDCARDS or bound[0] == local or (_is_loopback(bound[0]) and _is_loopback(local)):
+                return self._flow(bound, remote)
+        raise RemoteError(f"no UDP socket of this node leads to {remote[0]}", status=503)
 
     def send(self, data: bytes, flow: Flow) -> bool:
         """Send one datagram; False when none like it can reach `flow`. What the kernel has no room for is lost, as UDP may."""
@@ -128,6 +134,10 @@ class UdpTransport:
                         sock.sendto(answer, source)
                 else:
                     self._on_message(data, self._flow(bound, source[:2]))
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"
 
 
 def local_address_towards(remote: Address) -> str | None:

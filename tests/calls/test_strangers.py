@@ -224,6 +224,17 @@ async def test_who_looks_for_people_is_blocked_and_a_standing_call_of_theirs_is_
         assert (await caller.first(caller.request("OPTIONS", f"sip:{DOMAIN}"))).status == 200
 
 
+async def test_the_provider_of_a_trunk_is_no_stranger(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        node = await w.node("alice", "1001")
+        strangers = open_door(w, node)
+        caller = await stranger(w, node)
+        assert strangers.is_public(caller.flow)
+        strangers._is_provider = lambda flow: flow == caller.flow
+        assert not strangers.is_public(caller.flow)
+        assert strangers.hears(b"INVITE sip:4930123@192.0.2.1 SIP/2.0\r\n", caller.flow)
+
+
 async def test_calls_at_a_time_and_a_minute_are_capped_for_all_alike(autojump_clock: MockClock) -> None:
     async with world() as w:
         node = await w.node("alice", "1001")

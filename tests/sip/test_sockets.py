@@ -62,6 +62,17 @@ async def test_a_socket_bound_to_one_address_keeps_it(autojump_clock: MockClock)
             assert (await sip.connect("udp", phone.getsockname())).local == bound
 
 
+async def test_of_several_sockets_the_one_is_taken_that_leads_there(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "local_address_towards", lambda remote: "10.0.0.1" if remote[0][0] == "1" else None)
+    async with service(LOCALHOST) as (sip, _):
+        with pytest.raises(RemoteError, match="no UDP socket of this node leads to 192"):
+            await sip.connect("udp", ("192.0.2.1", 5060))
+        everywhere = await sip.listen_udp("0.0.0.0", 0)
+        assert (await sip.connect("udp", ("192.0.2.1", 5060))).local == ("10.0.0.1", everywhere[1])
+
+
 async def test_without_a_route_there_is_no_flow(autojump_clock: MockClock) -> None:
     async with service("0.0.0.0") as (sip, _):
         with pytest.raises(RemoteError) as caught:
