@@ -1,7 +1,8 @@
 """How the audio of one phone is protected: what its descriptions and ours say about it, and when that comes into force.
 
 RTP in the clear, SRTP with keys in the description (SDES, RFC 4568), or SRTP with keys from DTLS (RFC 5763). What a phone offers
-decides: an offer of SRTP is answered with SRTP, also one that leaves the choice (RTP/AVP with a=crypto).
+decides: an offer of SRTP is answered with SRTP, also one that leaves the choice (RTP/AVP with keys, RFC 8643); of two ways to keys
+DTLS is taken, for its keys are nowhere in the signalling.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ _Mode = Literal["plain", "sdes", "dtls"]
 
 _ENCRYPTED_TRANSPORTS = ("tls", "wss")
 _PROTOCOLS = {"plain": "RTP/AVP", "best effort": "RTP/AVP", "secure": "RTP/SAVP", "dtls": "UDP/TLS/RTP/SAVP"}
+_OFFERED: dict[Form, set[_Mode]] = {
+    "plain": {"plain"},
+    "best effort": {"plain", "sdes", "dtls"},
+    "secure": {"sdes", "dtls"},
+    "dtls": {"dtls"},
+}
 _DTLS_PREFIX = "UDP/TLS/"
 
 
@@ -74,7 +81,8 @@ class PhoneSecurity:
         self._signalling_host = signalling_host
         self._sdes = SdesNegotiation(chance)
         self._forms = list(policy.offers)
-        self._offered: _Mode = "plain"  # of the offer that is not answered yet, whose ever it is
+        self._chosen: _Mode = "plain"  # of the phone's offer that is not answered yet
+        self._offered: set[_Mode] = set()  # by us
         self._offered_protocol = ""
         self._handshake: _Handshake | None = None
         self._peer: DtlsPeer | None = None
@@ -89,14 +97,14 @@ class PhoneSecurity:
                 raise RemoteError(NOT_SECURE, status=488)
             if mode == "sdes" and not self._policy.is_private:
                 raise RemoteError(KEYS_IN_THE_CLEAR, status=488)
-        self._offered, self._offered_protocol = mode, media.protocol
+        self._chosen, self._offered_protocol = mode, media.protocol
         if mode != "plain" and self.mode is None:
             self._leg.set_keys(SrtpKeys())  # nothing leaves in the clear while the answer is not written
 
     def answer_line(self, announced_host: str | None) -> MediaDescription:
         """Our audio line for the answer to a phone that says to be at `announced_host`."""
         local, protocol = self._leg.local, self._offered_protocol
-        match self._offered:
+        match self._chosen:
             case "sdes":
                 line = phone_line(local, protocol, [self._sdes.answer().to_sdp()])
             case "dtls":
@@ -106,18 +114,19 @@ class PhoneSecurity:
                 self._describe_dtls(line, "active" if self._peer.is_client else "passive")
             case "plain":
                 line = phone_line(local, protocol)
-        self._settle(self._offered, protocol)
+        self._settle(self._chosen, protocol)
         return line
 
     def offer_line(self) -> MediaDescription:
         """Our audio line for an offer: what is in use, or at first what the policy says."""
-        form = self._forms[0] if self.mode is None else self._form_in_use()
-        protocol = self._protocol or _PROTOCOLS[form]
-        crypto = [each.to_sdp() for each in self._sdes.offer()] if form in ("best effort", "secure") else []
-        line = phone_line(self._leg.local, protocol, crypto)
-        if form == "dtls":
+        form = self._forms[0]
+        offers = _OFFERED[form] if self.mode is None else {self.mode}
+        line = phone_line(self._leg.local, self._protocol or _PROTOCOLS[form])
+        if "sdes" in offers:
+            line.attributes += [("crypto", each.to_sdp()) for each in self._sdes.offer()]
+        if "dtls" in offers:
             self._describe_dtls(line, "actpass")
-        self._offered = "dtls" if form == "dtls" else "sdes" if crypto else "plain"
+        self._offered = set(offers)
         if form in ("secure", "dtls") and self.mode is None:
             self._leg.set_keys(SrtpKeys())
         return line
@@ -134,11 +143,11 @@ class PhoneSecurity:
         lines = media.all("crypto")
         fingerprint = read_fingerprint(description, media)
         mode: _Mode = "plain"
-        if self._offered == "dtls" and fingerprint:
+        if "dtls" in self._offered and fingerprint:
             setup = description.attribute(media, "setup") or "active"
             handshake = _Handshake(is_fingerprint(fingerprint), setup, media.get("rtcp-mux") is not None)
             mode, self._peer = "dtls", self._peer_of(handshake, None)
-        elif self._offered == "sdes" and lines:
+        elif "sdes" in self._offered and lines:
             self._sdes.take_answer(lines)
             mode = "sdes"
         is_secure = media.protocol in SECURE_PROFILES or self.mode not in (None, "plain")
@@ -164,13 +173,13 @@ class PhoneSecurity:
 
     def _choose(self, description: SessionDescription, media: MediaDescription) -> _Mode:
         lines, fingerprint = media.all("crypto"), read_fingerprint(description, media)
-        if media.protocol.startswith(_DTLS_PREFIX) or (media.protocol in SECURE_PROFILES and fingerprint and not lines):
-            if fingerprint is None:
-                raise RemoteError(NO_KEYS, status=488)
-            setup = description.attribute(media, "setup") or "actpass"
-            if setup not in ("actpass", "active", "passive"):
+        setup = description.attribute(media, "setup")
+        may_be = setup is not None and (fingerprint or "").lower().startswith("sha-256 ")
+        if fingerprint is not None and (may_be or media.protocol.startswith(_DTLS_PREFIX)):
+            if setup not in (None, "actpass", "active", "passive"):
                 raise RemoteError(f"a=setup:{setup} is not carried here", status=488)
-            self._handshake = _Handshake(is_fingerprint(fingerprint), setup, media.get("rtcp-mux") is not None)
+            is_muxed = media.get("rtcp-mux") is not None
+            self._handshake = _Handshake(is_fingerprint(fingerprint), setup or "actpass", is_muxed)
             return "dtls"
         is_needed = media.protocol in SECURE_PROFILES
         if is_needed and not lines:
@@ -196,13 +205,6 @@ class PhoneSecurity:
         line.attributes += [("fingerprint", self._leg.fingerprint), ("setup", setup)]
         if setup == "actpass" or (self._peer is not None and self._peer.is_muxed):
             line.attributes.append(("rtcp-mux", None))
-
-    def _form_in_use(self) -> Form:
-        if self.mode == "dtls":
-            return "dtls"
-        if self._protocol in SECURE_PROFILES:
-            return "secure"
-        return "best effort" if self.mode == "sdes" else "plain"
 
     def _settle(self, mode: _Mode, protocol: str) -> None:
         self.mode, self._protocol = mode, protocol

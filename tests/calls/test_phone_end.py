@@ -211,6 +211,24 @@ def test_dtls_is_answered_with_the_other_role(protocol: str, setup: str, ours: s
     assert end.path()["protection"] == "DTLS-SRTP"
 
 
+@pytest.mark.parametrize("protocol", ["RTP/AVP", "RTP/SAVP"])
+def test_of_two_ways_to_keys_dtls_is_taken(protocol: str) -> None:
+    end, media = phone_end()
+    end.take(sdp(protocol, crypto(), *DTLS), is_offer=True)
+    answer = written(end, is_offer=False)
+    assert (answer.protocol, answer.all("crypto"), answer.get("setup")) == (protocol, [], "active")
+    assert media.legs[0].dtls is not None
+
+
+def test_a_phone_chooses_between_the_two_ways_that_we_offer() -> None:
+    end, media = phone_end(SrtpPolicy(("best effort",)))
+    assert written(end, is_offer=True).get("setup") == "actpass"
+    end.take(sdp("RTP/AVP", DTLS[0], "a=setup:active"), is_offer=False)
+    assert media.legs[0].dtls == DtlsPeer(False, FINGERPRINT, False)
+    again = written(end, is_offer=True)
+    assert (again.protocol, again.all("crypto"), again.get("setup")) == ("RTP/AVP", [], "actpass")
+
+
 def test_a_phone_behind_a_nat_begins_the_handshake_itself() -> None:
     end, _ = phone_end()
     end.take(sdp("UDP/TLS/RTP/SAVP", *DTLS, "a=rtcp-mux", host="10.0.0.7"), is_offer=True)
@@ -256,6 +274,7 @@ def test_who_refuses_one_form_is_offered_the_next() -> None:
         offers.append(SessionDescription.parse(body).media[0])
     assert [each.protocol for each in offers] == ["RTP/AVP", "RTP/SAVP", "UDP/TLS/RTP/SAVP"]
     assert [bool(each.all("crypto")) for each in offers] == [False, True, False]
+    assert [each.get("setup") for each in offers] == [None, "actpass", "actpass"]
     end.take(sdp("UDP/TLS/RTP/SAVP", DTLS[0], "a=setup:active", "a=rtcp-mux"), is_offer=False)
     assert media.legs[0].dtls == DtlsPeer(False, FINGERPRINT, True)
     assert end.write_otherwise() is None
