@@ -229,10 +229,11 @@ async def test_the_provider_of_a_trunk_is_no_stranger(autojump_clock: MockClock)
         node = await w.node("alice", "1001")
         strangers = open_door(w, node)
         caller = await stranger(w, node)
-        assert strangers.is_public(caller.flow)
-        strangers._is_provider = lambda flow: flow == caller.flow
-        assert not strangers.is_public(caller.flow)
-        assert strangers.hears(b"INVITE sip:4930123@192.0.2.1 SIP/2.0\r\n", caller.flow)
+        arriving = Flow("udp", caller.flow.remote, caller.flow.local)
+        assert strangers.is_public(arriving)
+        strangers._is_provider = lambda flow: flow == arriving
+        assert not strangers.is_public(arriving)
+        assert strangers.hears(b"INVITE sip:4930123@192.0.2.1 SIP/2.0\r\n", arriving)
 
 
 async def test_calls_at_a_time_and_a_minute_are_capped_for_all_alike(autojump_clock: MockClock) -> None:
