@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from p2psip.app.local_network import LocalNetwork
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.naming.enum import Enumeration, enumerate_number
@@ -17,7 +18,7 @@ from p2psip.naming.locating import Destination, Located, Reach, locate
 from p2psip.naming.questions import Answer, Kind, Question
 from p2psip.net.clock import Clock
 from p2psip.net.dns import DnsClient
-from tests.interop.dns_servers import Servers, dns_servers
+from tests.interop.dns_servers import Servers, dns_servers, free_port
 from tests.interop.programs import program
 
 pytestmark = pytest.mark.interop
@@ -202,3 +203,46 @@ async def _explain(home: Path, target: str) -> tuple[int, dict[str, Any]]:
     with trio.fail_after(30):
         done = await trio.run_process(command, capture_stdout=True, stderr=subprocess.STDOUT, check=False)
     return done.returncode, json.loads(done.stdout)
+
+
+async def test_a_call_takes_the_way_that_enum_names_past_a_dead_server(tmp_path: Path) -> None:
+    """Dialled as a national number: ENUM names a domain, its first server is dead, the second one is a sipp that answers."""
+    dead, alive = free_port(), free_port()
+    zones = {
+        "e164.test": r'5.4.3.2.1.0.3.9.4 NAPTR 1 1 "u" "E2U+sip" "!^\\+49(.*)$!sip:\\1@calls.test!" .',
+        "calls.test": (
+            '@ NAPTR 1 1 "s" "SIP+D2T" "" _sip._tcp\n@ NAPTR 2 1 "s" "SIP+D2U" "" _sip._udp\n'
+            f"_sip._tcp SRV 1 0 {dead} ns\n_sip._udp SRV 1 0 {alive} ns\n"
+        ),
+    }
+    network = LocalNetwork(tmp_path / "overlay")
+    try:
+        async with dns_servers(tmp_path, zones, signed=("e164.test", "calls.test")) as servers:
+            await network.start_bootstrap()
+            home = await network.join("alice")
+            (home / "p2psip.toml").write_text(
+                f'[dns]\nservers = ["127.0.0.1:{servers.unbound[1]}"]\n'
+                '[dial_plan]\ncountry = "DE"\nenum_roots = ["e164.test"]\nprivate_hosts = true\n'
+            )
+            node = await network.up(home)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_answering_sipp, tmp_path, alive)
+                with trio.fail_after(30):
+                    report = await network.command(node.home, "call", "03012345", "--seconds", "1")
+                    explained = await network.command(node.home, "explain", "03012345")
+                nursery.cancel_scope.cancel()
+    finally:
+        await network.close()
+    assert report["status"] == 200
+    assert explained["node_running"]
+    taken = explained["steps"][explained["taken"] - 1]
+    assert taken["routes"][0]["uri"] == "sip:3012345@calls.test"
+    assert [(hop["transport"], hop["address"]) for hop in taken["routes"][0]["hops"]] == [
+        ("tcp", f"127.0.0.1:{dead}"),
+        ("udp", f"127.0.0.1:{alive}"),
+    ]
+
+
+async def _answering_sipp(folder: Path, port: int) -> None:
+    command = [program("sipp"), "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-nostdin"]
+    await trio.run_process(command, cwd=folder, capture_stdout=True, capture_stderr=True, check=False)
