@@ -1,6 +1,6 @@
 """Where a message came from and where its answer goes: a transport, two ends, and for streams which connection."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from p2psip.base.core import Address, address_text
 
@@ -10,12 +10,16 @@ OVERLAY = "overlay"
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One way to a peer. `serial` names a stream connection; in the overlay `remote` is (Node-ID in hex, 0)."""
+    """One way to a peer. `serial` names a stream connection; in the overlay `remote` is (Node-ID in hex, 0).
+
+    `sent_by` stands in our Via in the place of `local`, for a peer that takes no private address there (RFC 3261 §18.1.1).
+    """
 
     transport: str
     local: Address
     remote: Address
     serial: int = 0
+    sent_by: Address | None = field(default=None, compare=False)
 
     @property
     def reliable(self) -> bool:

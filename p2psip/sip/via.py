@@ -15,7 +15,8 @@ def put_via(request: Request, flow: Flow, branch: str) -> None:
     if flow.transport == OVERLAY:
         host, port = f"{flow.local[0][:32]}.invalid", None
     else:
-        host, port = flow.local[0], flow.local[1] or None
+        host, number = flow.sent_by or flow.local
+        port = number or None
         host = f"[{host}]" if ":" in host else host
     via = Via(flow.transport.upper(), host, port, (("branch", branch), ("rport", None)))
     request.headers.insert_first("Via", str(via))

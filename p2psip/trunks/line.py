@@ -3,6 +3,7 @@
 import ipaddress
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import trio
@@ -162,7 +163,7 @@ class TrunkLine:
         if hop.transport != "udp":
             flow = await self._sip.connect(hop.transport, hop.address, host=hop.host, context=self._context)
             self._flows.add(flow)
-            return flow
+            return replace(flow, sent_by=self._public(flow.local))
         is_ipv6 = ":" in hop.address[0]
         if is_ipv6 not in self._sockets:
             host = "::" if is_ipv6 and self.trunk.host == "0.0.0.0" else self.trunk.host
@@ -174,7 +175,8 @@ class TrunkLine:
         host = local_address_towards(hop.address) or "" if bound[0] in ("0.0.0.0", "::") else bound[0]
         if not host:
             raise RemoteError(f"no route to {hop.address[0]}", status=503)
-        return Flow("udp", (host, bound[1]), hop.address)
+        local = host, bound[1]
+        return Flow("udp", local, hop.address, sent_by=self._public(local))
 
     def leads_here(self, flow: Flow) -> bool:
         """Whether the provider is at the other end of `flow`: our own connection or socket, or a network named in `sources`."""
@@ -203,19 +205,22 @@ class TrunkLine:
 
     def contact(self, flow: Flow) -> str:
         """Our Contact value: `public_address`, else the address that the provider saw, else our own (RFC 3581 §4)."""
-        host, port = self._learnt.get(flow.local, flow.local)
-        if self.trunk.public_address is not None:
-            host, port = self.trunk.public_address, flow.local[1]
+        host, port = self._public(flow.local) or flow.local
         host = f"[{host}]" if ":" in host else host
         transport = () if flow.transport == "udp" else (("transport", flow.transport),)
         return f"<{SipUri('sip', escape_user(self.trunk.user), None, host, port or None, transport)}>"
 
     def announced_host(self, flow: Flow) -> str | None:
         """The address for session descriptions where it is not our own."""
+        public = self._public(flow.local)
+        return None if public is None else public[0]
+
+    def _public(self, local: Address) -> Address | None:
+        """What others must use in the place of `local`; None where that is `local` itself."""
         if self.trunk.public_address is not None:
-            return self.trunk.public_address
-        host = self._learnt.get(flow.local, flow.local)[0]
-        return None if host == flow.local[0] else host
+            return self.trunk.public_address, local[1]
+        learnt = self._learnt.get(local, local)
+        return None if learnt == local else learnt
 
     def status(self) -> dict[str, Any]:
         """For people: state, last error in words, calls now, caps. No secrets."""
@@ -294,11 +299,13 @@ class TrunkLine:
         if registration.state is State.REGISTERED:
             self._working, self.last_error = hop, ""
             self.health.answered(now, response.status)
-            if registration.learnt is not None:
-                self._learnt[flow.local] = registration.learnt
-                registration.move(self.contact(flow), now)
         elif registration.state is State.WAITING:
             self.last_error = registration.words
+        if registration.learnt is not None:
+            self._learnt[flow.local] = registration.learnt
+            registration.move(
+                self.contact(flow), now
+            )  # also after a refusal: it may be the private address that it dislikes
 
     def _fail_registration(self, registration: Registration, words: str) -> None:
         registration.fail(words, self.clock.now())

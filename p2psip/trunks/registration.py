@@ -49,7 +49,7 @@ class Registration:
         self._tag = chance.token(8)
         self._number = 0
         self._failures = 0
-        self._contact = ""
+        self._contact = self._granted_contact = ""
         self._moved_at = -MOVE_SECONDS_MIN
 
     def is_registered(self, now: float) -> bool:
@@ -70,8 +70,8 @@ class Registration:
         self.state = State.TRYING
         self.due = None
         contacts = [("Contact", f"{contact};expires={self._wanted}")]
-        if self._contact and self._contact != contact:
-            contacts.append(("Contact", f"{self._contact};expires=0"))  # where we were before (§10.2.2)
+        if self._granted_contact not in ("", contact):
+            contacts.append(("Contact", f"{self._granted_contact};expires=0"))  # where we were before (§10.2.2)
         self._contact = contact
         return self._register([*contacts, ("Expires", str(self._wanted))])
 
@@ -138,7 +138,7 @@ class Registration:
             self._wait("the provider says 200 but keeps no binding of ours", now, refused=True)
             return
         self.state, self.words = State.REGISTERED, "registered"
-        self._failures = 0
+        self._failures, self._granted_contact = 0, self._contact
         self.expires_at = now + seconds
         self.due = now + max(1.0, seconds * self._chance.uniform(REFRESH_SHARE_MIN, REFRESH_SHARE_MAX))
 

@@ -73,6 +73,7 @@ class Network:
     services: dict[Address, MemorySip] = field(default_factory=dict)
     nodes: dict[str, MemorySip] = field(default_factory=dict)
     dead: set[object] = field(default_factory=set)
+    outside_of: dict[Address, Address] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._send, self._receive = trio.open_memory_channel[tuple[MemorySip, bytes, Flow]](10_000)
@@ -83,9 +84,16 @@ class Network:
             arriving = Flow(OVERLAY, ("overlay", 0), (source.node_id, 0))
         else:
             target = self.services.get(flow.remote)
-            arriving = Flow(flow.transport, flow.remote, flow.local, flow.serial)
+            arriving = Flow(flow.transport, flow.remote, self.outside_of.get(flow.local, flow.local), flow.serial)
+            inside = next((each for each, seen in self.outside_of.items() if seen == flow.remote), None)
+            if inside is not None:
+                target, arriving = self.services.get(inside), Flow(flow.transport, inside, flow.local, flow.serial)
         if target is not None and target not in self.dead and source not in self.dead:
             self._send.send_nowait((target, data, arriving))
+
+    def translate(self, inside: Address, outside: Address) -> None:
+        """As a NAT does for one address."""
+        self.outside_of[inside] = outside
 
     async def run(self) -> None:
         async for target, data, flow in self._receive:

@@ -5,6 +5,7 @@ from trio.testing import MockClock
 
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
+from p2psip.sip.message import Request
 from p2psip.trunks.line import TrunkLine
 from p2psip.trunks.trunk import Trunk
 from tests.calls.world import TrioClock
@@ -132,6 +133,26 @@ async def test_the_address_that_the_provider_sees_goes_into_contact(autojump_clo
         )
         flow = await line.flow((await line.hops())[0])
         assert line.announced_host(flow) == "203.0.113.7"
+
+
+async def test_a_provider_that_refuses_private_addresses_gets_the_learnt_one(autojump_clock: MockClock) -> None:
+    """The provider sees us through a NAT, and takes neither Contact nor Via of the inside."""
+    async with country() as c:
+        provider = await c.provider()
+        provider.asks = False
+        inside, outside = ("127.0.1.1", 5090), ("203.0.113.5", 40_000)
+        c.world.network.translate(inside, outside)
+
+        def refuse(request: Request) -> tuple[int, list[tuple[str, str]]] | None:
+            is_private = any("127.0.1.1" in value for value in request.headers.all("Contact"))
+            return (403, []) if is_private or request.top_via.host == "127.0.1.1" else None
+
+        provider.refuse = refuse
+        line = await _line(c)
+        assert line.status()["state"] == "registered"
+        assert [request.top_via.host for request in provider.seen] == ["127.0.1.1", "203.0.113.5"]
+        assert "<sip:4930123@203.0.113.5:40000>;expires=600" in provider.seen[1].headers.all("Contact")
+        assert line.announced_host(await line.flow((await line.hops())[0])) == "203.0.113.5"
 
 
 async def test_a_connection_that_ends_is_registered_anew(autojump_clock: MockClock) -> None:
