@@ -44,7 +44,7 @@ class _Asked:
 
 
 class Resolver:
-    """Resolution for one node. `trunks` are the names of its trunks."""
+    """Resolution for one node. `trunks` are the names of its trunks, `own_domain` is the domain that its public door serves."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Resolver:
         trunks: Collection[str] = (),
         reach: Reach | None = None,
         private_hosts: bool = False,
+        own_domain: str = "",
     ) -> None:
         self.plan = plan
         self.dns = dns
@@ -64,6 +65,7 @@ class Resolver:
         self._trunks = trunks
         self._reach = reach or Reach(transports=TRANSPORTS)
         self._private_hosts = private_hosts
+        self._ours = frozenset(filter(None, (plan.overlay, own_domain)))
 
     async def routes(self, target: str, caller: str) -> AsyncGenerator[Step, None]:
         """See ResolverPort."""
@@ -86,10 +88,14 @@ class Resolver:
             if uri.scheme == "urn" and uri.rest.lower().startswith(EMERGENCY_URN):
                 return self.plan.plan(EMERGENCY, caller), False
             raise RemoteError(f"the scheme {uri.scheme!r} is not supported", status=416)
-        address = self._addresses.of_ours(uri)
-        if address is None:
-            return self.plan.plan_domain(str(uri), uri.host), False
-        return self.plan.plan(address.rpartition("@")[0], caller), False
+        address = self._addresses.of_ours(uri) or self._person(uri)
+        if address is not None:
+            return self.plan.plan(address.rpartition("@")[0], caller), False
+        maddr = uri.parameter("maddr")
+        refused = None if maddr is None else self.plan.plan_domain(str(uri), maddr).refused
+        if refused is not None:  # where the URI is sent to is not what its name says
+            return Plan(str(uri), None, (), refused), False
+        return self.plan.plan_domain(str(uri), uri.host), False
 
     async def locate(self, uri: SipUri) -> tuple[Hop, ...]:
         """The servers of a URI that the owner of this node has configured (RFC 3263); RemoteError(404, 502-504) without any."""
@@ -162,9 +168,10 @@ class Resolver:
                 yield step
 
     async def _found_sip(self, what: str, uri: SipUri) -> Step:
-        if uri.host.lower() == self.plan.overlay:
-            route = Route("overlay", str(SipUri.of_address(uri.address)))
-            return Step("overlay", what, f"ENUM names {uri.address} of this overlay", (route,))
+        address = self._person(uri)
+        if address is not None:
+            route = Route("overlay", str(SipUri.of_address(address)))
+            return Step("overlay", what, f"ENUM names {address} of this overlay", (route,))
         return await self._server("enum", what, "ENUM names it", uri, private=self._private_hosts)
 
     async def _found_tel(self, number: str, text: str, what: str, asked: _Asked) -> AsyncGenerator[Step, None]:
@@ -193,14 +200,20 @@ class Resolver:
 
     # Servers
 
+    def _person(self, uri: SipUri) -> str | None:
+        """Somebody of the overlay, by its name or by the name of the domain that leads here; None for all others."""
+        if uri.host.lower().rstrip(".") not in self._ours or not uri.user:
+            return None
+        return f"{unescape(uri.user).lower()}@{self.plan.overlay}"
+
     async def _domain(self, choice: Choice) -> Step:
         try:
             uri = SipUri.parse(choice.what)
         except RemoteError as error:
             return Step("domain", choice.what, f"it cannot be called: {error}", status=error.status)
-        if uri.host.lower() == self.plan.overlay:
-            route = Route("overlay", str(SipUri.of_address(uri.address)))
-            return Step("overlay", choice.what, choice.reason, (route,))
+        address = self._person(uri)
+        if address is not None:
+            return Step("overlay", choice.what, choice.reason, (Route("overlay", str(SipUri.of_address(address))),))
         private = self._private_hosts or choice.is_own
         return await self._server("domain", choice.what, choice.reason, uri, private=private)
 
@@ -295,8 +308,16 @@ def make_resolver(
 ) -> Resolver:
     """The resolver that the settings describe. `own_numbers` are the E.164 numbers of this node's trunks, and who has them."""
     plan = dial_plan_of(settings.dial_plan, addresses.overlay, own_numbers or {})
-    dns = DnsClient(settings.dns.addresses() or system_servers(), clock=clock, chance=chance)
+    chosen = settings.dns.addresses()
+    dns = DnsClient(chosen, clock=clock, chance=chance, find_servers=None if chosen else system_servers)
     private = settings.dial_plan is not None and settings.dial_plan.private_hosts
     return Resolver(
-        plan, addresses=addresses, dns=dns, chance=chance, trunks=trunks, reach=reach, private_hosts=private
+        plan,
+        addresses=addresses,
+        dns=dns,
+        chance=chance,
+        trunks=trunks,
+        reach=reach,
+        private_hosts=private,
+        own_domain=settings.domain.name,
     )

@@ -79,8 +79,8 @@ class _Search:
         self._seen.add(name)
         (answer,) = yield (Question(name, "NAPTR"),)
         self.secure = self.secure and answer.secure
+        self._note(f"NAPTR of {name}: {answer}")
         if answer.outcome != "found":
-            self._note(f"{name}: {answer}")
             if not answer.is_definite and self.failed is None:
                 self.failed = answer
             return answer

@@ -79,7 +79,7 @@ class Answer:
 
     def __str__(self) -> str:
         text = f"{self.outcome} ({self.words})" if self.words else self.outcome
-        return f"{text}, from memory" if self.cached else text
+        return text + ", validated" * self.secure + ", from memory" * self.cached
 
 
 Inquiry: TypeAlias = Generator[tuple[Question, ...], tuple[Answer, ...], T]

@@ -5,7 +5,7 @@ has an identifier of ours and a source port of the system's, both drawn (RFC 545
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +27,10 @@ ROUNDS = 2
 TRY_SECONDS = 1.5
 """How long one server is waited for; in the second round twice as long."""
 ASK_SECONDS_MAX = 8.0
+HASTY_SECONDS = 0.5
+SILENCE_SECONDS = 10.0
+"""When no server has answered a question, others are asked hastily, and once, for so long: a caller waits for all of them."""
+RELOAD_SECONDS = 30.0
 QUERIES_AT_ONCE_MAX = 64
 RESOLV_CONF = Path("/etc/resolv.conf")
 RESOLV_CONF_OCTETS_MAX = 65_536
@@ -57,10 +61,19 @@ class _Underway:
 
 
 class DnsClient:
-    """Asks questions, remembers the answers, and drives inquiries."""
+    """Asks questions, remembers the answers, and drives inquiries.
+
+    `find_servers` is asked now and then for the servers of the moment: a machine that moves gets others.
+    """
 
     def __init__(
-        self, servers: Sequence[Address], *, clock: DnsClock, chance: Chance, exchange: Exchange | None = None
+        self,
+        servers: Sequence[Address],
+        *,
+        clock: DnsClock,
+        chance: Chance,
+        exchange: Exchange | None = None,
+        find_servers: Callable[[], Sequence[Address]] | None = None,
     ) -> None:
         self.servers = tuple(servers[:SERVERS_MAX])
         self.cache = Cache()
@@ -69,6 +82,8 @@ class DnsClient:
         self._chance = chance.child("dns")
         self._exchange = exchange or udp_then_tcp
         self._underway: dict[Question, _Underway] = {}
+        self._find_servers = find_servers
+        self._reload_at = self._silent_until = float("-inf")
         self._limit = trio.CapacityLimiter(QUERIES_AT_ONCE_MAX)
 
     async def ask(self, question: Question) -> Answer:
@@ -122,12 +137,17 @@ class DnsClient:
 
     async def _ask_servers(self, question: Question) -> Answer:
         """Each server in turn, and all once more; the first definite answer ends it, or one that is bogus."""
+        now = self._clock.now()
+        self._reload(now)
         worst = Answer("timeout", words="no DNS server has answered" if self.servers else "no DNS server is known")
+        waits = [HASTY_SECONDS] if now < self._silent_until else [TRY_SECONDS * 2**attempt for attempt in range(ROUNDS)]
         with trio.move_on_after(ASK_SECONDS_MAX):
-            for attempt in range(ROUNDS):
+            for seconds in waits:
                 is_silence = False
                 for server in self.servers:
-                    answer = await self._ask_server(question, server, TRY_SECONDS * 2**attempt)
+                    answer = await self._ask_server(question, server, seconds)
+                    if answer.outcome != "timeout":
+                        self._silent_until = float("-inf")
                     if answer.is_definite or answer.outcome == "bogus":
                         return answer
                     is_silence = is_silence or answer.outcome == "timeout"
@@ -135,7 +155,19 @@ class DnsClient:
                         worst = answer
                 if not is_silence:
                     break  # all have answered, and would say the same once more
+        if worst.outcome == "timeout" and now >= self._silent_until:
+            self._silent_until = self._clock.now() + SILENCE_SECONDS
         return worst
+
+    def _reload(self, now: float) -> None:
+        if self._find_servers is None or now < self._reload_at:
+            return
+        found = tuple(self._find_servers()[:SERVERS_MAX])
+        self._reload_at = now + RELOAD_SECONDS
+        if found != self.servers:
+            self.servers = found
+            self.cache.clear()
+            self._silent_until = float("-inf")
 
     async def _ask_server(self, question: Question, server: Address, seconds: float) -> Answer:
         place = address_text(server)

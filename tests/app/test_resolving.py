@@ -47,9 +47,14 @@ class ZoneDns:
 
 def resolver(dns: ZoneDns, plan: DialPlan = PLAN, *, private_hosts: bool = False) -> Resolver:
     found: Any = dns
-    addresses = Addresses("home.example", (ALICE,))
     return Resolver(
-        plan, addresses=addresses, dns=found, chance=Chance.seeded(1), trunks=("gold",), private_hosts=private_hosts
+        plan,
+        addresses=Addresses("home.example", (ALICE,)),
+        dns=found,
+        chance=Chance.seeded(1),
+        trunks=("gold",),
+        private_hosts=private_hosts,
+        own_domain="public.example",
     )
 
 
@@ -153,6 +158,21 @@ async def test_enum_may_name_somebody_of_this_overlay() -> None:
     enum(dns, NUMBER, "sip:Bob@HOME.example")
     found = await steps(dns, f"tel:{NUMBER}")
     assert ("overlay", "sip:bob@home.example") in [(step.stage, step.found[0].uri) for step in found if step.found]
+
+
+async def test_the_domain_that_leads_here_is_the_overlay() -> None:
+    dns = ZoneDns()
+    found = await steps(dns, "sip:Bob@public.example")
+    assert [step.found[0].uri for step in found] == ["sip:bob@home.example"] * 2
+    enum(dns, NUMBER, "sip:bob@public.example")
+    assert ("overlay", 1) in brief((await steps(dns, f"tel:{NUMBER}"))[2:])
+
+
+async def test_maddr_is_no_way_around_the_list_of_domains() -> None:
+    plan = replace(PLAN, domains=("peer.example",))
+    (refused,) = await steps(ZoneDns(), "sip:a@peer.example;maddr=8.8.8.8", plan)
+    assert refused.stage == "refused"
+    assert (await steps(ZoneDns(), "sip:a@peer.example;maddr=8.8.8.8"))[0].found[0].hops[0].address == ("8.8.8.8", 5060)
 
 
 async def test_a_ported_number_is_the_telephone_networks() -> None:

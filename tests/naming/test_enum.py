@@ -65,7 +65,7 @@ def test_what_is_no_rule_for_us_is_passed_over_with_its_reason() -> None:
         (1, 5, "u", "E2U+sip", ALL.format("sip:a@example.com"), "both.example.com"),
     )
     found = look_up(zone)
-    assert (found.outcome, found.found, len(found.trail)) == ("no data", (), 5)
+    assert (found.outcome, found.found, len(found.trail)) == ("no data", (), 6)
 
 
 def test_names_lead_on_by_replacement_and_by_expression() -> None:

@@ -16,7 +16,16 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.naming.messages import Message
 from p2psip.naming.questions import SERVERS_MAX, Question, run_inquiry
-from p2psip.net.dns import QUERIES_AT_ONCE_MAX, ROUNDS, TRY_SECONDS, DnsClient, system_servers, udp_then_tcp
+from p2psip.net.dns import (
+    HASTY_SECONDS,
+    QUERIES_AT_ONCE_MAX,
+    RELOAD_SECONDS,
+    ROUNDS,
+    TRY_SECONDS,
+    DnsClient,
+    system_servers,
+    udp_then_tcp,
+)
 
 FIRST, SECOND = ("192.0.2.1", 53), ("192.0.2.2", 53)
 ASKED = Question("example.com", "A")
@@ -131,6 +140,35 @@ async def test_failures_are_remembered_for_a_moment(autojump_clock: trio.testing
     await client.ask(ASKED)
     assert (await client.ask(ASKED)).cached
     assert len(wire.sent) == 1
+
+
+async def test_after_silence_others_are_asked_hastily_until_somebody_answers(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    wire = Wire(first=silent)
+    client = wire.client()
+    await client.ask(ASKED)
+    start = trio.current_time()
+    await client.ask(Question("other.example", "A"))
+    assert trio.current_time() - start == HASTY_SECONDS
+    wire.servers[FIRST] = good
+    assert (await client.ask(Question("third.example", "A"))).outcome == "found"
+    wire.servers[FIRST] = silent
+    start = trio.current_time()
+    await client.ask(Question("fourth.example", "A"))
+    assert trio.current_time() - start > TRY_SECONDS
+
+
+async def test_a_machine_that_moves_asks_its_new_servers(autojump_clock: trio.testing.MockClock) -> None:
+    wire = Wire(first=good, second=good)
+    now = [FIRST]
+    client = DnsClient([], clock=TrioClock(), chance=Chance.seeded(1), exchange=wire, find_servers=lambda: now)
+    await client.ask(ASKED)
+    now[:] = [SECOND]
+    await trio.sleep(RELOAD_SECONDS)
+    assert (await client.ask(Question("other.example", "A"))).outcome == "found"
+    assert [server for _message, server in wire.sent] == [FIRST, SECOND]
+    assert not (await client.ask(ASKED)).cached  # what the servers of another network said is forgotten
 
 
 async def test_data_behind_a_server_failure_means_that_dnssec_failed() -> None:
