@@ -78,6 +78,7 @@ PatternText = Annotated[str, AfterValidator(_pattern)]
 TemplateText = Annotated[str, AfterValidator(_template)]
 Words = Annotated[str, Field(min_length=1, max_length=WORDS_CHARACTERS_MAX)]
 Digits = Annotated[str, Field(pattern=r"^[0-9]{0,8}$")]
+Prefix = Annotated[str, Field(pattern=r"^[0-9]{1,8}$")]
 EmergencyNumber = Annotated[str, Field(pattern=r"^[0-9]{2,8}$")]
 
 
@@ -124,7 +125,7 @@ class DialPlanSettings(Section):
     """`[dial_plan]`: see docs/dial-plan.md. Left out, only this node and the overlay are asked."""
 
     country: Annotated[str, AfterValidator(_country)] | None = None
-    international_prefixes: tuple[Digits, ...] | None = Field(default=None, max_length=8)
+    international_prefixes: tuple[Prefix, ...] | None = Field(default=None, max_length=8)
     national_prefix: Digits | None = None
     area_code: Digits = ""
     outside_prefix: Digits = ""
@@ -156,9 +157,10 @@ def dial_plan_of(settings: DialPlanSettings | None, overlay: str, own_numbers: M
         return DialPlan(overlay, own_numbers=own)
     country = None if settings.country is None else COUNTRIES[settings.country]
     if country is not None:
+        prefixes = settings.international_prefixes or country.international_prefixes
         country = replace(
             country,
-            international_prefixes=settings.international_prefixes or country.international_prefixes,
+            international_prefixes=tuple(sorted(prefixes, key=len, reverse=True)),
             national_prefix=country.national_prefix if settings.national_prefix is None else settings.national_prefix,
         )
     allowed = settings.countries if settings.countries is not None else (settings.country,) if settings.country else ()
