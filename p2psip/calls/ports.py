@@ -80,6 +80,9 @@ class SipPort(Protocol):
     def incoming(self) -> trio.MemoryReceiveChannel[ServerExchange]:
         """New requests outside of dialogs."""
 
+    def answer_at_once(self, answer: Callable[[ServerExchange], bool]) -> None:
+        """Offer new requests to `answer` before they are put on `incoming`; True when it has taken one."""
+
     def start(self, request: Request, flow: Flow) -> ClientExchange:
         """Send a request."""
 

@@ -5,7 +5,8 @@
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -104,6 +105,7 @@ class CallServer:
             nursery.start_soon(self._sample_media)
             task_status.started()
             self._nursery = nursery
+            self._sip.answer_at_once(self._answer_at_once)
             async for exchange in self._sip.incoming:
                 self._take(exchange)
 
@@ -199,35 +201,59 @@ class CallServer:
 
     # One request
 
+    def _answer_at_once(self, exchange: ServerExchange) -> bool:
+        """Answer a REGISTER, most of what comes, without a task of its own; False for what may have to wait."""
+        is_public = self.strangers is not None and self.strangers.is_public(exchange.flow)
+        if exchange.request.method != "REGISTER" or is_public:
+            return False
+        with self._answering(exchange):
+            self._check(exchange)
+            refusal = self._register(exchange)
+            if refusal is not None and refusal.delay_seconds:
+                self._nursery.start_soon(self._refuse_later, exchange, refusal)
+            elif refusal is not None:
+                self._note(exchange, refusal)
+                exchange.respond(refusal.response)
+        return True
+
     async def _serve(self, exchange: ServerExchange) -> None:
         try:
-            await self._dispatch(exchange)
+            with self._answering(exchange):
+                await self._dispatch(exchange)
+        finally:
+            self._requests -= 1
+
+    @contextmanager
+    def _answering(self, exchange: ServerExchange) -> Iterator[None]:
+        """The one boundary where errors become answers."""
+        try:
+            yield
         except RemoteError as error:
             self._refuse(exchange, Failure.of_error(error))
         except Exception:  # the driver loop of this floor: one broken request must not end the node
             self.failures += 1
             _log.exception("%r over %s could not be served", exchange.request, exchange.flow)
             self._refuse(exchange, Failure(500, "this node made a mistake"))
-        finally:
-            self._requests -= 1
+
+    def _check(self, exchange: ServerExchange) -> None:
+        request = exchange.request
+        self._router.outside.admit(exchange.flow)
+        if unknown := unsupported_options(request):
+            raise RemoteError(f"{', '.join(unknown)} is not supported here", status=420)
+        if isinstance(request.uri, OtherUri) and request.uri.scheme != "tel":
+            raise RemoteError(f"the scheme {request.uri.scheme!r} is not supported", status=416)
 
     async def _dispatch(self, exchange: ServerExchange) -> None:
         request = exchange.request
         if self.strangers is not None and self.strangers.is_public(exchange.flow):
             await self.strangers.serve(exchange)
             return
-        self._router.outside.admit(exchange.flow)
-        if unknown := unsupported_options(request):
-            raise RemoteError(f"{', '.join(unknown)} is not supported here", status=420)
-        if isinstance(request.uri, OtherUri) and request.uri.scheme != "tel":
-            raise RemoteError(f"the scheme {request.uri.scheme!r} is not supported", status=416)
+        self._check(exchange)
         match request.method:
             case "OPTIONS":
                 headers = [("Allow", ALLOWED_METHODS), ("Accept", "application/sdp, text/plain")]
                 headers.append(("Supported", SUPPORTED))
                 exchange.respond(make_response(request, 200, to_tag=self._equipment.tag(), headers=headers))
-            case "REGISTER":
-                await self._register(exchange)
             case "INVITE":
                 await self._call(exchange)
             case "MESSAGE":
@@ -241,14 +267,13 @@ class CallServer:
             case method:
                 raise RemoteError(f"{method} is not served here", status=405)
 
-    async def _register(self, exchange: ServerExchange) -> None:
+    def _register(self, exchange: ServerExchange) -> Refusal | None:
         if exchange.flow.transport == OVERLAY:
             raise RemoteError("nodes do not register with one another", status=403)
         now = self._clock.now()
         account = self._authenticator.check(exchange.request, exchange.flow, now)
         if isinstance(account, Refusal):
-            await self._send_later(exchange, account)
-            return
+            return account
         try:
             response = self._registrar.register(exchange.request, exchange.flow, account, now, self._clock.unix())
         except RemoteError as error:
@@ -260,6 +285,11 @@ class CallServer:
         if (seconds := response.headers.get("Flow-Timer")) is not None:
             self._sip.watch_flow(exchange.flow, int(seconds) + FLOW_GRACE_SECONDS)
         self._publication.note_change()
+        return None
+
+    async def _refuse_later(self, exchange: ServerExchange, refusal: Refusal) -> None:
+        with self._answering(exchange):
+            await self._send_later(exchange, refusal)
 
     async def _call(self, exchange: ServerExchange) -> None:
         arrival = self._router.outside.arrival(exchange.request, exchange.flow)
@@ -339,8 +369,7 @@ class CallServer:
 
     async def _send_later(self, exchange: ServerExchange, refusal: Refusal) -> None:
         """Wrong passwords are answered slowly; above DELAYED_MAX of them waiting, at once and with 503."""
-        if refusal.incident is not None:
-            self.incidents.note(refusal.incident[0], exchange.flow.remote[0], refusal.incident[1], self._clock.unix())
+        self._note(exchange, refusal)
         if refusal.delay_seconds and self._delayed >= DELAYED_MAX:
             raise RemoteError("too many wrong passwords at once", status=503)
         self._delayed += 1
@@ -349,6 +378,10 @@ class CallServer:
         finally:
             self._delayed -= 1
         exchange.respond(refusal.response)
+
+    def _note(self, exchange: ServerExchange, refusal: Refusal) -> None:
+        if refusal.incident is not None:
+            self.incidents.note(refusal.incident[0], exchange.flow.remote[0], refusal.incident[1], self._clock.unix())
 
     def _refuse(self, exchange: ServerExchange, failure: Failure) -> None:
         try:

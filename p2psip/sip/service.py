@@ -75,6 +75,7 @@ class SipService:
         self._pumping = False
         self._incoming_send, self.incoming = trio.open_memory_channel[ServerExchange](INCOMING_QUEUED_MAX)
         self.on_message_trace: Callable[[bytes, Flow, bool], None] | None = None
+        self._at_once: Callable[[ServerExchange], bool] | None = None
         self.gate: Callable[[bytes, Flow], bool] | None = None
         self.on_malformed: Callable[[Flow], None] | None = None
 
@@ -109,6 +110,10 @@ class SipService:
         """Accept connections of the kind `door` on (host, port); the address that is bound."""
         assert self._streams is not None
         return await self._streams.listen(host, port, door)
+
+    def answer_at_once(self, answer: Callable[[ServerExchange], bool]) -> None:
+        """Offer new requests to `answer` before they are put on `incoming`; True when it has taken one."""
+        self._at_once = answer
 
     def distrust(self, port: int) -> None:
         """What arrives at `port` of ours is of strangers: refusals over UDP are repeated but twice."""
@@ -304,6 +309,8 @@ class SipService:
         self._servers[exchange.key] = exchange
         tag = request.to.tag
         channel: trio.MemorySendChannel[ServerExchange] | None = self._incoming_send
+        if tag is None and self._at_once is not None and self._at_once(exchange):
+            return
         if tag is not None:
             dialogs = self._dialogs
             found = dialogs.get((request.call_id, tag, request.from_.tag or "")) or dialogs.get(
