@@ -5,6 +5,7 @@ into the owner's own network, unless the settings allow that, and never to addre
 """
 
 import ipaddress
+import logging
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,9 @@ PORTED_MAX = 3
 """Numbers that lead to numbers by ENUM, one after the other."""
 
 _STATUS: dict[Outcome, int] = {"found": 404, "no such name": 404, "no data": 404, "timeout": 504, "bogus": 502}
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -76,6 +80,8 @@ class Resolver:
             return
         async with aclosing(self._steps(plan, _Asked(caller, is_looked_up=is_looked_up))) as steps:
             async for step in steps:
+                if not step.found:  # what works is in the record of the call
+                    _log.info("%s called by %s: %s %s: %s", target, caller, step.stage, step.what, step.reason)
                 yield step
 
     def plan_for(self, target: str, caller: str) -> tuple[Plan, bool]:
