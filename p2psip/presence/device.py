@@ -66,7 +66,7 @@ class DeviceWatch:
         requests = self._equipment.sip.open_dialog((call_id, tag, ""))
         dialog: Dialog | None = None
         try:
-            response = await self._ask(request)
+            response = await self._begin(request)
             dialog = Dialog.of_client(request, response, contact)
             async with trio.open_nursery() as nursery:
                 self._scope = nursery.cancel_scope
@@ -90,13 +90,27 @@ class DeviceWatch:
         package = self._package
         return [("Event", package.name), ("Accept", package.content_type), ("Expires", str(seconds))]
 
+    async def _begin(self, request: Request) -> Response:
+        """The first 2xx, with the lifetime that the device wants if ours is too short for it."""
+        try:
+            return await self._ask(request)
+        except RemoteError as error:
+            if error.status != 423:
+                raise
+        request.headers.set("Expires", str(self._seconds))
+        request.headers.set("CSeq", "2 SUBSCRIBE")
+        return await self._ask(request)
+
     async def _ask(self, request: Request) -> Response:
         """The 2xx; RemoteError otherwise, 408 when nothing comes in time."""
-        exchange = self._equipment.sip.start(request, self._flow)
+        exchange = self._equipment.sip.start(request.copy(), self._flow)
         with trio.move_on_after(ANSWER_SECONDS_MAX):
             response = await exchange.final_response()
             if response.status < 300:
                 return response
+            least = response.headers.get("Min-Expires") or ""
+            if response.status == 423 and least.isascii() and least.isdigit() and len(least) < 6:
+                self._seconds = min(max(int(least), self._seconds), SECONDS_MAX)
             raise RemoteError(response.warning or response.reason, status=response.status)
         exchange.close()
         raise RemoteError("the device does not answer", status=408)
@@ -106,9 +120,9 @@ class DeviceWatch:
         while self.failure is None:
             asked = self._seconds if response.expires is None else response.expires
             granted = min(max(asked, GRANTED_SECONDS_MIN), SECONDS_MAX)
-            self._doubted = trio.Event()
             with trio.move_on_after(granted / 2 * self._equipment.chance.uniform(0.85, 1.0)):
                 await self._doubted.wait()
+            self._doubted = trio.Event()
             try:
                 response = await self._ask(dialog.request("SUBSCRIBE", headers=self._headers(self._seconds)))
             except RemoteError as error:

@@ -5,19 +5,13 @@ from dataclasses import dataclass
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.presence.packages import Package, State
+from p2psip.presence.subscription import IntervalTooBrief
 
 PUBLICATIONS_MAX = 256
 PUBLICATIONS_PER_ACCOUNT_MAX = 8
 SECONDS_MIN = 30
 SECONDS_MAX = 3_600
 SECONDS_DEFAULT = 3_600
-
-
-class IntervalTooBrief(RemoteError):
-    """A PUBLISH asked for less than SECONDS_MIN (423, RFC 3903 §6 step 5)."""
-
-    def __init__(self) -> None:
-        super().__init__(f"a publication lasts at least {SECONDS_MIN} seconds here", status=423)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +49,7 @@ class Publications:
         held = self._held(package, account, if_match)
         seconds = SECONDS_DEFAULT if expires is None else expires
         if 0 < seconds < SECONDS_MIN:
-            raise IntervalTooBrief
+            raise IntervalTooBrief("publication", SECONDS_MIN)
         seconds = min(seconds, SECONDS_MAX)
         if not body and held is None:
             raise RemoteError("a first PUBLISH needs a body", status=400)

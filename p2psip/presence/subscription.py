@@ -9,7 +9,11 @@ follow one another at the package's interval; what changes meanwhile is told tog
 from dataclasses import dataclass
 from typing import Literal
 
+from p2psip.base.errors import RemoteError
+
 SECONDS_MIN = 30
+NODE_SECONDS_MIN = 10
+"""Nodes may ask for less than phones: a short life is how a node that dies is noticed."""
 SECONDS_MAX = 3_600
 BURST = 3
 RETRIES_MAX = 3
@@ -18,6 +22,14 @@ ENDING_STATUSES = frozenset((401, 403, 404, 405, 407, 408, 410, 416, 480, 481, 4
 """Answers to a NOTIFY that end its subscription (RFC 5057 §5.1, RFC 6665 §4.2.2)."""
 
 Reason = Literal["deactivated", "giveup", "noresource", "rejected", "timeout"]
+
+
+class IntervalTooBrief(RemoteError):
+    """Somebody asked for less than `least` seconds (423)."""
+
+    def __init__(self, what: str, least: int) -> None:
+        super().__init__(f"a {what} lasts at least {least} seconds here", status=423)
+        self.least = least
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +129,10 @@ class Subscription:
         return max(now + lacking, self._not_before)
 
 
-def granted(asked: int | None, default: int) -> int | None:
+def granted(asked: int | None, default: int, least: int = SECONDS_MIN) -> int | None:
     """The lifetime for what a SUBSCRIBE asks (§4.2.1.1); None when it is too brief (423). 0: fetch, or unsubscribe."""
     if asked is None:
         return default
-    if 0 < asked < SECONDS_MIN:
+    if 0 < asked < least:
         return None
     return min(asked, SECONDS_MAX)

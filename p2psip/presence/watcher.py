@@ -9,7 +9,15 @@ from p2psip.base.errors import RemoteError
 from p2psip.calls.answers import Failure, refuse
 from p2psip.calls.equipment import Equipment, Party
 from p2psip.presence.packages import ALLOW_EVENTS, Package, State, event_of
-from p2psip.presence.subscription import SECONDS_MIN, Notice, Reason, Subscription, granted
+from p2psip.presence.subscription import (
+    NODE_SECONDS_MIN,
+    SECONDS_MIN,
+    IntervalTooBrief,
+    Notice,
+    Reason,
+    Subscription,
+    granted,
+)
 from p2psip.sip.build import make_response
 from p2psip.sip.dialog import Dialog
 from p2psip.sip.exchange import ServerExchange
@@ -43,7 +51,7 @@ class Watcher:
     def __init__(
         self, equipment: Equipment, package: Package, address: str, party: Party, source: Source, request: Request
     ) -> None:
-        seconds = seconds_of(request, package)
+        seconds = seconds_of(request, package, party)
         self.party = party
         self.address = address
         self.package = package
@@ -102,7 +110,7 @@ class Watcher:
 
     async def _notify(self, notice: Notice) -> None:
         state = self.source.state
-        before = None if notice.is_whole else self._told
+        before = None if notice.is_whole or self.party.is_node else self._told
         body = b"" if "rejected" in notice.subscription_state else state.write(self.address, self._version, before)
         self._told = state
         self._version += 1
@@ -142,7 +150,7 @@ class Watcher:
             raise RemoteError("another event than was subscribed to", status=489)
         if self._subscription.is_ending:
             raise RemoteError("this subscription is over", status=481)
-        seconds = seconds_of(request, self.package)
+        seconds = seconds_of(request, self.package, self.party)
         self._dialog.accept_request(request)
         if request.contacts:
             self._dialog.target = request.contacts[0].uri
@@ -156,11 +164,12 @@ class Watcher:
         return make_response(request, 200, to_tag=tag or None, headers=headers)
 
 
-def seconds_of(request: Request, package: Package) -> int:
-    """The lifetime that a SUBSCRIBE is granted; RemoteError(423) when it asks for too little."""
-    seconds = granted(request.expires, package.seconds_default)
+def seconds_of(request: Request, package: Package, party: Party) -> int:
+    """The lifetime that a SUBSCRIBE is granted; IntervalTooBrief when it asks for too little."""
+    least = NODE_SECONDS_MIN if party.is_node else SECONDS_MIN
+    seconds = granted(request.expires, package.seconds_default, least)
     if seconds is None:
-        raise RemoteError(f"a subscription lasts at least {SECONDS_MIN} seconds here", status=423)
+        raise IntervalTooBrief("subscription", least)
     return seconds
 
 
@@ -169,6 +178,6 @@ def refusal(request: Request, error: RemoteError, equipment: Equipment) -> Respo
     response = refuse(request, Failure.of_error(error), equipment.settings.overlay, to_tag=equipment.tag())
     if error.status == 489:
         response.headers.add(*ALLOW_EVENTS)
-    elif error.status == 423:
-        response.headers.add("Min-Expires", str(SECONDS_MIN))
+    elif isinstance(error, IntervalTooBrief):
+        response.headers.add("Min-Expires", str(error.least))
     return response

@@ -164,6 +164,20 @@ async def test_messages_that_wait(autojump_clock: MockClock) -> None:
 # Across the overlay
 
 
+async def test_a_node_that_wants_longer_subscriptions_gets_them(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2psip.presence.watcher.NODE_SECONDS_MIN", WATCH_SECONDS + 1)
+    async with streets() as s:
+        a, b = await two_homes(s)
+        await s.phone(b, "bob", 6100)
+        watching = await subscribe(await s.phone(a, "alice", 6000), BOB, "presence", 3_600)
+        while not is_open(await watching.notified()):
+            pass
+        await watching.quiet(3 * WATCH_SECONDS)
+        assert b.presence.status()["watchers"] == 1
+
+
 async def test_somebody_else_comes_and_goes(autojump_clock: MockClock) -> None:
     async with streets() as s:
         a, b = await two_homes(s)
@@ -344,9 +358,11 @@ async def test_lamps_of_others_are_dark_unless_they_allow_them_and_never_tell_wi
             told = await denied.notified()
         await lamp.notified()
         here, _there = await connect(phone, alice, ALICE)
+        began = trio.current_time()
         told = await lamp.notified()
         while b"confirmed" not in told.body:
             told = await lamp.notified()
+        assert trio.current_time() - began < 3
         assert b"alice" not in told.body
         while (
             "on-the-phone" not in parse_pidf(told.body).activities if told.headers.get("Event") == "presence" else True
