@@ -1,8 +1,11 @@
-"""Digits as telephone events (RFC 4733). Between phones they pass unchanged; here they are read and made for services."""
+"""Digits as telephone events (RFC 4733). Between phones they pass unchanged; here they are read, made for services, and put into
+a stream of audio for a phone that says its digits by signalling.
+"""
 
 import struct
 from dataclasses import dataclass
 
+from media.rtp import RtpPacket, is_rtp
 from p2psip.base.errors import LocalError, RemoteError
 
 DIGITS = "0123456789*#ABCD"
@@ -10,6 +13,9 @@ EVENT_VOLUME = 10
 UPDATES_PER_DIGIT_MAX = 50
 REPEATED_ENDS = 3
 DURATION_MAX = 0xFFFF
+
+PACKETS_PER_SECOND = 50
+_SEQUENCES, _TIMESTAMPS = 1 << 16, 1 << 32
 
 _EVENT = struct.Struct("!BBH")
 
@@ -46,3 +52,55 @@ def digit_payloads(digit: str, updates: int, packet_samples: int = 160) -> list[
     durations = [min(packet_samples * (number + 1), DURATION_MAX) for number in range(count + 1)]
     growing = [TelephoneEvent(digit, False, EVENT_VOLUME, duration) for duration in durations[:-1]]
     return growing + [TelephoneEvent(digit, True, EVENT_VOLUME, durations[-1])] * REPEATED_ENDS
+
+
+class DigitInsertion:
+    """One key press in the place of audio: packets keep their source and number, so that nothing after them must be changed.
+
+    Feed every packet of the stream to `replace`; while the stream is silent, `make` gives packets that go on from the last one.
+    """
+
+    def __init__(self, digit: str, seconds: float, *, payload_type: int, clock_rate: int) -> None:
+        if len(digit) != 1 or digit not in DIGITS:
+            raise LocalError(f"{digit!r} is no digit of a telephone")
+        self._digit = digit
+        self._payload_type = payload_type
+        self._step = max(clock_rate // PACKETS_PER_SECOND, 1)
+        self._wanted = min(max(int(seconds * clock_rate), self._step), DURATION_MAX)
+        self._begun: int | None = None
+        self._duration = 0
+        self._ends = 0
+        self.replaced = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its end has been said REPEATED_ENDS times."""
+        return self._ends >= REPEATED_ENDS
+
+    def replace(self, packet: bytes) -> bytes:
+        """The packet to send for one of the stream: an event, or the packet itself once the press is over (and for RTCP)."""
+        if self.is_done or not is_rtp(packet):
+            return packet
+        audio = RtpPacket.parse(packet)
+        if self._begun is None:
+            self._begun = audio.timestamp
+        self.replaced += 1
+        return self._event(audio.ssrc, audio.sequence, (audio.timestamp - self._begun) % _TIMESTAMPS)
+
+    def make(self, last: bytes, ssrc: int) -> bytes:
+        """A packet for a stream that is silent since `last`, or that has not begun: then of the source `ssrc`."""
+        before = RtpPacket.parse(last) if is_rtp(last) else RtpPacket(0, False, 0, 0, ssrc, b"")
+        if self._begun is None:
+            self._begun = (before.timestamp + self._step) % _TIMESTAMPS
+        return self._event(before.ssrc, (before.sequence + 1) % _SEQUENCES, self._duration)
+
+    def _event(self, ssrc: int, sequence: int, since: int) -> bytes:
+        assert self._begun is not None
+        is_first = self._duration == 0
+        if self._duration < self._wanted:
+            later = since + self._step if since < DURATION_MAX else self._duration + self._step
+            self._duration = min(max(later, self._duration + 1), self._wanted)
+        else:
+            self._ends += 1
+        event = TelephoneEvent(self._digit, self._ends > 0, EVENT_VOLUME, self._duration)
+        return RtpPacket(self._payload_type, is_first, sequence, self._begun, ssrc, event.to_bytes()).to_bytes()

@@ -53,7 +53,7 @@ class OverlayLeg:
         self.bound: Way | None = None
         self.agents: dict[str, IceAgent] = {}  # those that the service knows, by user name fragment
         self.takes_bare_dtls = False
-        self._sink: Sink | None = None
+        self.sink: Sink | None = None
         self._sent_streams: set[bytes] = set()
         self._ready, self._lost = trio.Event(), trio.Event()
         self._restart_wanted, self._restart_reason = trio.Event(), ""
@@ -111,7 +111,7 @@ class OverlayLeg:
 
     def connect(self, sink: Sink | None) -> None:
         """Hand received packets to `sink`."""
-        self._sink = sink
+        self.sink = sink
 
     def send(self, packet: bytes) -> None:
         """Protect one packet and send it. Each stream costs the cipher a table of its own: SENT_STREAMS_MAX in a call."""
@@ -148,8 +148,8 @@ class OverlayLeg:
         statistics.last = packet
         if statistics.first_received is None:
             statistics.first_received = self._service.clock.now()
-        if self._sink is not None:
-            self._sink(packet)
+        if self.sink is not None:
+            self.sink(packet)
 
     def path(self) -> dict[str, Any]:
         """The way to the other node, for people. `kind` is None until one works, else "direct" or "relayed"; "via" names

@@ -48,7 +48,7 @@ class PhoneLeg:
         self.rtp, self.rtcp = rtp, rtcp
         self._send_rtp = rtp.sendto
         self._rtp_latch, self._rtcp_latch = Latch(), Latch()
-        self._sink: Sink | None = None
+        self.sink: Sink | None = None
         self._contexts, self._control_contexts = SrtpContexts(), SrtpContexts()
         self._srtp: SrtpContexts | None = None
         self._srtcp: SrtpContexts | None = None
@@ -124,7 +124,7 @@ class PhoneLeg:
 
     def connect(self, sink: Sink | None) -> None:
         """Hand received packets to `sink`."""
-        self._sink = sink
+        self.sink = sink
 
     def send(self, packet: bytes) -> None:
         """Send one packet to the phone."""
@@ -170,8 +170,8 @@ class PhoneLeg:
         statistics.last = data
         if statistics.first_received is None:
             statistics.first_received = self._now()
-        if self._sink is not None:
-            self._sink(data)
+        if self.sink is not None:
+            self.sink(data)
 
     def receive_rtcp(self, data: bytes, source: Address) -> None:
         """A datagram on the RTCP socket."""
@@ -217,8 +217,8 @@ class PhoneLeg:
                 return
             data = opened
         latch.admit(source)
-        if self._sink is not None:
-            self._sink(data)
+        if self.sink is not None:
+            self.sink(data)
 
     def _receive_dtls(self, data: bytes, source: Address, *, is_control: bool) -> None:
         """DTLS of the phone; what comes before its description is kept, since the phone may be the quicker."""

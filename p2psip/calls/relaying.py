@@ -1,8 +1,12 @@
-"""Requests within a call that carry something for the other side and change nothing: INFO (RFC 6086) and MESSAGE (RFC 3428)."""
+"""Requests within a call that carry something for the other side and change nothing: INFO (RFC 6086) and MESSAGE (RFC 3428).
+
+Digits in an INFO become telephone events where the other side takes those (`digits.py`).
+"""
 
 import trio
 
 from p2psip.base.errors import RemoteError
+from p2psip.calls.digits import EventFormat, Keypad, Press, TappedLeg
 from p2psip.calls.equipment import Equipment
 from p2psip.calls.sides import Side
 from p2psip.sip.build import make_response
@@ -21,6 +25,7 @@ class Relaying:
     def __init__(self, equipment: Equipment) -> None:
         self._equipment = equipment
         self._under_way = 0
+        self._keypads: dict[Side, Keypad] = {}
 
     def begin(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
         """Pass a request of `side` on to `other` (None: this node answers); RemoteError when it is too much."""
@@ -31,8 +36,23 @@ class Relaying:
         if other is None:
             exchange.respond(make_response(exchange.request, 200))
             return
+        if exchange.request.method == "INFO" and self._say_digit(exchange, side, other, nursery):
+            return
         self._under_way += 1
         nursery.start_soon(self._pass, exchange, side, other)
+
+    def _say_digit(self, exchange: ServerExchange, side: Side, other: Side, nursery: trio.Nursery) -> bool:
+        """Whether the INFO says a digit that goes on in the audio."""
+        press, form = Press.parse(exchange.request), EventFormat.of(other.end.heard)
+        source, target = side.end.leg, other.end.leg
+        if press is None or form is None or not isinstance(source, TappedLeg):
+            return False
+        keypad = self._keypads.setdefault(side, Keypad(self._equipment.chance))
+        keypad.admit()
+        exchange.respond(make_response(exchange.request, 200))
+        side.note_said("200 OK")
+        nursery.start_soon(keypad.play, press, source, target.send, form)
+        return True
 
     async def _pass(self, exchange: ServerExchange, side: Side, other: Side) -> None:
         request = exchange.request

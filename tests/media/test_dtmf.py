@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.dtmf import DIGITS, REPEATED_ENDS, UPDATES_PER_DIGIT_MAX, TelephoneEvent, digit_payloads
+from media.dtmf import (
+    DIGITS,
+    DURATION_MAX,
+    REPEATED_ENDS,
+    UPDATES_PER_DIGIT_MAX,
+    DigitInsertion,
+    TelephoneEvent,
+    digit_payloads,
+)
+from media.rtp import RtpPacket
 from p2psip.base.errors import LocalError, RemoteError
 
 
@@ -63,3 +72,56 @@ def test_any_bytes_give_an_event_or_a_remote_error(payload: bytes) -> None:
         return
     assert TelephoneEvent.parse(event.to_bytes()) == event
     assert event.to_bytes()[2:] == payload[2:4]
+
+
+def stream(number: int) -> bytes:
+    return RtpPacket(0, number == 0, 65_530 + number & 0xFFFF, 160 * number, 7, b"x" * 160).to_bytes()
+
+
+def test_a_press_takes_the_place_of_packets_and_keeps_their_numbers() -> None:
+    press = DigitInsertion("5", 0.1, payload_type=101, clock_rate=8_000)
+    packets = [RtpPacket.parse(press.replace(stream(number))) for number in range(10)]
+    assert [each.sequence for each in packets] == [65_530 + number & 0xFFFF for number in range(10)]
+    events = [TelephoneEvent.parse(each.payload) for each in packets[:8]]
+    assert [each.duration for each in events] == [160, 320, 480, 640, 800, 800, 800, 800]
+    assert [each.end for each in events] == 5 * [False] + 3 * [True]
+    assert [each.marker for each in packets[:8]] == [True] + 7 * [False]
+    assert {each.timestamp for each in packets[:8]} == {0}
+    assert press.is_done
+    assert press.replace(stream(10)) == stream(10)
+
+
+def test_control_packets_pass_beside_a_press() -> None:
+    control = bytes([0x80, 200, 0, 6]) + bytes(24)
+    press = DigitInsertion("5", 0.1, payload_type=101, clock_rate=8_000)
+    assert press.replace(control) == control
+
+
+def test_a_press_in_silence_goes_on_from_the_last_packet() -> None:
+    press = DigitInsertion("#", 0.04, payload_type=101, clock_rate=8_000)
+    last, made = stream(3), []
+    while not press.is_done:
+        last = press.make(last, 99)
+        made.append(RtpPacket.parse(last))
+    assert [each.sequence for each in made] == [65_534, 65_535, 0, 1, 2]
+    assert {(each.ssrc, each.timestamp) for each in made} == {(7, 640)}
+    assert RtpPacket.parse(DigitInsertion("#", 0.04, payload_type=101, clock_rate=8_000).make(b"", 99)).ssrc == 99
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=80), st.floats(0, 20), st.sampled_from([8_000, 16_000, 48_000]))
+def test_a_press_ends_whatever_the_timestamps_are(stamps: list[int], seconds: float, rate: int) -> None:
+    press = DigitInsertion("1", seconds, payload_type=101, clock_rate=rate)
+    durations = [
+        TelephoneEvent.parse(
+            RtpPacket.parse(press.replace(RtpPacket(0, False, 1, each, 7, b"").to_bytes())).payload
+        ).duration
+        for each in stamps
+        if not press.is_done
+    ]
+    assert durations == sorted(durations)
+    assert all(each <= DURATION_MAX for each in durations)
+
+
+def test_only_digits_are_pressed() -> None:
+    with pytest.raises(LocalError):
+        DigitInsertion("x", 0.1, payload_type=101, clock_rate=8_000)

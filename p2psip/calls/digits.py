@@ -1,0 +1,142 @@
+"""Digits that a phone says by INFO (application/dtmf-relay, application/dtmf), for another side that takes telephone events.
+
+The press takes the place of audio in the stream (`media/dtmf.py`): the leg's packets are diverted while it lasts, and only then.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import trio
+
+from media.dtmf import DIGITS, DigitInsertion
+from media.legs import LegStatistics, Sink
+from p2psip.base.chance import Chance
+from p2psip.base.errors import RemoteError
+from p2psip.calls.descriptions import Audio
+from p2psip.sip.message import Request
+
+RELAY_TYPE, PLAIN_TYPE = "application/dtmf-relay", "application/dtmf"
+PRESS_SECONDS = 0.16
+PRESS_SECONDS_MIN, PRESS_SECONDS_MAX = 0.04, 5.0
+PAUSE_SECONDS = 0.06
+PACKET_SECONDS = 0.02
+SILENT_TICKS = 3
+WAITING_MAX = 32
+
+_SIGNAL = re.compile(r"(?im)^\s*signal\s*=\s*([0-9A-D*#]|1[0-5])\s*$")
+_DURATION = re.compile(r"(?im)^\s*duration\s*=\s*([0-9]{1,6})\s*$")
+_NUMBERED = re.compile(r"1[0-5]|[0-9A-Da-d*#]")
+_TAKES = ("sendrecv", "recvonly")
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """One digit and how long it is held, in seconds."""
+
+    digit: str
+    seconds: float = PRESS_SECONDS
+
+    @classmethod
+    def parse(cls, request: Request) -> "Press | None":
+        """The press in an INFO; None for an INFO about something else, or about a key that is no digit (a flash)."""
+        kind = (request.content_type or "").partition(";")[0].strip().lower()
+        text = request.body[:256].decode("utf-8", "replace")
+        if kind == PLAIN_TYPE:
+            found = _NUMBERED.fullmatch(text.strip())
+            return None if found is None else cls(_digit(found[0]))
+        signal = _SIGNAL.search(text) if kind == RELAY_TYPE else None
+        if signal is None:
+            return None
+        duration = _DURATION.search(text)
+        seconds = PRESS_SECONDS if duration is None else int(duration[1]) / 1_000
+        return cls(_digit(signal[1]), min(max(seconds, PRESS_SECONDS_MIN), PRESS_SECONDS_MAX))
+
+
+@dataclass(frozen=True, slots=True)
+class EventFormat:
+    """The payload type and clock rate (Hz) that a side takes telephone events in."""
+
+    payload_type: int
+    clock_rate: int
+
+    @classmethod
+    def of(cls, audio: Audio | None) -> "EventFormat | None":
+        """What the peer that said `audio` takes, with the clock of its first codec; None when it takes none, or is on hold."""
+        if audio is None or audio.direction not in _TAKES:
+            return None
+        rates = {"0": 8_000, "3": 8_000, "8": 8_000, "9": 8_000, "18": 8_000}
+        events: list[tuple[str, int]] = []
+        for name, value in audio.attributes:
+            number, _, codec = (value or "").partition(" ")
+            parts = codec.split("/")
+            if name == "rtpmap" and len(parts) > 1 and parts[1].isascii() and parts[1].isdigit():
+                rates[number] = int(parts[1])
+                if parts[0].lower() == "telephone-event" and number in audio.formats:
+                    events.append((number, rates[number]))
+        spoken = next((rates[each] for each in audio.formats if each in rates), 8_000)
+        return next((cls(int(number), rate) for number, rate in events if rate == spoken), None)
+
+
+@runtime_checkable
+class TappedLeg(Protocol):
+    """A leg whose packets can be diverted for a while."""
+
+    sink: Sink | None
+    statistics: LegStatistics
+
+    def connect(self, sink: Sink | None) -> None:
+        """Hand received packets to `sink`."""
+
+
+class Keypad:
+    """The presses of one side, one after the other, in the stream that comes from it."""
+
+    def __init__(self, chance: Chance) -> None:
+        self._ssrc = chance.integer(32)
+        self._lock = trio.Lock()
+        self.waiting = 0
+
+    def admit(self) -> None:
+        """Before `play`: RemoteError(503) when WAITING_MAX presses wait."""
+        if self.waiting >= WAITING_MAX:
+            raise RemoteError("too many digits at once", status=503)
+        self.waiting += 1
+
+    async def play(self, press: Press, source: TappedLeg, send: Sink, form: EventFormat) -> None:
+        """Say one press to `send`, in the place of what comes from `source`; returns after the pause that follows."""
+        try:
+            async with self._lock:
+                await self._play(press, source, send, form)
+                await trio.sleep(PAUSE_SECONDS)
+        finally:
+            self.waiting -= 1
+
+    async def _play(self, press: Press, source: TappedLeg, send: Sink, form: EventFormat) -> None:
+        insertion = DigitInsertion(
+            press.digit, press.seconds, payload_type=form.payload_type, clock_rate=form.clock_rate
+        )
+
+        def divert(packet: bytes) -> None:
+            send(insertion.replace(packet))
+
+        before, seen, silent = source.sink, 0, 0
+        last = source.statistics.last
+        source.connect(divert)
+        try:
+            while not insertion.is_done:
+                await trio.sleep(PACKET_SECONDS)
+                silent = 0 if insertion.replaced != seen else silent + 1
+                seen = insertion.replaced
+                if silent == SILENT_TICKS:
+                    last = source.statistics.last
+                if silent >= SILENT_TICKS:
+                    last = insertion.make(last, self._ssrc)
+                    send(last)
+        finally:
+            if source.sink is divert:
+                source.connect(before)
+
+
+def _digit(text: str) -> str:
+    return DIGITS[int(text)] if text.isdigit() else text.upper()
