@@ -24,7 +24,17 @@ async def run_call(town: Town, alice_port: int, bob_port: int, caller: Caller, c
     folder.mkdir()
     log = folder / "sipp-errors"
     answering = [program("sipp"), "-sf", str(callee.write(folder)), "-i", "127.0.0.1", "-p", str(bob_port), "-m", "1"]
-    answering += ["-nostdin", "-timeout", "20", "-timeout_error", "-trace_err", "-error_file", str(log)]
+    answering += [
+        "-nostdin",
+        "-deadcall_wait",
+        "0",
+        "-timeout",
+        "20",
+        "-timeout_error",
+        "-trace_err",
+        "-error_file",
+        str(log),
+    ]
     async with trio.open_nursery() as nursery:
 
         async def serve() -> None:
