@@ -8,7 +8,7 @@ from p2psip.naming.questions import Answer, Question
 ENTRIES_MAX = 2_048
 TTL_SECONDS_MAX = 86_400.0
 NEGATIVE_SECONDS_MAX = 10_800.0  # RFC 2308 §5
-FAILURE_SECONDS = 5.0  # RFC 9520 §3.2 wants one second at least, five minutes at most
+FAILURE_SECONDS = 5.0  # RFC 9520 wants one second at least, five minutes at most
 
 
 class Cache:

@@ -141,4 +141,4 @@ def _country(line: str) -> Country:
 COUNTRIES: dict[str, Country] = {line[:2]: _country(line) for line in _HABITS.strip().splitlines()}
 """By ISO 3166 code."""
 
-EMERGENCY_EVERYWHERE = frozenset({"112", "911"})  # every mobile network connects both (3GPP TS 22.101 §10)
+EMERGENCY_EVERYWHERE = frozenset({"112", "911"})  # every mobile network connects both (3GPP TS 22.101)

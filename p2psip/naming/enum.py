@@ -11,7 +11,7 @@ from p2psip.naming.naptr import enumservices, read_substitution, sorted_naptrs
 from p2psip.naming.questions import Answer, Inquiry, Naptr, Outcome, Question, is_host_name
 
 NON_TERMINAL_MAX = 5
-"""Rules one after the other that only lead on to another name (RFC 6116 §5.2.1 wants a limit; RFC 5483 §5.2 proposes this)."""
+"""Rules one after the other that only lead on to another name (RFC 6116 wants a limit; RFC 5483 takes a longer chain for a loop)."""
 QUESTIONS_MAX = 12
 RESULTS_MAX = 16
 TRAIL_LINES_MAX = 64
@@ -46,7 +46,7 @@ class Enumeration:
 
 
 def enum_name(number: str, root: str) -> str:
-    """The name of an E.164 number in the tree `root` (RFC 6116 §3.2): the digits, last one first."""
+    """The name of an E.164 number in the tree `root` (RFC 6116): the digits, last one first."""
     return ".".join([*reversed(number.removeprefix("+")), root])
 
 
@@ -125,7 +125,7 @@ class _Search:
             self.found.append(Found(uri, services[0]))
 
     def _non_terminal(self, rule: Naptr, place: str, depth: int) -> Inquiry[None]:
-        """A rule that leads to the rules of another name (RFC 6116 §5.2.1)."""
+        """A rule that leads to the rules of another name (RFC 6116)."""
         try:
             name = rule.replacement or read_substitution(rule.regexp).apply(self._number)
         except RemoteError as error:

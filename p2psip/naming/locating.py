@@ -1,7 +1,7 @@
 """From the host of a SIP URI to addresses, ports and transports, in the order to try them: RFC 3263 §4, as an inquiry.
 
-The name that a certificate must show is always the host of the URI, never a name that the DNS gave for it (RFC 5922 §7.1).
-Both families of addresses are asked for (RFC 7984 §4).
+The name that a certificate must show is always the host of the URI, never a name that the DNS gave for it (RFC 5922).
+Both families of addresses are asked for (RFC 7984).
 """
 
 import ipaddress

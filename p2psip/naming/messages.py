@@ -18,11 +18,11 @@ import dns.rdatatype
 from p2psip.base.errors import RemoteError
 from p2psip.naming.questions import Answer, Naptr, Outcome, Question, Srv
 
-PAYLOAD_OCTETS = 1_232  # no fragments on any path (RFC 9715 §3.1 recommends no more than this)
+PAYLOAD_OCTETS = 1_232  # no fragments on any path (RFC 9715 recommends no more than this)
 RECORDS_MAX = 64
 WORDS_CHARACTERS_MAX = 120
 
-_BOGUS = frozenset({1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27})  # RFC 8914 §4: all that is about DNSSEC
+_BOGUS = frozenset({1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27})  # RFC 8914: all that is about DNSSEC
 _REFUSED = frozenset({15, 16, 17, 18, 20})  # blocked, censored, filtered, prohibited, not authoritative
 _LAME = frozenset({22, 23})  # no reachable authority, network error
 

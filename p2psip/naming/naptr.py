@@ -40,12 +40,12 @@ class Substitution:
 
 
 def sorted_naptrs(records: Iterable[Naptr]) -> list[Naptr]:
-    """By order, then by preference; what is equal stays as it came (RFC 6116 §3.3). RECORDS_MAX at most."""
+    """By order, then by preference; what is equal stays as it came (RFC 6116). RECORDS_MAX at most."""
     return sorted(records, key=lambda record: (record.order, record.preference))[:RECORDS_MAX]
 
 
 def enumservices(services: str) -> tuple[str, ...]:
-    """The enumservices of a services field, as `type` or `type:subtype` in lower case (RFC 6116 §3.4.3).
+    """The enumservices of a services field, as `type` or `type:subtype` in lower case (RFC 6116).
 
     Nothing for what is no ENUM service; the form of RFC 2916 ("sip+E2U") is obsolete and means nothing here.
     """

@@ -7,7 +7,7 @@ from p2psip.base.errors import RemoteError
 from p2psip.naming.countries import CODES, PREFIX_DIGITS_MAX
 
 DIALLED_CHARACTERS_MAX = 64
-E164_DIGITS_MAX = 15  # ITU-T E.164 §6.2.1
+E164_DIGITS_MAX = 15  # ITU-T E.164
 E164_DIGITS_MIN = 7
 TEL_URI_CHARACTERS_MAX = 512
 
@@ -21,7 +21,7 @@ class TelUri:
     """A tel URI: the number without separators, the routing number of a ported one, whether it was looked up already.
 
     `routing_number` (rn) is "" where there is none; `is_looked_up` (npdi) says that a portability database was asked, so
-    asking another makes no sense (RFC 4694 §5.2).
+    asking another makes no sense (RFC 4694).
     """
 
     number: str

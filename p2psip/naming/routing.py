@@ -18,7 +18,7 @@ STAGES: tuple[StageName, ...] = ("local", "overlay", "enum", "domain", "trunk")
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One server to try: an address, and the name that its certificate must show (RFC 5922 §4; "" for none)."""
+    """One server to try: an address, and the name that its certificate must show (RFC 5922; "" for none)."""
 
     transport: Transport
     address: Address

@@ -52,7 +52,7 @@ def test_naptr_chooses_the_transport_and_srv_the_servers() -> None:
         ("tls", "2001:db8::1", 5061),
         ("tls", "192.0.2.1", 5061),
     ]
-    assert {hop.host for hop in located.hops} == {HOST}  # RFC 5922 §7.1: never the SRV target
+    assert {hop.host for hop in located.hops} == {HOST}  # RFC 5922: never the SRV target
     assert any("SIP+D2S" in line for line in located.trail)
 
 
