@@ -22,6 +22,9 @@ from p2psip.sip.uri import SipUri
 ANSWER_SECONDS_MAX = 10.0
 GRANTED_SECONDS_MIN = 5
 SECONDS_MAX = 3_600
+NOTIFIES_MAX = 10
+NOTIFY_SECONDS = 0.5
+"""A device may tell us NOTIFIES_MAX times at once, and then again each NOTIFY_SECONDS: reading documents is work."""
 GONE = 481
 
 
@@ -45,6 +48,7 @@ class DeviceWatch:
         self._changed = changed
         self._scope = trio.CancelScope()
         self._doubted = trio.Event()
+        self._tokens, self._counted_at = float(NOTIFIES_MAX), equipment.clock.now()
         self.state: State | None = None
         self.is_known = False
         self.failure: RemoteError | None = None
@@ -129,12 +133,21 @@ class DeviceWatch:
                 self.failure = self.failure or error
                 self._scope.cancel()
 
+    def _spend(self) -> None:
+        now = self._equipment.clock.now()
+        self._tokens = min(float(NOTIFIES_MAX), self._tokens + (now - self._counted_at) / NOTIFY_SECONDS)
+        self._counted_at = now
+        if self._tokens < 1.0:
+            raise RemoteError("too many NOTIFYs at once", status=503)
+        self._tokens -= 1.0
+
     async def _listen(self, dialog: Dialog, requests: trio.MemoryReceiveChannel[ServerExchange]) -> None:
         async for exchange in requests:
             try:
                 self._take(dialog, exchange)
             except RemoteError as error:
-                exchange.respond(make_response(exchange.request, error.status))
+                headers = [("Retry-After", "1")] if error.status == 503 else []
+                exchange.respond(make_response(exchange.request, error.status, headers=headers))
 
     def _take(self, dialog: Dialog, exchange: ServerExchange) -> None:
         """A NOTIFY (§4.1.3), which only the device itself may send."""
@@ -146,6 +159,7 @@ class DeviceWatch:
         if event_of(request.headers.get("Event"))[0] != self._package.name:
             raise RemoteError("another event than was subscribed to", status=489)
         dialog.accept_request(request)
+        self._spend()
         state = self.state
         if request.body:
             if request.content_type != self._package.content_type:

@@ -26,6 +26,8 @@ from p2psip.sip.message import Request
 WATCHERS_MAX = 1_000
 WATCHERS_PER_PHONE_MAX = 100
 WATCHERS_PER_NODE_MAX = 8
+WATCHERS_OF_NODES_MAX = 800
+"""The rest is kept for own phones, however many members of the overlay watch."""
 PEOPLE_MAX = 256
 STOP_SECONDS_MAX = 1.0
 
@@ -209,7 +211,8 @@ class PresenceServer:
         used = sum(watcher.phone == mine for watcher in self._watchers)
         if used >= (WATCHERS_PER_NODE_MAX if party.is_node else WATCHERS_PER_PHONE_MAX):
             raise RemoteError("too many subscriptions at once", status=403)
-        if len(self._watchers) >= WATCHERS_MAX or self._is_stopping:
+        of_nodes = sum(watcher.party.is_node for watcher in self._watchers) if party.is_node else 0
+        if len(self._watchers) >= WATCHERS_MAX or of_nodes >= WATCHERS_OF_NODES_MAX or self._is_stopping:
             raise RemoteError("this node serves as many subscriptions as it can", status=503)
 
     def _local(self, party: Party, package: Package) -> Callable[[], State]:
