@@ -13,6 +13,7 @@ from p2psip.sip.message import Request, Response
 
 ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REGISTER, PRACK, UPDATE, REFER"
 SUPPORTED = "100rel, timer, replaces, norefersub, outbound, gruu"
+_UNDERSTOOD = frozenset(SUPPORTED.split(", "))
 """Option tags that this node understands (RFC 3261 §19.2), as they stand in Supported."""
 WORDS_CHARACTERS_MAX = 200
 RETRY_SECONDS = 5
@@ -73,8 +74,7 @@ def refuse(request: Request, failure: Failure, host: str, *, to_tag: str) -> Res
 
 def unsupported_options(request: Request) -> list[str]:
     """What `request` requires and this node does not understand (RFC 3261 §8.2.2.3)."""
-    understood = {option.strip() for option in SUPPORTED.split(",")}
-    return sorted(tokens(request.headers, "Require") - understood)
+    return sorted(tokens(request.headers, "Require") - _UNDERSTOOD) if "Require" in request.headers else []
 
 
 def reason_header(status: int, words: str = "") -> tuple[str, str]:

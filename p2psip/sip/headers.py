@@ -59,6 +59,7 @@ _NAME_ADDR = re.compile(
     re.DOTALL,
 )
 _ADDR_SPEC = re.compile(r"\s*([^\s;,<>?\"]+)\s*(.*)", re.DOTALL)
+_USUAL_VIA = re.compile(r"SIP/2\.0/([A-Z]{2,4}) ([A-Za-z0-9\-.]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(;[^\s\"]*)?")
 _VIA = re.compile(
     r"\s*SIP\s*/\s*([0-9]{1,5}\.[0-9]{1,5})\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+([A-Za-z0-9\-._]+|\[[0-9A-Fa-f:.]+\])\s*(?::\s*([0-9]{1,5})\s*)?(.*)",
     re.DOTALL | re.IGNORECASE,
@@ -258,10 +259,15 @@ class Via:
     @classmethod
     def parse(cls, text: str) -> "Via":
         """The value in `text`; SipSyntaxError otherwise."""
-        match = _VIA.fullmatch(text)
-        if match is None:
-            raise SipSyntaxError("a Via that cannot be read")
-        version, transport, host, port, rest = match.groups()
+        match = _USUAL_VIA.fullmatch(text)
+        if match is not None:
+            transport, host, port, rest = match.groups("")
+            version = "2.0"
+        else:
+            match = _VIA.fullmatch(text)
+            if match is None:
+                raise SipSyntaxError("a Via that cannot be read")
+            version, transport, host, port, rest = match.groups()
         number = int(port) if port else None
         if number is not None and number > 65_535:
             raise SipSyntaxError("a Via with a port above 65535")
