@@ -11,7 +11,7 @@ from p2psip.naming.naptr import enumservices, read_substitution, sorted_naptrs
 from p2psip.naming.questions import Answer, Inquiry, Naptr, Outcome, Question, is_host_name
 
 NON_TERMINAL_MAX = 5
-"""Rules one after the other that only lead on to another name (RFC 6116 wants a limit; RFC 5483 takes a longer chain for a loop)."""
+"""Rules one after the other that only lead on to another name: RFC 6116 wants a limit, RFC 5483 takes more for a loop."""
 QUESTIONS_MAX = 12
 RESULTS_MAX = 16
 TRAIL_LINES_MAX = 64

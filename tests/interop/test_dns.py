@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import trio
 
+from p2psip.app.explaining import explain_here
 from p2psip.app.local_network import LocalNetwork
+from p2psip.app.quickcall import call_once
+from p2psip.app.settings import load_settings
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.naming.enum import Enumeration, enumerate_number
@@ -191,11 +194,9 @@ async def test_explain_shows_the_path_without_a_node(servers: Servers, tmp_path:
         "address": "[2001:db8::1]:5060",
         "host": "good.test",
     }
-    code, facts = await _explain(home, "sip:a@host.bad.test")
-    assert (code, facts["taken"], facts["steps"][0]["status"]) == (1, None, 502)
+    facts = await explain_here(home, load_settings(home), "sip:a@host.bad.test", None)
+    assert (facts["taken"], facts["steps"][0]["status"]) == (None, 502)
     assert "bogus" in facts["steps"][0]["reason"]
-    code, facts = await _explain(home, "112")
-    assert (code, facts["steps"][0]["stage"]) == (1, "refused")
 
 
 async def _explain(home: Path, target: str) -> tuple[int, dict[str, Any]]:
@@ -224,16 +225,20 @@ async def test_a_call_takes_the_way_that_enum_names_past_a_dead_server(tmp_path:
                 f'[dns]\nservers = ["127.0.0.1:{servers.unbound[1]}"]\n'
                 '[dial_plan]\ncountry = "DE"\nenum_roots = ["e164.test"]\nprivate_hosts = true\n'
             )
-            node = await network.up(home)
+            await network.up(home)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_answering_sipp, tmp_path, alive)
-                with trio.fail_after(30):
-                    report = await network.command(node.home, "call", "03012345", "--seconds", "1")
-                    explained = await network.command(node.home, "explain", "03012345")
+                with trio.fail_after(60):
+                    report = await call_once(home, "03012345", play=None, record=None, seconds=0.5)
+                    explained = await explain_here(home, load_settings(home), "03012345", None)
+                    emergency = await call_once(home, "112", play=None, record=None, seconds=0.5)
+                    premium = await call_once(home, "0900123456", play=None, record=None, seconds=0.5)
                 nursery.cancel_scope.cancel()
     finally:
         await network.close()
     assert report["status"] == 200
+    assert (emergency["status"], "another telephone" in emergency["why"]) == (503, True), emergency
+    assert (premium["status"], "premium" in premium["why"]) == (403, True), premium
     assert explained["node_running"]
     taken = explained["steps"][explained["taken"] - 1]
     assert taken["routes"][0]["uri"] == "sip:3012345@calls.test"
