@@ -63,6 +63,7 @@ class Searching:
         ring: Ring,
         found: Callable[[], None],
     ) -> None:
+        self._equipment = equipment
         self._router = router
         self._forking = forking
         self._invite = invite
@@ -111,6 +112,7 @@ class Searching:
             async for step in steps:
                 has_plan = True
                 if step.stage == "refused":
+                    self._note_refused(step)
                     raise RemoteError(step.reason, status=step.status or 403)
                 if self._is_member and step.stage != "trunk":
                     continue
@@ -134,6 +136,12 @@ class Searching:
     @property
     def _found_so_far(self) -> int:
         return len(self._forking.branches) - self._before
+
+    def _note_refused(self, step: Step) -> None:
+        """What the dial plan forbids may be a stolen phone that calls numbers which pay the thief."""
+        if step.status == 403:
+            unix = self._equipment.clock.unix()
+            self._equipment.incidents.note("forbidden number", self._caller.address, step.reason, unix)
 
     # People
 

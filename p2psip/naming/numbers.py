@@ -12,7 +12,7 @@ E164_DIGITS_MIN = 7
 TEL_URI_CHARACTERS_MAX = 512
 
 _SEPARATORS = re.compile(r"[\s().\-/]")
-_DIALLED = re.compile(r"\+?[0-9*#A-Da-d]+")
+_DIALLED = re.compile(r"\+?[0-9*#]+")
 _E164 = re.compile(rf"\+[1-9][0-9]{{{E164_DIGITS_MIN - 1},{E164_DIGITS_MAX - 1}}}")
 
 

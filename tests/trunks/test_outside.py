@@ -288,9 +288,11 @@ async def test_what_the_plan_refuses_is_told_with_its_reason(autojump_clock: Moc
     async with country() as c:
         await c.provider()
         plan = Plan({"+4989": [Step("refused", "+4989", "premium numbers need a rule", status=403)]})
-        _node, phone, _outside = await _alice(c, static(), plan=plan)
+        node, phone, _outside = await _alice(c, static(), plan=plan)
         response = await (await phone.call(GERMANY)).response(403)
         assert response.warning == "premium numbers need a rule"
+        (incident,) = node.server.status()["refused"]["recent"]
+        assert (incident["kind"], incident["words"]) == ("forbidden number", response.warning)
 
 
 async def test_people_of_the_overlay_are_called_without_the_trunk(autojump_clock: MockClock) -> None:
