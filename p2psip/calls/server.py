@@ -20,6 +20,7 @@ from p2psip.calls.authentication import Authenticator, Refusal
 from p2psip.calls.bindings import BINDINGS_PER_ADDRESS_MAX, Binding, BindingTable
 from p2psip.calls.call import Call
 from p2psip.calls.call_log import CallLog
+from p2psip.calls.clicking import Referrals
 from p2psip.calls.ends import MediaEnd
 from p2psip.calls.equipment import Equipment, Party, name_of
 from p2psip.calls.incidents import Incidents
@@ -32,7 +33,6 @@ from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, FLOW_GRACE_SECONDS, Regi
 from p2psip.calls.sides import Side
 from p2psip.calls.strangers import DomainDoor, Strangers
 from p2psip.calls.targets import Router
-from p2psip.calls.transfer import Transfers
 from p2psip.messaging.messages import MessageRelay
 from p2psip.sip.build import make_response
 from p2psip.sip.errors import SipSyntaxError
@@ -89,7 +89,7 @@ class CallServer:
         self.strangers = None if door is None else Strangers(door, self._equipment, self._carry, self._is_provider)
         self._calls: dict[Call, None] = {}  # in the order of their beginning
         self._pickups = Pickups(self._equipment, self)
-        self._services: dict[str, Serve] = {"REFER": Transfers(self._equipment, self).serve}
+        self._services: dict[str, Serve] = {"REFER": Referrals(self._equipment, self).serve}
         self._requests = 0
         self._delayed = 0
         self._is_stopping = False

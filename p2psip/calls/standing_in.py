@@ -45,7 +45,7 @@ class QuietLeg:
 
 
 class QuietEnd(Agreement):
-    """The media end of somebody who is not there yet: offers `audio`, and remembers what was answered."""
+    """The media end of somebody who is not there yet: offers `audio`, and remembers what was answered, or offered to it."""
 
     kind: EndKind = "phone"
     can_be_lost = False
@@ -62,9 +62,10 @@ class QuietEnd(Agreement):
         return write_description(self.audio, self._origin, Layout(), phone_line(_NOWHERE))
 
     def take(self, body: bytes, *, is_offer: bool) -> Audio:
-        """See MediaEnd: what was given at the start."""
-        self.note_taken(self.audio, is_offer=is_offer)
-        return self.audio
+        """See MediaEnd: what was given at the start; as an answer, all that was offered."""
+        audio = self.audio if is_offer or self.answer is None else self.answer
+        self.note_taken(audio, is_offer=is_offer)
+        return audio
 
     def write(self, audio: Audio, *, is_offer: bool) -> bytes:
         """See MediaEnd: notes the answer."""

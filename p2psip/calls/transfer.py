@@ -51,7 +51,7 @@ class Host(Protocol):
 
 
 class Transfers:
-    """Serves REFER."""
+    """Serves REFER within calls."""
 
     def __init__(self, equipment: Equipment, host: Host) -> None:
         self._equipment = equipment
@@ -67,15 +67,16 @@ class Transfers:
         if sender.kind != "phone":
             raise RemoteError("only phones of this node transfer calls here", status=403)
         referral = Referral.of_request(request)
-        if request.to.tag is None:
-            raise RemoteError("a REFER belongs to a call", status=403)
-        found = find_standing(self._host.standing, (request.call_id, request.to.tag, request.from_.tag or ""))
+        dialog_id = (request.call_id, request.to.tag or "", request.from_.tag or "")
+        found = find_standing(self._host.standing, dialog_id)
         if found is None or found.side is None:
             raise RemoteError("there is no such call", status=481)
         transfer = Transfer(self._equipment, self._host, found.call, found.side, sender, referral)
         transfer.check()
         reports = self._accept(exchange, found.side, referral)
-        await transfer.run(reports)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reports.run)
+            await transfer.run(reports)
 
     def _accept(self, exchange: ServerExchange, side: Side, referral: Referral) -> Reports:
         headers = [("Contact", side.dialog.contact)]
@@ -127,7 +128,6 @@ class Transfer:
         self._talk.leaver = self._leaves
         reports.tell(100)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(reports.run)
             try:
                 if self._referral.replaces is None:
                     await self._call_target(self._referral.target, nursery)
