@@ -193,7 +193,7 @@ class PresenceServer:
 
     def _check_permission(self, party: Party, package: Package, address: str) -> None:
         own = self._equipment.addresses.is_own
-        if getattr(party, "kind", "phone") in ("trunk", "stranger"):
+        if party.kind in ("trunk", "stranger"):
             raise RemoteError("only members of this overlay may watch its people", status=403)
         if package.name == MESSAGE_SUMMARY and not (own(address) and own(party.address) and not party.is_node):
             raise RemoteError("only a person's own phones may know of their messages", status=403)
@@ -211,8 +211,9 @@ class PresenceServer:
         used = sum(watcher.phone == mine for watcher in self._watchers)
         if used >= (WATCHERS_PER_NODE_MAX if party.is_node else WATCHERS_PER_PHONE_MAX):
             raise RemoteError("too many subscriptions at once", status=403)
-        of_nodes = sum(watcher.party.is_node for watcher in self._watchers) if party.is_node else 0
-        if len(self._watchers) >= WATCHERS_MAX or of_nodes >= WATCHERS_OF_NODES_MAX or self._is_stopping:
+        of_nodes = sum(watcher.party.is_node for watcher in self._watchers)
+        is_crowded = party.is_node and of_nodes >= WATCHERS_OF_NODES_MAX
+        if len(self._watchers) >= WATCHERS_MAX or is_crowded or self._is_stopping:
             raise RemoteError("this node serves as many subscriptions as it can", status=503)
 
     def _local(self, party: Party, package: Package) -> Callable[[], State]:

@@ -1,15 +1,20 @@
 """SUBSCRIBE, NOTIFY and PUBLISH as phones see them, on one node and between two; virtual time."""
 
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 import trio
 from trio.testing import MockClock
 
+from p2psip.calls.equipment import Party
 from p2psip.presence import server as server_module
 from p2psip.presence.device import ANSWER_SECONDS_MAX
 from p2psip.presence.message_summary import SUMMARY_TYPE, Waiting
 from p2psip.presence.pidf import PIDF_TYPE, Presence, Service, parse_pidf
 from p2psip.presence.ports import Permissions
 from p2psip.presence.subscription import SECONDS_MIN
+from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.message import Request
 from tests.calls.fakes import OVERLAY_NAME
 from tests.calls.steps import connect
@@ -311,6 +316,40 @@ async def test_a_node_watches_for_its_own_people_only(autojump_clock: MockClock)
         assert (await exchange.final_response()).status == 403
         published = publication(phone, "presence", b"x", PIDF_TYPE)
         assert (await mallory.node.sip.start(published, flow).final_response()).status == 403
+
+
+@pytest.mark.parametrize("kind", ["trunk", "stranger"])
+async def test_who_is_no_member_watches_nobody(kind: Literal["trunk", "stranger"], autojump_clock: MockClock) -> None:
+    async with streets() as s:
+        home = await s.home("alice", "1001")
+        phone = await s.phone(home, "alice", 6000)
+
+        async def prove(exchange: ServerExchange) -> Party | None:
+            party = await home.node.server.sender(exchange)
+            return None if party is None else replace(party, kind=kind)
+
+        home.presence._prove = prove
+        for event in ("presence", "dialog", "message-summary"):
+            assert (await phone.ask(subscription(phone, ALICE, event))).status == 403
+
+
+async def test_own_phones_have_room_however_many_nodes_watch(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "WATCHERS_OF_NODES_MAX", 0)
+    async with streets() as s:
+        a, b = await two_homes(s)
+        phone = await s.phone(b, "bob", 6100)
+        watching = await subscribe(await s.phone(a, "alice", 6000), BOB, "presence")
+        assert not is_open(await watching.notified())
+        await watching.quiet(10)
+        assert is_open(await (await subscribe(phone, BOB, "presence")).notified())
+        monkeypatch.setattr(server_module, "WATCHERS_OF_NODES_MAX", 9)
+        monkeypatch.setattr(server_module, "WATCHERS_PER_NODE_MAX", 0)
+        await watching.quiet(100)
+        monkeypatch.setattr(server_module, "WATCHERS_PER_NODE_MAX", 1)
+        b.directory._tell()
+        assert is_open(await watching.notified())
 
 
 # Busy lamps
