@@ -31,6 +31,10 @@ TRANSPORTS: tuple[Transport, ...] = ("tls", "tcp", "udp")
 PORTED_MAX = 3
 """Numbers that lead to numbers by ENUM, one after the other."""
 
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 _STATUS: dict[Outcome, int] = {"found": 404, "no such name": 404, "no data": 404, "timeout": 504, "bogus": 502}
 
 
@@ -274,10 +278,18 @@ def _why_closed(hop: Hop, private: bool) -> str | None:
     address = ipaddress.ip_address(host)
     if is_synthetic(host) or address.is_unspecified or address.is_multicast:
         return "nobody has this address"
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    if not private and not (mapped or address).is_global:
+    if not private and not _embedded(address).is_global:
         return "it is a private address"
     return None
+
+
+def _embedded(address: IpAddress) -> IpAddress:
+    """The IPv4 address that an IPv6 address leads to: mapped, 6to4 (RFC 3056) or NAT64; else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _people(choice: Choice) -> Route:

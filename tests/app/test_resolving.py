@@ -111,7 +111,18 @@ async def test_emergency_calls_go_to_their_trunk_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.0.0.1", "169.254.1.1", "::1", "fe80::1", "::ffff:10.0.0.1", "0.0.0.0"]
+    "address",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.1.1",
+        "::1",
+        "fe80::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "2002:a00:1::1",
+        "0.0.0.0",
+    ],
 )
 async def test_dns_of_strangers_does_not_lead_into_our_own_network(address: str) -> None:
     dns = ZoneDns()

@@ -284,11 +284,13 @@ async def test_no_more_servers_than_the_bound_and_none_at_all() -> None:
     assert (answer.outcome, answer.words) == ("timeout", "no DNS server is known")
 
 
-async def test_datagrams_that_do_not_fit_are_passed_over_and_what_was_cut_is_fetched_over_tcp() -> None:
-    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
-        await sock.bind(("127.0.0.1", 0))
-        server = sock.getsockname()
-        (listener,) = await trio.open_tcp_listeners(server[1], host="127.0.0.1")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_datagrams_that_do_not_fit_are_passed_over_and_what_was_cut_is_fetched_over_tcp(host: str) -> None:
+    family = trio.socket.AF_INET6 if ":" in host else trio.socket.AF_INET
+    with trio.socket.socket(family, trio.socket.SOCK_DGRAM) as sock:
+        await sock.bind((host, 0))
+        server = sock.getsockname()[:2]
+        (listener,) = await trio.open_tcp_listeners(server[1], host=host)
 
         async def datagrams() -> None:
             data, source = await sock.recvfrom(4_096)
