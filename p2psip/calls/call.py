@@ -96,7 +96,7 @@ class Call:
                     await self._set_up(nursery)
                 except RemoteError as error:
                     self._fail(Failure.of_error(error))
-                forking.close(487, "the caller gave up")
+                forking.close(487, "the caller gave up", self.exchange.cancel_reason)
                 self._free()
                 with trio.move_on_after(LATE_SECONDS_MAX):
                     await forking.wait_settled()
@@ -267,8 +267,6 @@ class Call:
     async def _connect(self, answered: Answered, offer: Audio | None, nursery: trio.Nursery) -> None:
         branch, response = answered.branch, answered.response
         callee, caller = self._forking.side_of(branch, response), self._leg.side
-        callee.dialog.confirm(response)
-        callee.establish(response)
         late = answered if offer is None and not answered.is_settled else None
         if late is None:
             callee.acknowledge(branch.exchange, response)
@@ -279,6 +277,7 @@ class Call:
         differs = is_described and offer is not None and self._hearing.told != answered.audio
         self._join(callee.name, branch.end.leg, branch.end)
         talk = self._talk = Talk(self._equipment, caller, callee)
+        talk.awaits_answer = late is not None
         for searching in self._searches:
             nursery.start_soon(searching.limit, talk)
         nursery.start_soon(self._accept, talk, body, late, callee, differs or self._early.unsettled)

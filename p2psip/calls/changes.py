@@ -34,12 +34,12 @@ class Changes:
         self._end = end
 
     def begin(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
-        """Serve a re-INVITE or UPDATE of `side`; RemoteError(491 or 500) during another change."""
+        """Serve a re-INVITE, UPDATE or PRACK of `side`; RemoteError(491 or 500) during another change."""
         request = exchange.request
         side.timer.check(request)
         if request.body and request.content_type != SDP:
             raise RemoteError("a call is described in application/sdp here", status=415)
-        if request.method == "UPDATE" and not request.body:
+        if request.method != "INVITE" and not request.body:
             side.answer(exchange)
             return
         self._negotiation.begin(side)

@@ -86,6 +86,9 @@ class EarlyRequests:
         elif method == "BYE" and not side.owns_call_id:
             side.answer(exchange)
             self._ringing.stop(Failure(487, "the caller gave up"))
+        elif method == "BYE" and not side.is_early:
+            side.answer(exchange)
+            self._ringing.stop(Failure(480, f"{side.name} has answered and hung up at once"))
         elif method == "BYE":
             raise RemoteError(
                 "who is called ends a call with a final response, not with BYE (RFC 3261 §15)", status=403

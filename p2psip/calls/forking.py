@@ -30,6 +30,8 @@ BRANCHES_MAX = 24
 EVENTS_MAX = 256
 SILENT_SECONDS_MAX = 8.0
 EARLY_DIALOGS_MAX = 8
+EARLY_DIALOG_TERMINATED = 199
+"""RFC 6228: of one fork of many; it says nothing of the call, and is not for a caller who did not ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +148,13 @@ class Forking:
         """What the caller is told when nobody answers."""
         return best_failure(self.failures)
 
-    def close(self, status: int, words: str) -> None:
-        """Ring no more: CANCEL what rings, with a Reason (RFC 3326)."""
+    def close(self, status: int, words: str, reason: str | None = None) -> None:
+        """Ring no more: CANCEL what rings, with a Reason (RFC 3326): `reason` as it came, or one of our own."""
         self.is_closed = True
         for branch in self.branches:
             if not branch.is_over and branch is not self.winner:
-                branch.exchange.request.headers.set(*reason_header(status, words))
+                header = ("Reason", reason) if reason else reason_header(status, words)
+                branch.exchange.request.headers.set(*header)
                 branch.exchange.cancel()
                 self._step("this node", branch.target.name, "CANCEL")
         self._note_settled()
@@ -235,6 +238,7 @@ class Forking:
             self.winner, self._winning_tag = branch, response.to.tag
             branch.decided.set()
             branch.is_over = True
+            self._confirm(branch, response)
             self.close(200, "Call completed elsewhere")
             self._emit(Progress(branch, response))
         elif branch is not self.winner or response.to.tag != self._winning_tag:
@@ -246,6 +250,8 @@ class Forking:
     def _take_provisional(self, branch: Branch, response: Response) -> None:
         """Acknowledge what is reliable, drop what was taken before, and tell the call of the rest."""
         rack: RAck | None = None
+        if response.status == EARLY_DIALOG_TERMINATED:
+            return
         if response.status > 100 and response.to.tag is not None and not branch.is_over:
             if response.to.tag not in branch.dialogs:
                 if len(branch.dialogs) >= EARLY_DIALOGS_MAX:
@@ -268,6 +274,15 @@ class Forking:
         """Another description, for a phone that takes no calls without SRTP, or only by DTLS."""
         is_open = not self.is_closed and not branch.is_over
         return branch.end.write_otherwise() if is_open and branch.request.body else None
+
+    def _confirm(self, branch: Branch, response: Response) -> None:
+        """The winner's dialog stands: who hangs up at once must be heard."""
+        is_new = (response.to.tag or "") not in branch.dialogs
+        side = self.side_of(branch, response)
+        side.dialog.confirm(response)
+        side.establish(response)
+        if is_new:
+            self._on_dialog(side)
 
     def _ask_again(self, branch: Branch, body: bytes | None = None) -> None:
         """The INVITE with a longer session interval (RFC 4028 §7.3), or with another description."""

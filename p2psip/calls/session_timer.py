@@ -10,6 +10,7 @@ import trio
 
 from p2psip.base.errors import RemoteError
 from p2psip.calls.answers import SESSION_SECONDS_MIN
+from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.extensions import Refresher, SessionExpires, min_se_of, tokens
 from p2psip.sip.message import Request, Response
 
@@ -81,8 +82,11 @@ class SessionTimer:
     # What the peer says to our requests
 
     def note_answer(self, response: Response) -> None:
-        """The 2xx to an INVITE or UPDATE of ours (§7.2). A peer that names no interval does not know the extension."""
-        said = SessionExpires.of(response.headers)
+        """The 2xx to an INVITE or UPDATE of ours (§7.2). Without an interval, the peer refreshes nothing."""
+        try:
+            said = SessionExpires.of(response.headers)
+        except SipSyntaxError:
+            said = None
         if said is not None:
             self._agree(max(said.seconds, SESSION_SECONDS_MIN), we_refresh=said.refresher != "uas")
         else:

@@ -52,6 +52,7 @@ class Talk:
         self._relaying = Relaying(equipment)
         self._changes = Changes(self.negotiation, self._fail)
         self.confirmed = trio.Event()
+        self.awaits_answer = False  # the callee's offer has no answer before the caller's ACK
         self.leaver: Side | None = None  # whose BYE does not end the call: a transfer by it is under way
         self.left = trio.Event()
         self.borrowed: list[Loan] = []
@@ -146,12 +147,12 @@ class Talk:
             header = ("Reason", reason) if reason else None
             self.end(Ending(200, f"{side.name} hung up", side, header))
         elif method in ("INVITE", "UPDATE"):
-            self._changes.begin(exchange, side, other, nursery)
+            self._begin_change(exchange, side, other, nursery)
         elif method in RELAYED_METHODS:
             self._relaying.begin(exchange, side, other, nursery)
         elif method == "PRACK":
             side.acknowledge_provisional(exchange)
-            side.answer(exchange)
+            self._begin_change(exchange, side, other, nursery)
         elif method == "OPTIONS":
             side.answer(exchange)
         elif method == "REFER":
@@ -175,6 +176,11 @@ class Talk:
         reason = await side.end.wait_lost()
         words = f"the media path to {side.name} is lost: {reason}"
         self.end(Ending(503, words))
+
+    def _begin_change(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
+        if exchange.request.body and self.awaits_answer and not self.confirmed.is_set():
+            raise RemoteError("the first offer has no answer yet", status=491)
+        self._changes.begin(exchange, side, other, nursery)
 
     def _fail(self, error: RemoteError) -> None:
         self.end(Ending(error.status, str(error)))

@@ -39,7 +39,8 @@ class Sender(Protocol):
 
 
 class ServerExchange:
-    """A request of a peer. Answer it with `respond`, or an INVITE with `accept`; watch `cancelled` meanwhile.
+    """A request of a peer. Answer it with `respond`, or an INVITE with `accept`; watch `cancelled` meanwhile:
+    `cancel_reason` is then the Reason of the CANCEL (RFC 3326).
 
     `screen` may stand before what is sent: it is given each response and gives what goes out in its place, or None for
     nothing yet.
@@ -50,6 +51,7 @@ class ServerExchange:
         self.request = request
         self.flow = flow
         self.cancelled = trio.Event()
+        self.cancel_reason: str | None = None
         self.answered = False
         self.screen: Callable[[Response], Response | None] | None = None
         self._sender = sender

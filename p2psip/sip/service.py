@@ -297,8 +297,9 @@ class SipService:
                 ack_key = (request.call_id, request.from_.tag or "", request.cseq.number)
                 if (waiting := self._acks.get(ack_key)) is not None and _may_speak_for(flow, waiting.flow):
                     waiting.take_ack(request)
-            case CancelReceived(key, _cancel):
+            case CancelReceived(key, cancel):
                 if (server := self._servers.get(key)) is not None:
+                    server.cancel_reason = cancel.headers.get("Reason")
                     server.cancelled.set()
             case TransactionEnded(key):
                 self._clients.pop(key, None)

@@ -8,7 +8,7 @@ from trio.testing import MockClock
 from p2psip.sip.message import Request, Response
 from p2psip.sip.sdp import SessionDescription
 from tests.calls.early_steps import EarlyCallee, EarlyCaller, calls
-from tests.calls.steps import both
+from tests.calls.steps import both, two_nodes
 from tests.calls.world import Outgoing, Phone, World, sdp, world
 
 SDP_TYPE = "application/sdp"
@@ -118,7 +118,7 @@ async def test_this_node_answers_for_a_phone_that_knows_no_update_and_tells_it_o
         assert direction(change.body) == "sendonly"
 
 
-async def test_digits_before_the_answer_reach_who_is_heard(autojump_clock: MockClock) -> None:
+async def test_what_is_said_before_the_answer_reaches_who_is_heard(autojump_clock: MockClock) -> None:
     async with world() as w:
         r = await ring(w)
         seen: list[Request] = []
@@ -126,9 +126,9 @@ async def test_digits_before_the_answer_reach_who_is_heard(autojump_clock: MockC
         async def expect() -> None:
             seen.append(await r.callee.dialog.expect("INFO"))
 
-        digits = partial(r.caller.dialog.ask, "INFO", body=b"Signal=5", content_type="application/dtmf-relay")
-        assert (await both(digits, expect)).status == 200
-        assert seen[0].body == b"Signal=5"
+        told = partial(r.caller.dialog.ask, "INFO", body=b"<caller/>", content_type="application/xml")
+        assert (await both(told, expect)).status == 200
+        assert seen[0].body == b"<caller/>"
 
 
 async def test_a_caller_may_give_up_with_bye(autojump_clock: MockClock) -> None:
@@ -266,3 +266,71 @@ async def test_an_answer_that_is_repeated_while_the_caller_still_decides_is_not_
         assert callee.dialog.ack is not None
         assert callee.dialog.ack.body
         await both(lambda: here.ask("BYE"), lambda: callee.dialog.expect("BYE"))
+
+
+async def test_who_answers_and_hangs_up_while_the_caller_still_acknowledges_ends_the_call(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as w:
+        node = await w.node("alice", "1001")
+        caller, phone = await w.phone(node, "alice", 6000), await w.phone(node, "alice-2", 6100)
+        outgoing = await calls(caller, "sip:1001@home.example", *RELIABLE)
+        callee = EarlyCallee(phone, await phone.invited())
+        callee.say(183, sdp(6101, "0 101"))
+        await outgoing.response(183)
+        w.nursery.start_soon(callee.exchange.accept, callee.response(200, sdp(6101, "0 101")))
+        await trio.sleep(0.2)
+        assert (await callee.dialog.ask("BYE")).status == 200
+        await outgoing.response(480)
+
+
+async def test_the_reason_of_a_cancel_goes_on(autojump_clock: MockClock) -> None:
+    """RFC 3326: a phone that sees that another one has answered shows no missed call."""
+    reason = 'SIP;cause=200;text="Call completed elsewhere"'
+    async with world() as w:
+        a, b, alice, bob = await two_nodes(w)
+        outgoing = await alice.call("sip:bob@home.example")
+        invite = await bob.invited()
+        bob.ring(invite)
+        await outgoing.response(180)
+        outgoing.exchange.request.headers.set("Reason", reason)
+        outgoing.exchange.cancel()
+        await invite.cancelled.wait()
+        assert invite.cancel_reason == reason
+        bob.refuse(invite, 487)
+        await trio.sleep(40)
+        assert a.sip.statistics()["dialogs"] == b.sip.statistics()["dialogs"] == 0
+
+
+async def test_the_end_of_one_fork_of_many_is_nobody_elses_business(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        p = await ring_three(w)
+        p.callees[0].say(199)
+        p.callees[1].say(180)
+        assert (await next_provisional(p.outgoing)).status == 180
+
+
+async def test_calls_leave_no_dialogs_behind(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        r = await ring(w)
+        node = next(iter(w.network.nodes.values()))
+        w.nursery.start_soon(r.callee.answer)
+        here = await r.caller.established(await r.outgoing.response(200))
+        assert node.statistics()["dialogs"] == 2
+        await both(lambda: here.ask("BYE"), lambda: r.callee.dialog.expect("BYE"))
+        await trio.sleep(40)
+        assert node.statistics()["dialogs"] == 0
+
+
+async def test_an_offer_before_the_first_one_has_its_answer_is_too_early(autojump_clock: MockClock) -> None:
+    """INVITE and 200 without the caller's ACK, which has the answer to the callee's offer."""
+    async with world() as w:
+        node = await w.node("alice", "1001")
+        caller, phone = await w.phone(node, "alice", 6000), await w.phone(node, "alice-2", 6100)
+        outgoing = await caller.call("sip:1001@home.example", b"")
+        callee = EarlyCallee(phone, await phone.invited())
+        w.nursery.start_soon(callee.answer, sdp(6101, "0 101"))
+        await trio.sleep(1)
+        early = await callee.dialog.ask("UPDATE", body=sdp(6101, "0"), content_type=SDP_TYPE)
+        assert early.status == 491
+        await outgoing.established(body=sdp(6001, "0 101"))
