@@ -210,7 +210,7 @@ class PresenceServer:
         mine = party.flow.remote[0] if party.account is None else party.account
         used = sum(watcher.phone == mine for watcher in self._watchers)
         if used >= (WATCHERS_PER_NODE_MAX if party.is_node else WATCHERS_PER_PHONE_MAX):
-            raise RemoteError("too many subscriptions at once", status=403)
+            raise RemoteError("too many subscriptions of one phone or node", status=503)
         of_nodes = sum(watcher.party.is_node for watcher in self._watchers)
         is_crowded = party.is_node and of_nodes >= WATCHERS_OF_NODES_MAX
         if len(self._watchers) >= WATCHERS_MAX or is_crowded or self._is_stopping:

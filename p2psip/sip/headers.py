@@ -47,6 +47,8 @@ _IRREGULAR = {
     "cseq": "CSeq",
     "www-authenticate": "WWW-Authenticate",
     "mime-version": "MIME-Version",
+    "sip-etag": "SIP-ETag",
+    "sip-if-match": "SIP-If-Match",
     "min-se": "Min-SE",
     "rack": "RAck",
     "rseq": "RSeq",
