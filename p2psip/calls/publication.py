@@ -25,17 +25,25 @@ class Publication:
         self._addresses = addresses
         self._clock = clock
         self._changed = trio.Event()
+        self._is_settling = False
+        self._looks_at = -math.inf
         self.is_published = False
 
     def note_change(self) -> None:
-        """The bindings have changed."""
-        self._changed.set()
+        """The bindings have changed. Most of them are renewals, which change nothing in the overlay."""
+        expiry = self._table.next_expiry()
+        is_sooner = expiry is not None and expiry < self._looks_at
+        if self._is_settling or is_sooner or self._is_wanted(self._clock.now()) != self.is_published:
+            self._changed.set()
 
     async def run(self) -> None:
         """Publish and withdraw as phones come and go, until cancelled."""
         while True:
             self._changed = trio.Event()
+            self._is_settling = True
             delay = await self._settle()
+            self._is_settling = False
+            self._looks_at = self._clock.now() + delay
             with trio.move_on_after(delay):
                 await self._changed.wait()
 
@@ -49,11 +57,14 @@ class Publication:
                 except RemoteError as error:
                     _log.warning("the registration could not be withdrawn, it will run out: %s", error)
 
+    def _is_wanted(self, now: float) -> bool:
+        return self._table.is_there(self._addresses.own[0], now)
+
     async def _settle(self) -> float:
         """Bring the overlay up to date; the seconds until something runs out or is to be tried again."""
         now = self._clock.now()
         self._table.expire(now)
-        wanted = self._addresses.own[0] in self._table.addresses(now)
+        wanted = self._is_wanted(now)
         try:
             if wanted and not self.is_published:
                 await self._directory.publish()

@@ -351,8 +351,8 @@ class CallServer:
         if self._router.outside.is_provider(flow):
             raise RemoteError("a provider may call, and nothing else", status=403)
         if self._settings.trust_registered_flows:
-            for binding in self.bindings:
-                if binding.flow == flow and binding.expires_at > self._clock.now():
+            for binding in self.bindings.of_flow(flow):
+                if binding.expires_at > self._clock.now():
                     return Party(binding.address, request.from_.display, flow, binding.account)
         account = self._authenticator.check(request, flow, self._clock.now())
         if isinstance(account, Refusal):
