@@ -84,7 +84,7 @@ class Equipment:
         if line is None and is_web(flow, offer):
             return WebEnd(self.media, self.chance)
         host = None if flow.local[0] in UNSPECIFIED else flow.local[0]
-        policy = SrtpPolicy.towards(flow, self.settings.srtp)
+        policy = SrtpPolicy.towards(flow, self.settings.srtp, is_phone=line is None)
         announced = None if line is None else line.announced_host(flow)
         return PhoneEnd(
             self.media, self.chance, signalling_host=flow.remote[0], host=host, policy=policy, announced=announced

@@ -48,10 +48,14 @@ class SrtpPolicy:
     is_private: bool = True
 
     @classmethod
-    def towards(cls, flow: Flow, setting: Literal["off", "offered", "required"]) -> "SrtpPolicy":
-        """What the setting means for the phone at the other end of `flow`."""
+    def towards(
+        cls, flow: Flow, setting: Literal["off", "offered", "required"], *, is_phone: bool = True
+    ) -> "SrtpPolicy":
+        """What the setting means for the phone at the other end of `flow`. A provider cannot be told what to do: "required" is
+        "offered" for it.
+        """
         is_encrypted = flow.transport in _ENCRYPTED_TRANSPORTS
-        if setting == "required":
+        if setting == "required" and is_phone:
             is_private = is_encrypted or _is_loopback(flow.remote[0])
             return cls(("secure", "dtls") if is_private else ("dtls",), True, is_private)
         if setting == "off":

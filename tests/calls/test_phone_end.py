@@ -106,6 +106,11 @@ def test_what_we_offer_follows_from_the_setting_and_the_transport(
     assert SrtpPolicy.towards(Flow(transport, ("192.0.2.9", 5060), (host, 5060)), setting) == expected
 
 
+def test_a_provider_is_not_required_to_encrypt() -> None:
+    flow = Flow("udp", ("192.0.2.9", 5060), ("192.0.2.1", 5060))
+    assert SrtpPolicy.towards(flow, "required", is_phone=False) == SrtpPolicy.towards(flow, "offered")
+
+
 def test_a_best_effort_offer_is_taken_up_or_passed_over() -> None:
     for answer, protection in ((sdp("RTP/AVP"), "none"), (sdp("RTP/AVP", crypto(3)), "SRTP, AES_CM_128_HMAC_SHA1_80")):
         end, _ = phone_end(SrtpPolicy(("best effort",)))
