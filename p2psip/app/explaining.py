@@ -41,6 +41,9 @@ class People(Protocol):
     async def overlay(self, address: str) -> list[str]:
         """The devices of `address` in the overlay."""
 
+    async def trunk(self, name: str) -> tuple[bool, str]:
+        """Whether a trunk can be used now, and its state in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodePeople:
@@ -66,6 +69,13 @@ class NodePeople:
         found = await ask(self.home, "lookup", target=address)
         return [f"device {device['node_id'][:8]}" for device in found["registrations"]]
 
+    async def trunk(self, name: str) -> tuple[bool, str]:
+        """See People."""
+        for trunk in await ask(self.home, "trunks"):
+            if trunk["name"] == name:
+                return bool(trunk["usable"]), f"{trunk['state']}, {trunk['health']}"
+        return False, "the running node does not know this trunk: start it again"
+
 
 async def explain(resolver: Resolver, people: People, target: str, caller: str) -> dict[str, Any]:
     """All steps for `target` as JSON values. `taken` is the number of the step that would be taken first, None for none."""
@@ -77,6 +87,11 @@ async def explain(resolver: Resolver, people: People, target: str, caller: str) 
             found = await _ask_people(step, people) if is_running else None
             works = bool(step.found) if found is None else bool(found)
             steps.append(_step(step, found, is_asked=found is not None or step.stage not in ("local", "overlay")))
+            name = step.found[0].trunk if step.found else None
+            if is_running and name is not None:
+                is_usable, state = await people.trunk(name)
+                works = works and is_usable
+                steps[-1]["reason"] += f"; {state}"
             if taken is None and works and steps[-1]["asked"]:
                 taken = len(steps)
             if len(steps) >= STEPS_MAX:

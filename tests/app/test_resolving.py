@@ -244,6 +244,10 @@ class Somebody:
         """A device of each address."""
         return ["device 12345678"] if address in self.addresses else []
 
+    async def trunk(self, name: str) -> tuple[bool, str]:
+        """Gold is there when somebody is."""
+        return bool(self.addresses), f"{name} is as it is"
+
 
 async def test_an_explanation_names_the_step_that_is_taken() -> None:
     dns = ZoneDns()
@@ -257,6 +261,10 @@ async def test_an_explanation_names_the_step_that_is_taken() -> None:
     assert (alone["number"], alone["country"], alone["node_running"]) == (NUMBER, "DE", False)
     assert alone["steps"][alone["taken"] - 1]["routes"][0]["trunk"] == "gold"
     assert "not asked" in alone["steps"][0]["reason"]
+    for addresses in ((), ("carol@home.example",)):
+        trunk = await explain(resolver(dns), Somebody(True, *addresses), "sip:03012345@home.example", ALICE)
+        assert (trunk["taken"] is not None) is bool(addresses)
+        assert "gold is as it is" in trunk["steps"][5]["reason"]
     wrong = await explain(resolver(dns), Somebody(False), "mailto:a@b", ALICE)
     assert (wrong["number"], wrong["taken"]) == (None, None)
 
