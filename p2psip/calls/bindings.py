@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from p2psip.base.errors import RemoteError
+from p2psip.base.timers import Timers
 from p2psip.sip.flow import Flow
 from p2psip.sip.uri import SipUri
 
 BINDINGS_PER_ADDRESS_MAX = 16
-BINDINGS_MAX = 1_024
+BINDINGS_MAX = 16_384
 LOST_FLOWS_MAX = 1_024
 
 _INSTANCE = re.compile(r"\"<(urn:[A-Za-z0-9:._\-]{1,128})>\"")
@@ -55,11 +56,14 @@ class BindingTable:
 
     def __init__(self) -> None:
         self._bindings: dict[str, list[Binding]] = {}
+        self._count = 0
+        self._per_flow: dict[Flow, list[Binding]] = {}
+        self._expiries: Timers[str] = Timers()  # of each address, its first
         self._lost: dict[Flow, tuple[str, str]] = {}
         self._hooks: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
-        return sum(len(each) for each in self._bindings.values())
+        return self._count
 
     def __iter__(self) -> Iterator[Binding]:
         return (binding for each in self._bindings.values() for binding in each)
@@ -86,9 +90,8 @@ class BindingTable:
     def successor(self, flow: Flow, now: float) -> Binding | None:
         """Another living flow of the phone whose `flow` has failed; None for a phone without a name (RFC 5626 §5.3)."""
         address, device = self._lost.get(flow, (None, None))
-        for binding in self:
-            if binding.flow == flow:
-                address, device = binding.address, binding.device
+        for binding in self.of_flow(flow):
+            address, device = binding.address, binding.device
         if address is None or device is None:
             return None
         others = [each for each in self._bindings.get(address, []) if each.device == device and each.flow != flow]
@@ -98,23 +101,38 @@ class BindingTable:
         """The living bindings that were registered with the credentials of `account`."""
         return [binding for binding in self if binding.account == account and binding.expires_at > now]
 
-    def addresses(self, now: float) -> set[str]:
-        """All addresses that have a living binding."""
-        return {binding.address for binding in self if binding.expires_at > now}
+    def of_flow(self, flow: Flow) -> list[Binding]:
+        """The bindings that were registered over `flow`, run out or not."""
+        return list(self._per_flow.get(flow, ()))
+
+    def is_there(self, address: str, now: float) -> bool:
+        """Whether `address` has a living binding."""
+        return any(binding.expires_at > now for binding in self._bindings.get(address, ()))
 
     def next_expiry(self) -> float | None:
         """When the next binding runs out, in steady seconds."""
-        return min((binding.expires_at for binding in self), default=None)
+        return self._expiries.next()
 
     def replace(self, address: str, bindings: list[Binding]) -> None:
         """Set the bindings of `address` all at once; RemoteError(403) above a bound, and then nothing changes."""
-        others = len(self) - len(self._bindings.get(address, []))
+        before = self._bindings.get(address, [])
+        others = self._count - len(before)
         if len(bindings) > BINDINGS_PER_ADDRESS_MAX or others + len(bindings) > BINDINGS_MAX:
             raise RemoteError("too many phones are registered for this address", status=403)
+        self._count = others + len(bindings)
+        for binding in before:
+            same = self._per_flow[binding.flow]
+            same.remove(binding)
+            if not same:
+                del self._per_flow[binding.flow]
+        for binding in bindings:
+            self._per_flow.setdefault(binding.flow, []).append(binding)
         if bindings:
             self._bindings[address] = bindings
+            self._expiries.set(address, min(binding.expires_at for binding in bindings))
         else:
             self._bindings.pop(address, None)
+            self._expiries.stop(address)
         for hook in self._hooks:
             hook()
 
@@ -124,18 +142,19 @@ class BindingTable:
 
     def expire(self, now: float) -> None:
         """Drop what has run out."""
-        self._keep(lambda binding: binding.expires_at > now)
+        for address in self._expiries.expired(now):
+            self._keep(address, lambda binding: binding.expires_at > now)
 
     def flow_closed(self, flow: Flow) -> None:
         """Drop what was registered over a connection that has ended: nobody can be reached there any more."""
-        for binding in self:
-            if binding.flow == flow and binding.device is not None:
+        gone = self.of_flow(flow)
+        for binding in gone:
+            if binding.device is not None:
                 self._lost[flow] = binding.address, binding.device
         while len(self._lost) > LOST_FLOWS_MAX:
             del self._lost[next(iter(self._lost))]
-        self._keep(lambda binding: binding.flow != flow)
+        for address in {binding.address for binding in gone}:
+            self._keep(address, lambda binding: binding.flow != flow)
 
-    def _keep(self, wanted: Callable[[Binding], bool]) -> None:
-        for address in list(self._bindings):
-            kept = [binding for binding in self._bindings[address] if wanted(binding)]
-            self.replace(address, kept)
+    def _keep(self, address: str, wanted: Callable[[Binding], bool]) -> None:
+        self.replace(address, [binding for binding in self._bindings[address] if wanted(binding)])

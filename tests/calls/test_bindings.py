@@ -23,7 +23,24 @@ def test_the_dead_are_not_listed() -> None:
     assert len(table) == 1
     table.flow_closed(FLOW)
     assert len(table) == 0
-    assert table.addresses(0.0) == set()
+    assert not table.is_there(BINDING.address, 0.0)
+    assert table.of_flow(FLOW) == []
+    assert table.next_expiry() is None
+
+
+def test_a_flow_leads_to_what_was_registered_over_it() -> None:
+    table = BindingTable()
+    other = replace(BINDING, address="bob@home.example", flow=replace(FLOW, serial=2))
+    table.replace(BINDING.address, [BINDING])
+    table.replace(other.address, [other])
+    assert table.of_flow(FLOW) == [BINDING]
+    assert table.is_there(BINDING.address, 59.0)
+    assert not table.is_there(BINDING.address, 60.0)
+    table.replace(BINDING.address, [replace(BINDING, flow=other.flow)])
+    assert table.of_flow(FLOW) == []
+    assert len(table.of_flow(other.flow)) == 2
+    table.flow_closed(other.flow)
+    assert len(table) == 0
 
 
 def test_one_address_has_a_bounded_number() -> None:
