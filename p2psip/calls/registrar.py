@@ -49,6 +49,12 @@ class _Update:
         return f"{instance};{self.flow_id}" if instance else None
 
 
+def silence_allowed(response: Response) -> float:
+    """For how many seconds nothing need come over the connection of a phone that has had this 200 to its REGISTER."""
+    timer = response.headers.get("Flow-Timer")
+    return EXPIRES_SECONDS_MAX + FLOW_GRACE_SECONDS if timer is None else int(timer) + FLOW_GRACE_SECONDS
+
+
 class Registrar:
     """Turns REGISTER requests into bindings."""
 

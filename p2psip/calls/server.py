@@ -29,7 +29,7 @@ from p2psip.calls.patch import SAMPLE_SECONDS
 from p2psip.calls.pickup import Pickups
 from p2psip.calls.ports import AccountsPort, CallSettings, ClockPort, DirectoryPort, MediaPort, SipPort
 from p2psip.calls.publication import Publication
-from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, FLOW_GRACE_SECONDS, Registrar
+from p2psip.calls.registrar import EXPIRES_SECONDS_MIN, Registrar, silence_allowed
 from p2psip.calls.sides import Side
 from p2psip.calls.strangers import DomainDoor, Strangers
 from p2psip.calls.targets import Router
@@ -282,8 +282,8 @@ class CallServer:
             brief = [("Min-Expires", str(EXPIRES_SECONDS_MIN))]
             response = make_response(exchange.request, 423, to_tag=self._equipment.tag(), headers=brief)
         exchange.respond(response)
-        if (seconds := response.headers.get("Flow-Timer")) is not None:
-            self._sip.watch_flow(exchange.flow, int(seconds) + FLOW_GRACE_SECONDS)
+        if response.status == 200 and exchange.flow.reliable:
+            self._sip.watch_flow(exchange.flow, silence_allowed(response))
         self._publication.note_change()
         return None
 

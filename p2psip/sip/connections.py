@@ -21,6 +21,7 @@ from p2psip.sip.websocket import WebSocketFraming
 CONNECTIONS_MAX = 1_024
 CONNECTIONS_PER_HOST_MAX = 256
 IDLE_SECONDS_MAX = 3_700.0
+STRANGER_IDLE_SECONDS_MAX = 600.0
 MESSAGE_SECONDS_MAX = 32.0
 WRITE_SECONDS_MAX = 32.0
 HANDSHAKE_SECONDS_MAX = 10.0
@@ -46,13 +47,16 @@ class Door:
 
 @dataclass(slots=True)
 class _Connection:
-    """One open connection. `proved` is what a TLS one was dialled with: the name in its certificate, and whom we trust."""
+    """One open connection, which is idle for so long at most.
+
+    `proved` is what a TLS one was dialled with: the name in its certificate, and whom we trust.
+    """
 
     framing: Framing
     queue: trio.MemorySendChannel[bytes]
     scope: trio.CancelScope
     reading: trio.CancelScope = field(default_factory=trio.CancelScope)
-    idle_seconds: float = IDLE_SECONDS_MAX
+    idle_seconds: float = STRANGER_IDLE_SECONDS_MAX
     proved: tuple[str, ssl.SSLContext | None] | None = None
     is_dialled: bool = False
 
@@ -120,7 +124,7 @@ class StreamTransport:
         return _put(connection, connection.framing.encode(data))
 
     def expect_within(self, flow: Flow, seconds: float) -> None:
-        """From now on, close the connection of `flow` when nothing comes over it for `seconds`."""
+        """From now on, close the connection of `flow` when nothing comes over it for `seconds` (IDLE_SECONDS_MAX at most)."""
         connection = self._connections.get(flow)
         if connection is not None:
             connection.idle_seconds = min(seconds, IDLE_SECONDS_MAX)
@@ -201,6 +205,7 @@ class StreamTransport:
             async with trio.open_nursery() as nursery:
                 framing = WebSocketFraming() if flow.transport in ("ws", "wss") else StreamFramer()
                 connection = _Connection(framing, send, nursery.cancel_scope, proved=proved, is_dialled=is_dialled)
+                connection.idle_seconds = IDLE_SECONDS_MAX if is_dialled else STRANGER_IDLE_SECONDS_MAX
                 self._connections[flow] = connection
                 task_status.started(flow)
                 nursery.start_soon(self._write, stream, flow, receive, nursery.cancel_scope)

@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2psip.calls import bindings as bindings_module
 from p2psip.calls.bindings import Binding, BindingTable, device_of
-from p2psip.calls.registrar import FLOW_GRACE_SECONDS, FLOW_TIMER_SECONDS, REG_ID_MAX
+from p2psip.calls.registrar import EXPIRES_SECONDS_MAX, FLOW_GRACE_SECONDS, FLOW_TIMER_SECONDS, REG_ID_MAX
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request, Response
 from p2psip.sip.uri import SipUri
@@ -162,7 +162,9 @@ async def test_a_registered_stream_is_watched(autojump_clock: MockClock, monkeyp
         watched: list[tuple[Flow, float]] = []
         monkeypatch.setattr(node.sip, "watch_flow", lambda flow, seconds: watched.append((flow, seconds)))
         phone = await w.phone(node, "alice", 6000, transport="tcp")
-        assert watched == []  # one that does not know outbound sends no keep-alives that we could expect
+        ((_flow, seconds),) = watched  # one that does not know outbound sends no keep-alives that we could expect
+        assert seconds == EXPIRES_SECONDS_MAX + FLOW_GRACE_SECONDS
+        watched.clear()
         assert (await phone.ask(registration(phone))).status == 200
         ((flow, seconds),) = watched
         assert (flow.transport, flow.remote) == ("tcp", phone.sip.address)

@@ -157,6 +157,15 @@ async def test_an_idle_connection_is_closed_at_last(autojump_clock: MockClock) -
     async with host() as here, await trio.open_tcp_stream(*here.address) as stream:
         await stream.send_all(WHOLE)
         assert await ends(stream)
+        assert here.closed[0][1] == pytest.approx(connections.STRANGER_IDLE_SECONDS_MAX)
+
+
+async def test_a_registered_phone_may_be_silent_for_longer(autojump_clock: MockClock) -> None:
+    async with host() as here, await trio.open_tcp_stream(*here.address) as stream:
+        await stream.send_all(WHOLE)
+        await wait_all_tasks_blocked(0.01)
+        here.transport.expect_within(here.messages[0][1], 1e9)
+        assert await ends(stream)
         assert here.closed[0][1] == pytest.approx(connections.IDLE_SECONDS_MAX)
 
 
