@@ -90,7 +90,9 @@ async def explain(resolver: Resolver, people: People, target: str, caller: str) 
             name = step.found[0].trunk if step.found else None
             if is_running and name is not None:
                 is_usable, state = await people.trunk(name)
-                works = works and is_usable
+                works = works and (
+                    is_usable or step.found[0].is_emergency
+                )  # help is called for whatever the health says
                 steps[-1]["reason"] += f"; {state}"
             if taken is None and works and steps[-1]["asked"]:
                 taken = len(steps)
