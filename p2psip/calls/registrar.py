@@ -5,6 +5,7 @@ Phones may keep several flows (outbound, RFC 5626 §6) and are given an address 
 
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
@@ -125,7 +126,7 @@ class Registrar:
         return kept
 
     def _accepted(self, request: Request, flow: Flow, bindings: list[Binding], now: float, unix: float) -> Response:
-        headers = [("Date", formatdate(unix, usegmt=True))]
+        headers = [("Date", _date(int(unix)))]
         wants_gruu = "gruu" in tokens(request.headers, "Supported")
         for binding in bindings:
             left = max(1, round(binding.expires_at - now))
@@ -137,6 +138,12 @@ class Registrar:
             if flow.reliable:
                 headers.append(("Flow-Timer", str(FLOW_TIMER_SECONDS)))
         return make_response(request, 200, to_tag=self._chance.token(4), headers=headers)
+
+
+@lru_cache(maxsize=2)
+def _date(unix: int) -> str:
+    """RFC 3261 §20.17; the same for all answers of a second."""
+    return formatdate(unix, usegmt=True)
 
 
 def _updates(request: Request) -> list[_Update]:

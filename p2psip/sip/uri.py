@@ -97,6 +97,8 @@ class SipUri:
 
     def matches(self, other: "SipUri | OtherUri") -> bool:
         """Whether the two are equivalent by RFC 3261 §19.1.4 (not transitive, as the RFC says)."""
+        if self is other:
+            return True
         if not isinstance(other, SipUri) or (self.scheme, self.host.lower(), self.port) != (
             other.scheme,
             other.host.lower(),
