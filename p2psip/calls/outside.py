@@ -70,9 +70,12 @@ class Arrival:
 
 
 class OutsidePort(Protocol):
-    """Dial plan, DNS and trunks as calls need them. `reaches_out`: whether addresses beyond the overlay may be dialled."""
+    """Dial plan, DNS and trunks as calls need them. `reaches_out`: whether addresses beyond the overlay may be dialled;
+    `is_offered`: whether other members must find this node for its trunks.
+    """
 
     reaches_out: bool
+    is_offered: bool
 
     def admit(self, flow: Flow) -> None:
         """RemoteError(403) for what came to the socket of a trunk, but not from its provider."""
@@ -106,6 +109,7 @@ class NothingOutside:
     """A node that knows nobody outside."""
 
     reaches_out = False
+    is_offered = False
 
     def admit(self, flow: Flow) -> None:
         """There are no such sockets."""

@@ -1,4 +1,7 @@
-"""The person's registration in the overlay follows the phones: published with the first, withdrawn after the last."""
+"""The person's registration in the overlay follows the phones: published with the first, withdrawn after the last.
+
+A node that others need without phones, since it offers them a trunk, is published as long as it runs.
+"""
 
 import logging
 import math
@@ -17,7 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 class Publication:
-    """Keeps the overlay in step with the table of bindings; the directory keeps a published record fresh."""
+    """Keeps the overlay in step with the table of bindings; the directory keeps a published record fresh.
+
+    `is_needed`: to be found even without phones.
+    """
 
     def __init__(self, directory: DirectoryPort, table: BindingTable, addresses: Addresses, clock: ClockPort) -> None:
         self._directory = directory
@@ -28,6 +34,7 @@ class Publication:
         self._is_settling = False
         self._looks_at = -math.inf
         self.is_published = False
+        self.is_needed = False
 
     def note_change(self) -> None:
         """The bindings have changed. Most of them are renewals, which change nothing in the overlay."""
@@ -58,7 +65,7 @@ class Publication:
                     _log.warning("the registration could not be withdrawn, it will run out: %s", error)
 
     def _is_wanted(self, now: float) -> bool:
-        return self._table.is_there(self._addresses.own[0], now)
+        return self.is_needed or self._table.is_there(self._addresses.own[0], now)
 
     async def _settle(self) -> float:
         """Bring the overlay up to date; the seconds until something runs out or is to be tried again."""

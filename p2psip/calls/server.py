@@ -153,6 +153,8 @@ class CallServer:
     def use_outside(self, outside: OutsidePort) -> None:
         """Reach, and be reached by, what `outside` knows of the world beyond the overlay."""
         self._router.outside = outside
+        self._publication.is_needed = outside.is_offered
+        self._publication.note_change()
 
     def serve_method(self, method: str, serve: Serve) -> None:
         """Let `serve` answer new requests of `method`, in the place of the refusal that they get else."""

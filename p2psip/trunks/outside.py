@@ -43,6 +43,7 @@ class Outside:
         incidents: Incidents,
     ) -> None:
         self.lines: Mapping[str, TrunkLine] = {line.trunk.name: line for line in lines[:TRUNKS_MAX]}
+        self.is_offered = any(line.members for line in self.lines.values())
         self._resolver = resolver
         self._overlay = overlay
         self._sip = sip

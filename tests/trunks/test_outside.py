@@ -355,6 +355,16 @@ async def test_a_member_calls_over_the_trunk_that_is_offered_to_her(autojump_clo
         assert "1 minutes of today" in (await (await alice.call(GERMANY)).response(503)).warning
 
 
+async def test_a_node_that_offers_a_trunk_is_found_without_phones(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        await c.provider()
+        node = await c.world.node("bob", "1002")
+        await c.connect(node, Plan(), static())
+        assert "bob@home.example" not in c.world.shared
+        await c.connect(node, Plan(), static(offer=Offer(frozenset({"alice@home.example"}))))
+        assert c.world.shared["bob@home.example"] == [node.sip.node_id]
+
+
 async def test_a_trunk_is_offered_to_nobody_else(autojump_clock: MockClock) -> None:
     async with country() as c:
         provider, alice, b, _outside = await _two(c, Offer(frozenset({"carol@home.example"})))
