@@ -78,15 +78,23 @@ async def baresip(
     encryption: str = "",
     prefix: Sequence[str] = (),
     new_socket: Callable[[], socket.socket] = _new_socket,
+    modules: Sequence[str] = (),
+    parameters: str = "",
+    contacts: str = "",
+    settings: Sequence[str] = (),
 ) -> AsyncIterator[Baresip]:
     """Run a baresip registered as `account` that speaks the WAV file `speaks` (8 kHz). `encryption` is its `mediaenc`, such as
-    "srtp-mand" or "dtls_srtp".
+    "srtp-mand" or "dtls_srtp"; `modules` are loaded beside the usual ones, `parameters` (";name=value") added to the account,
+    `contacts` is its list of people, `settings` are more lines of its configuration.
 
     In a network namespace it is started by the command `prefix`, and `new_socket` makes a TCP socket there.
     """
     folder.mkdir(parents=True)
     control_port = free_port(socket.SOCK_STREAM)
-    _write_configuration(folder, account, speaks, transport, answer, encryption, control_port)
+    _write_configuration(folder, account, speaks, transport, answer, encryption, control_port, modules, parameters)
+    with (folder / "config").open("a") as file:
+        file.writelines(f"{line}\n" for line in settings)
+    (folder / "contacts").write_text(contacts)
     log = (folder / "log").open("wb")
     command = [*prefix, program("baresip"), "-f", str(folder), "-s"]
     process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
@@ -119,27 +127,36 @@ async def _connect(port: int, new_socket: Callable[[], socket.socket]) -> trio.S
 
 
 def _write_configuration(
-    folder: Path, account: PhoneAccount, speaks: Path, transport: str, answer: str, encryption: str, control_port: int
+    folder: Path,
+    account: PhoneAccount,
+    speaks: Path,
+    transport: str,
+    answer: str,
+    encryption: str,
+    control_port: int,
+    more: Sequence[str],
+    parameters: str,
 ) -> None:
     modules = next(path for path in MODULE_FOLDERS if Path(path).is_dir())
     encrypts = () if not encryption else ("dtls_srtp",) if encryption == "dtls_srtp" else ("srtp",)
+    local = "[::1]" if ":" in account.server[0] else "127.0.0.1"
     lines = [
         "poll_method epoll",
-        "net_interface 127.0.0.1",
-        f"sip_listen 127.0.0.1:{free_port()}",
+        f"net_interface {local.strip('[]')}",
+        f"sip_listen {local}:{free_port()}",
         f"audio_source aufile,{speaks}",
         "audio_player aubridge,player",
         "audio_alert aubridge,alert",
         f"snd_path {folder}",
         f"ctrl_tcp_listen 127.0.0.1:{control_port}",
         f"module_path {modules}",
-        *(f"module {name}.so" for name in (*encrypts, *MODULES)),
+        *(f"module {name}.so" for name in (*encrypts, *MODULES, *more)),
     ]
     (folder / "config").write_text("\n".join(lines) + "\n")
     host, port = account.server
+    host = f"[{host}]" if ":" in host else host
     (folder / "accounts").write_text(
         f"<sip:{account.address};transport={transport}>;auth_user={account.name};auth_pass={account.password}"
-        f';outbound="sip:{host}:{port};transport={transport}";regint=60;answermode={answer};audio_codecs=PCMU'
+        f';outbound="sip:{host}:{port};transport={transport}";regint=60;answermode={answer};audio_codecs=PCMU{parameters}'
         + (f";mediaenc={encryption}\n" if encryption else "\n")
     )
-    (folder / "contacts").write_text("")

@@ -46,7 +46,8 @@ PAGE = (Path(__file__).parent / "browser.html").read_text()
 class BrowserPhone:
     """The page, seen from the test: what it asks for goes in, what it says comes out."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: str) -> None:
+        self._content = page
         self._to_page: dict[str, tuple[trio.MemorySendChannel[Any], trio.MemoryReceiveChannel[Any]]] = {
             name: trio.open_memory_channel(8) for name in ("settings", "remote")
         }
@@ -72,7 +73,7 @@ class BrowserPhone:
         raise AssertionError(f"the page failed: {await self._from_page['problem'][1].receive()}")
 
     async def _page(self, _request: Request) -> HTMLResponse:
-        return HTMLResponse(PAGE)
+        return HTMLResponse(self._content)
 
     async def _get(self, request: Request) -> JSONResponse:
         return JSONResponse(await self._to_page[request.path_params["name"]][1].receive())
@@ -93,12 +94,12 @@ class BrowserPhone:
 
 
 @asynccontextmanager
-async def browser(folder: Path, hertz: float, *extra: str) -> AsyncIterator[BrowserPhone]:
-    """Run a Chromium whose microphone is a tone of `hertz`, with the page open."""
+async def browser(folder: Path, hertz: float, *extra: str, page: str = PAGE) -> AsyncIterator[BrowserPhone]:
+    """Run a Chromium whose microphone is a tone of `hertz`, with `page` open."""
     folder.mkdir(parents=True)
     speech = folder / "speech.wav"
     write_wav(speech, tone(hertz, SPOKEN_SECONDS))
-    phone, config, gone = BrowserPhone(), Config(), trio.Event()
+    phone, config, gone = BrowserPhone(page), Config(), trio.Event()
     config.bind, config.accesslog, config.errorlog = ["127.0.0.1:0"], None, None
     async with trio.open_nursery() as nursery:
         serve = partial(hypercorn.trio.serve, phone.application(), config, shutdown_trigger=gone.wait)  # type: ignore[arg-type]
