@@ -191,13 +191,6 @@ def test_our_offer_in_a_call_says_what_is_in_use() -> None:
         end.take(sdp("RTP/SAVP"), is_offer=False)
 
 
-def test_fax_is_refused_with_the_way_out() -> None:
-    end, _ = phone_end()
-    fax = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=image 6000 udptl t38\r\n"
-    with pytest.raises(RemoteError, match=r"G\.711"):
-        end.take(fax, is_offer=True)
-
-
 DTLS = ("a=fingerprint:" + FINGERPRINT, "a=setup:actpass")
 OTHER = FINGERPRINT.replace("AB", "CD")
 
