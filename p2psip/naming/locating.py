@@ -122,9 +122,8 @@ class _Locating:
         return f"this node does not send over {named}"
 
     def _default(self) -> Transport | None:
-        """UDP, or TLS for a sips URI (§4.1); the first that we have where we have no UDP."""
-        usable = self._usable()
-        return "udp" if "udp" in usable else usable[0] if usable else None
+        """UDP, or TLS for a sips URI (§4.1); TCP where we have no UDP."""
+        return next((each for each in ("udp", "tcp", "tls") if each in self._usable()), None)
 
     def _direct(self, transport: Transport) -> _Server:
         port = self._destination.port
