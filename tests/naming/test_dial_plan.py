@@ -223,7 +223,9 @@ def test_domains() -> None:
         ("evilfriends.example", False),
     ):
         assert (plan.plan_domain(f"sip:a@{host}", host).refused is None) is allowed
-    assert replace(GERMAN, domains=("*",)).plan_domain("sip:a@x.example", "x.example").refused is None
+    everybody = replace(GERMAN, domains=("*",))
+    assert everybody.plan_domain("sip:a@x.example", "x.example").refused is None
+    assert replace(everybody, order=("overlay",)).plan_domain("sip:a@x.example", "x.example").refused is not None
 
 
 @given(st.text("+*#0123456789 -a", max_size=24))
