@@ -17,7 +17,7 @@ from p2psip.calls.equipment import Equipment, Party
 from p2psip.calls.forking import Branch, Forking
 from p2psip.calls.outside import Line, OutsideTarget
 from p2psip.calls.talk import Ending, Talk
-from p2psip.calls.targets import Router, Target, device_asked
+from p2psip.calls.targets import Router, Target, Wanted
 from p2psip.naming.routing import Route, Step
 from p2psip.sip.flow import OVERLAY
 from p2psip.sip.headers import NameAddr
@@ -68,7 +68,7 @@ class Searching:
         self._forking = forking
         self._invite = invite
         self._caller = caller
-        self._device = device_asked(invite.uri)
+        self._wanted = Wanted.by(invite.uri)
         self._address = address
         self._ring = ring
         self._found = found
@@ -154,14 +154,14 @@ class Searching:
                 await self._ring_elsewhere(address)
 
     def _ring_here(self, address: str) -> None:
-        here = self._router.local(address, self._caller, self._device)
+        here = self._router.local(address, self._caller, self._wanted)
         more = self._router.needs_lookup(address, self._caller, bool(here))
         self._ring_all(here, alone=len(here) == 1 and not more)
 
     async def _ring_elsewhere(self, address: str) -> None:
         here = self._found_so_far
         if self._router.needs_lookup(address, self._caller, bool(here)):
-            targets, cost = await self._router.remote(address, self._device)
+            targets, cost = await self._router.remote(address, self._wanted)
             self._costs.hops, self._costs.lookup_milliseconds = cost.hops, cost.milliseconds
             self._ring_all(targets, alone=here + len(targets) == 1)
 

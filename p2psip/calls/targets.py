@@ -28,6 +28,29 @@ class Target:
     line: Line | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which phones of somebody a request is for: one `device` (RFC 5627), those with TLS only (sips, RFC 3261 §26.2.2), or all."""
+
+    device: str | None = None
+    secure: bool = False
+
+    @classmethod
+    def by(cls, uri: SipUri | OtherUri) -> "Wanted":
+        """What a Request-URI asks for."""
+        if isinstance(uri, OtherUri):
+            return cls()
+        return cls((uri.parameter("gr") or "").lower() or None, uri.scheme == "sips")
+
+    def uri(self, address: str) -> SipUri:
+        """The Request-URI for another node, which looks for the same phones."""
+        uri = replace(SipUri.of_address(address), scheme="sips" if self.secure else "sip")
+        return uri if self.device is None else uri.with_parameter("gr", self.device)
+
+
+ALL_PHONES = Wanted()
+
+
 class Router:
     """Turns addresses into targets."""
 
@@ -74,13 +97,17 @@ class Router:
         """Whether the node itself answers at `address`; only its own phones may ask."""
         return not sender.is_node and address.partition("@")[0] in self._settings.services
 
-    def local(self, address: str, sender: Party, device: str | None = None) -> list[Target]:
-        """The phones of this node that ring for `address`, but not the one that asks; with `device`, only that one."""
+    def local(self, address: str, sender: Party, wanted: Wanted = ALL_PHONES) -> list[Target]:
+        """The phones of this node that ring for `address`, but not the one that asks."""
         now = self._clock.now()
-        bindings = self._table.ringing(self._addresses.main(address), now, device)
-        if not bindings and not sender.is_node and device is None:
+        bindings = self._table.ringing(self._addresses.main(address), now, wanted.device)
+        if not bindings and not sender.is_node and wanted.device is None:
             bindings = self._table.of_account(address.partition("@")[0], now)
-        return [_phone(binding, address) for binding in bindings if binding.flow != sender.flow]
+        return [
+            _phone(binding, address)
+            for binding in bindings
+            if binding.flow != sender.flow and (binding.flow.is_secure or not wanted.secure)
+        ]
 
     def binding_of(self, target: Target) -> Binding | None:
         """The phone of this node that `target` is; None when it is somebody else."""
@@ -91,12 +118,11 @@ class Router:
         """Whether other devices may be asked too: never for what came from another node (nodes do not forward)."""
         return not sender.is_node and (self._addresses.is_own(address) or not found_here)
 
-    async def remote(self, address: str, device: str | None = None) -> tuple[list[Target], Whereabouts]:
-        """The devices of `address` elsewhere; their nodes look for the phone `device` if one is named."""
+    async def remote(self, address: str, wanted: Wanted = ALL_PHONES) -> tuple[list[Target], Whereabouts]:
+        """The devices of `address` elsewhere."""
         found = await self._directory.find(address)
         others = [node_id for node_id in found.node_ids if node_id != self._settings.node_id]
-        uri = SipUri.of_address(address)
-        uri = uri if device is None else uri.with_parameter("gr", device)
+        uri = wanted.uri(address)
         targets = [
             Target(address, uri, flow, name_of(flow)) for flow in map(self._sip.overlay_flow, others[:DEVICES_MAX])
         ]
@@ -107,11 +133,6 @@ class Router:
         if self._addresses.is_own(address) or await self._directory.name_exists(address):
             return RemoteError(f"no phone of {address} is registered now", status=480)
         return RemoteError(f"nobody in this overlay is called {address}", status=404)
-
-
-def device_asked(uri: SipUri | OtherUri) -> str | None:
-    """The phone that a GRUU names (RFC 5627 §3.4.1); None for all phones of somebody."""
-    return (uri.parameter("gr") or "").lower() or None if isinstance(uri, SipUri) else None
 
 
 def _phone(binding: Binding, address: str) -> Target:

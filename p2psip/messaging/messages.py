@@ -10,7 +10,7 @@ import trio
 from p2psip.base.errors import RemoteError
 from p2psip.calls.answers import Failure, best_failure, refuse
 from p2psip.calls.equipment import Equipment, Party
-from p2psip.calls.targets import Router, Target, device_asked
+from p2psip.calls.targets import Router, Target, Wanted
 from p2psip.sip.build import MAX_FORWARDS, make_request, make_response
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.headers import NameAddr
@@ -41,7 +41,7 @@ class MessageRelay:
         request = exchange.request
         if len(request.body) > MESSAGE_BODY_BYTES_MAX:
             raise RemoteError(f"a message has up to {MESSAGE_BODY_BYTES_MAX} bytes", status=413)
-        targets = await self._targets(sender, address, device_asked(request.uri))
+        targets = await self._targets(sender, address, Wanted.by(request.uri))
         outcome = _Outcome()
         with trio.move_on_after(DELIVERY_SECONDS_MAX):
             async with trio.open_nursery() as nursery:
@@ -53,10 +53,10 @@ class MessageRelay:
         failure = best_failure(outcome.failures or [Failure(408, "no device answered")])
         exchange.respond(refuse(request, failure, self._equipment.settings.overlay, to_tag=self._equipment.tag()))
 
-    async def _targets(self, sender: Party, address: str, device: str | None) -> list[Target]:
-        targets = self._router.local(address, sender, device)
+    async def _targets(self, sender: Party, address: str, wanted: Wanted) -> list[Target]:
+        targets = self._router.local(address, sender, wanted)
         if self._router.needs_lookup(address, sender, bool(targets)):
-            targets += (await self._router.remote(address, device))[0]
+            targets += (await self._router.remote(address, wanted))[0]
         if not targets:
             raise await self._router.why_nobody(address)
         return targets

@@ -6,6 +6,7 @@ from p2psip.base.core import Address, address_text
 
 RELIABLE_TRANSPORTS = frozenset(("tcp", "tls", "ws", "wss"))
 OVERLAY = "overlay"
+SECURE_TRANSPORTS = frozenset(("tls", "wss", OVERLAY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class Flow:
     def reliable(self) -> bool:
         """Whether the transport retransmits by itself (RFC 3261 §17)."""
         return self.transport in RELIABLE_TRANSPORTS
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether nobody on the way can read what is said (RFC 3261 §26.2.2)."""
+        return self.transport in SECURE_TRANSPORTS
 
     @property
     def uri_transport(self) -> str:

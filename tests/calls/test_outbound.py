@@ -217,6 +217,21 @@ async def test_a_device_that_is_away_is_not_replaced_by_another(autojump_clock: 
         assert (await call.exchange.final_response()).status == 480
 
 
+@pytest.mark.parametrize("far", [False, True])
+async def test_sips_rings_phones_with_tls_only(far: bool, autojump_clock: MockClock) -> None:
+    async with world() as w:
+        node = await w.node("alice", "1001")
+        plain = await w.phone(node, "alice", 6000, transport="tcp")
+        bob = await caller(w) if far else await w.phone(node, "alice", 6002)
+        call = await bob.call("sips:alice@home.example")
+        assert (await call.exchange.final_response()).status == 480
+        secure = await w.phone(node, "alice", 6001, transport="tls")
+        call = await bob.call("sips:alice@home.example")
+        await secure.answer(await secure.invited())
+        await call.established()
+        assert plain.sip.incoming.statistics().current_buffer_used == 0
+
+
 # The table
 
 
