@@ -208,7 +208,7 @@ class DialPlan:
         refused: Refusal | None = None
         if "enum" in stages and number is not None:
             choices += [Choice("enum", root, "a tree of the dial plan") for root in self.enum_roots]
-        if "trunk" in stages:
+        if "trunk" in stages and (number is not None or rule is not None):  # else it is an extension, or nobody's
             trunks = self._trunks(rule, text, number, rest)
             refused = self._guard(rule, text, number) if trunks or not is_outside else None
             choices += trunks if refused is None else []
@@ -247,7 +247,7 @@ class DialPlan:
         if rule is not None and rule.premium:
             return None
         if number is None:
-            return self._guard_unread(rule, text)
+            return self._guard_unread(text)
         kind = self.premium_of(number)
         if kind is not None:
             words = f"{number} is a premium number ({kind}): only a rule with premium = true for it allows that"
@@ -257,13 +257,13 @@ class DialPlan:
         owner = owner_of(number)
         return Refusal(f"{number} is in {owner}, which [dial_plan] countries does not list and no rule names", 403)
 
-    def _guard_unread(self, rule: Rule | None, text: str) -> Refusal | None:
-        """Digits without E.164 form go to a trunk by a rule only, and by none if they look like a number that costs."""
+    def _guard_unread(self, text: str) -> Refusal | None:
+        """Digits without E.164 form go to a trunk by a rule, and not even so if they look like a number that costs."""
         country = self.country
         costly = () if country is None else (*country.international_prefixes, country.national_prefix or "+", "+")
-        if rule is not None and not text.startswith(costly or ("+", "0")):
+        if not text.startswith(costly or ("+", "0")):
             return None
-        words = f"{text} is nobody here and no full number: dial the country code after +, or write a rule for it"
+        words = f"{text} looks like a number of elsewhere and is no full one: dial the country code after +"
         return Refusal(words, 404)
 
     def premium_of(self, number: str) -> str | None:

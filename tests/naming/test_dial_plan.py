@@ -89,6 +89,12 @@ def test_the_order_with_both_spellings_of_a_number() -> None:
     assert [choice.stage for choice in other.plan("+49301234567", ALICE).choices] == ["trunk", "trunk", "overlay"]
 
 
+def test_an_extension_is_left_to_those_who_know_whether_it_exists() -> None:
+    plan = GERMAN.plan("1001", ALICE)
+    assert {choice.stage for choice in plan.choices} == {"local", "overlay"}
+    assert plan.refused is None
+
+
 def test_an_outside_line_asks_nobody_here() -> None:
     plan = replace(GERMAN, outside_prefix="9").plan("90301234567", ALICE)
     assert {choice.stage for choice in plan.choices} == {"enum", "trunk"}
