@@ -210,7 +210,9 @@ class DialPlan:
             choices += [Choice("enum", root, "a tree of the dial plan") for root in self.enum_roots]
         if "trunk" in stages and (number is not None or rule is not None):  # else it is an extension, or nobody's
             trunks = self._trunks(rule, text, number, rest)
-            refused = self._guard(rule, text, number) if trunks or not is_outside else None
+            refused = self._guard(rule, text, number) if trunks else None
+            if not trunks:
+                notes.append("no trunk is named for it: [dial_plan] trunks")
             choices += trunks if refused is None else []
         choices.sort(key=lambda choice: stages.index(choice.stage))
         return Plan(text, number, tuple(choices), refused, tuple(notes))

@@ -95,6 +95,12 @@ def test_an_extension_is_left_to_those_who_know_whether_it_exists() -> None:
     assert plan.refused is None
 
 
+def test_without_a_trunk_nothing_is_refused_that_nobody_would_pay_for() -> None:
+    plan = replace(GERMAN, trunks=()).plan("+33123456789", ALICE)
+    assert plan.refused is None
+    assert "no trunk" in plan.notes[-1]
+
+
 def test_an_outside_line_asks_nobody_here() -> None:
     plan = replace(GERMAN, outside_prefix="9").plan("90301234567", ALICE)
     assert {choice.stage for choice in plan.choices} == {"enum", "trunk"}
