@@ -23,7 +23,7 @@ from p2psip.app.machine import Machine
 from p2psip.app.phone_doors import PhoneDoors
 from p2psip.app.public_door import PublicDoor
 from p2psip.app.settings import Settings
-from p2psip.app.show import Printer
+from p2psip.app.show import Printer, literal
 from p2psip.app.state import Membership, State, StateError, only_process
 from p2psip.app.timekeeping import Timekeeper, correction_in_words
 from p2psip.app.trunking import Trunking
@@ -387,7 +387,7 @@ def _welcome(printer: Printer, node: Node, state: State) -> None:
     printer.text(f"[bold]You are {' and '.join(f'sip:{address}' for address in node.membership.addresses)}[/]")
     printer.text(f"{len(node.overlay.peers())} peer(s) known; overlay port {node.port.number}/udp")
     for line in node.doors.in_words():
-        printer.text(line)
+        printer.text(literal(line))
     if node.clock.correction:
         printer.text(correction_in_words(node.clock.correction))
     if node.supernode is not None:

@@ -59,8 +59,13 @@ def show_phones(printer: Printer, phones: Sequence[Phone]) -> None:
 
 def show_phone_authority(printer: Printer, facts: Mapping[str, Any]) -> None:
     """What a phone must be given to trust, and how a person checks that it is the right one."""
-    titles = {"File": facts["file"], "SHA-256": facts["sha256"]}
-    printer.answer(facts, lambda: printer.facts("Give this certificate to the phone, as one that it trusts:", titles))
+
+    def for_a_person() -> None:
+        printer.text("Give this certificate to the phone, as one that it trusts:")
+        printer.text(literal(facts["file"]))
+        printer.text(f"SHA-256 {facts['sha256']}")
+
+    printer.answer(facts, for_a_person)
 
 
 def show_status(printer: Printer, status: Mapping[str, Any]) -> None:

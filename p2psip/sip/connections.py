@@ -160,7 +160,7 @@ class StreamTransport:
         flow = Flow(door.transport, *ends, next(self._serials))
         host = flow.remote[0]
         if self._accepted.total() >= CONNECTIONS_MAX or self._accepted[host] >= CONNECTIONS_PER_HOST_MAX:
-            _log.warning("a connection from %s is refused: too many at once", host)
+            self._complain(flow, "there are too many at once")
             await stream.aclose()
             return
         self._accepted[host] += 1

@@ -1,6 +1,7 @@
 """The command line as a person types it: help, JSON, exit codes, and one clear sentence for each mistake."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -270,3 +271,12 @@ async def test_a_signal_ends_calls_and_registrations(network: LocalNetwork, numb
     assert heard[0].ended_by not in ("", "us")  # a BYE came
     found = await wait_found(network, alice, "bob", devices=0)
     assert found["name_exists"]
+
+
+def test_the_authority_for_phones_is_shown_whole(member: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["--home", str(member), "phone", "ca", str(tmp_path / "copy.pem")])
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path / "copy.pem") in done.stdout.splitlines()
+    (fingerprint,) = re.findall(r"^SHA-256 ([0-9A-F:]+)$", done.stdout, re.MULTILINE)
+    assert len(fingerprint) == 32 * 3 - 1
+    assert (tmp_path / "copy.pem").read_bytes().startswith(b"-----BEGIN CERTIFICATE-----")

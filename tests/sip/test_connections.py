@@ -217,15 +217,19 @@ async def test_one_message_more_than_may_wait_closes_the_connection(autojump_clo
 
 @pytest.mark.parametrize("bound", ["CONNECTIONS_MAX", "CONNECTIONS_PER_HOST_MAX"])
 async def test_one_connection_more_than_there_may_be_is_closed_at_once(
-    bound: str, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    bound: str, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connections, bound, 2)
     async with host() as here:
         streams = [await trio.open_tcp_stream(*here.address) for _ in range(2)]
         await wait_all_tasks_blocked(0.01)
-        async with await trio.open_tcp_stream(*here.address) as third:
-            assert await ends(third)
+        for _ in range(3):
+            async with await trio.open_tcp_stream(*here.address) as third:
+                assert await ends(third)
         assert trio.current_time() < 1
+        assert [each.getMessage() for each in caplog.records if each.levelname == "WARNING"] == [
+            "no connection for TCP from 127.0.0.1: there are too many at once"
+        ]
         await streams[0].aclose()
         await wait_all_tasks_blocked(0.01)
         async with await trio.open_tcp_stream(*here.address) as fourth:
