@@ -15,7 +15,8 @@ from p2psip.base.chance import Chance
 from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort
 from p2psip.sip.service import SipService
-from p2psip.softphone.phone import Credentials, Line, Softphone
+from p2psip.softphone.phone import Credentials, Softphone
+from p2psip.softphone.session import Line
 
 RTP_PORTS = (40_000, 60_000)
 

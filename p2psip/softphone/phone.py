@@ -18,12 +18,11 @@ from p2psip.sip.exchange import ClientExchange, ServerExchange
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request, Response
-from p2psip.sip.sdp import MediaDescription, SessionDescription
 from p2psip.sip.uri import SipUri
+from p2psip.softphone.session import Line, Session
 
 REGISTRATION_SECONDS = 120
 CHALLENGES_MAX = 2
-PCMU = 0
 SDP_TYPE = "application/sdp"
 _CHALLENGES = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
 _DIALABLE = re.compile(r"[^\s<>\"]+")
@@ -52,20 +51,6 @@ class Speech(Protocol):
 
     def recording(self) -> "array[int]":
         """What was heard."""
-
-
-class Line(Protocol):
-    """RTP of one call: `media.service.PhoneLeg`."""
-
-    @property
-    def local(self) -> Address:
-        """Our RTP address."""
-
-    def set_remote(self, rtp: Address, signalling_host: str, *, rtcp: Address | None = None) -> None:
-        """Where the other side wants its packets."""
-
-    def close(self) -> None:
-        """Free it."""
 
 
 class Audio(Protocol):
@@ -168,17 +153,20 @@ class Softphone:
         line = self._audio.line(flow.local[0])
         report = CallReport(started=trio.current_time())
         try:
-            offer = _describe(line.local, self._chance)
-            headers = [("Contact", self._contact(flow))]
-            make = self._maker("INVITE", target, headers, offer, SDP_TYPE)
-            exchange = await self._authenticated(make(), make, flow, report)
-            response = await self._await_answer(exchange, report)
+            session = Session(line, self._chance, flow.remote[0])
+            for secure in (False, True):  # a node that requires SRTP says 488 to RTP
+                headers = [("Contact", self._contact(flow))]
+                make = self._maker("INVITE", target, headers, session.offer(secure=secure), SDP_TYPE)
+                exchange = await self._authenticated(make(), make, flow, report)
+                response = await self._await_answer(exchange, report)
+                if response.status != 488:
+                    break
             report.status, report.reason, report.why = response.status, response.reason, response.warning
             if response.status < 300:
                 dialog = Dialog.of_client(exchange.request, response, self._contact(flow))
                 exchange.acknowledge(response, dialog.acknowledge(exchange.request.cseq.number))
-                _aim(line, response.body, flow)
-                await self._talk(dialog, flow, line, samples, seconds, report)
+                session.take_answer(response.body)
+                await self._talk(dialog, flow, line, session, samples, seconds, report)
         finally:
             report.ended = trio.current_time()
             line.close()
@@ -206,16 +194,16 @@ class Softphone:
                 exchange.respond(make_response(invite, 487, to_tag=tag))
                 report.status, report.reason = 487, "Request Terminated"
                 return report
-            answer = _describe(line.local, self._chance)
+            session = Session(line, self._chance, flow.remote[0])
+            answer = session.answer(invite.body) if invite.body else session.offer(secure=False)
             response = make_response(
                 invite, 200, to_tag=tag, headers=[("Contact", contact)], body=answer, content_type=SDP_TYPE
             )
             dialog = Dialog.of_server(invite, response, contact)
             requests = self._sip.open_dialog(dialog.id)
-            _aim(line, invite.body, flow)
             await exchange.accept(response)
             report.status, report.reason, report.answered = 200, "OK", trio.current_time()
-            await self._talk(dialog, flow, line, samples, float("inf"), report, requests)
+            await self._talk(dialog, flow, line, session, samples, float("inf"), report, requests)
         finally:
             report.ended = trio.current_time()
             line.close()
@@ -226,6 +214,7 @@ class Softphone:
         dialog: Dialog,
         flow: Flow,
         line: Line,
+        session: Session,
         samples: "array[int]",
         seconds: float,
         report: CallReport,
@@ -235,7 +224,7 @@ class Softphone:
         speech = self._audio.speech(line, samples)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(speech.run)
-            nursery.start_soon(self._serve_dialog, channel, line, flow, report, nursery.cancel_scope)
+            nursery.start_soon(self._serve_dialog, channel, session, flow, report, nursery.cancel_scope)
             if seconds == 0.0:
                 await speech.finished.wait()
                 await trio.sleep(0.3)
@@ -251,7 +240,7 @@ class Softphone:
     async def _serve_dialog(
         self,
         requests: trio.MemoryReceiveChannel[ServerExchange],
-        line: Line,
+        session: Session,
         flow: Flow,
         report: CallReport,
         scope: trio.CancelScope,
@@ -259,9 +248,7 @@ class Softphone:
         async for exchange in requests:
             request = exchange.request
             if request.method == "INVITE":  # hold and resume: the same line, a fresh description
-                if request.body:
-                    _aim(line, request.body, flow)
-                body = _describe(line.local, self._chance)
+                body = session.answer(request.body)
                 headers = [("Contact", self._contact(flow))]
                 response = make_response(request, 200, headers=headers, body=body, content_type=SDP_TYPE)
                 await exchange.accept(response)
@@ -375,25 +362,3 @@ class _Replayed(ClientExchange):
 
     def cancel(self) -> None:
         self._exchange.cancel()
-
-
-def _describe(local: Address, chance: Chance) -> bytes:
-    """PCMU and telephone events at our RTP address."""
-    attributes: list[tuple[str, str | None]] = [
-        ("rtpmap", f"{PCMU} PCMU/8000"),
-        ("rtpmap", "101 telephone-event/8000"),
-        ("fmtp", "101 0-16"),
-        ("ptime", "20"),
-        ("sendrecv", None),
-    ]
-    media = MediaDescription("audio", local[1], "RTP/AVP", (str(PCMU), "101"), attributes=attributes)
-    number = chance.integer(31)
-    return SessionDescription("-", number, number, local[0], connection=local[0], media=[media]).to_bytes()
-
-
-def _aim(line: Line, body: bytes, flow: Flow) -> None:
-    description = SessionDescription.parse(body)
-    media = next((each for each in description.media if each.kind == "audio" and each.port), None)
-    if media is None:
-        raise RemoteError("the other side offers no audio", status=488)
-    line.set_remote((description.host(media), media.port), flow.remote[0])

@@ -6,13 +6,15 @@ from collections import deque
 import trio
 
 from media.rtp import RtpPacket, is_rtp
+from media.srtp import SrtpKeys
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.net.clock import Clock
 from p2psip.sip.build import make_response
 from p2psip.sip.exchange import ServerExchange
-from p2psip.softphone.phone import CallReport, Credentials, Line, Softphone
+from p2psip.softphone.phone import CallReport, Credentials, Softphone
+from p2psip.softphone.session import Line
 from simulations.village.lan import Lan, listen
 from simulations.village.machine import lan_sip
 
@@ -37,6 +39,9 @@ class LanLine:
     def set_remote(self, rtp: Address, signalling_host: str, *, rtcp: Address | None = None) -> None:
         """Where the node wants its packets."""
         self.remote = rtp
+
+    def set_keys(self, keys: SrtpKeys | None) -> None:
+        """Phones of a village speak RTP."""
 
     def send(self, data: bytes) -> None:
         """Send one packet to the node."""
