@@ -20,6 +20,7 @@ from p2psip.sip.uri import OtherUri, SipUri
 
 SUBSCRIPTION_SECONDS = 180
 NOTIFY_SECONDS_MAX = 32.0
+REPORTS_QUEUED_MAX = 16
 
 SendInDialog = Callable[[str, list[tuple[str, str]], bytes, str], ClientExchange]
 """(method, header fields, body, content type)."""
@@ -69,8 +70,12 @@ class Reports:
         self.is_over = False
 
     def tell(self, status: int, reason: str = "") -> None:
-        """Report one response of the new call; a final one ends the subscription, and each status is told once in a row."""
-        if self.is_over or status == self._last:
+        """Report one response of the new call; a final one ends the subscription, and each status is told once in a row.
+
+        Beyond REPORTS_QUEUED_MAX that wait for their turn only the final one is kept.
+        """
+        is_full = status < 200 and self._queue.statistics().current_buffer_used >= REPORTS_QUEUED_MAX
+        if self.is_over or status == self._last or is_full:
             return
         self._last = status
         self.is_over = status >= 200

@@ -8,6 +8,7 @@ import trio
 from p2psip.base.errors import RemoteError
 from p2psip.calls.answers import reason_header
 from p2psip.calls.call import Call
+from p2psip.calls.changes import fitting
 from p2psip.calls.descriptions import Audio
 from p2psip.calls.equipment import Equipment
 from p2psip.calls.loans import Loan
@@ -54,6 +55,21 @@ async def offer_anew(equipment: Equipment, side: Side, audio: Audio) -> Audio:
     raise AssertionError("the last attempt returns or raises")
 
 
+async def ask_anew(side: Side) -> Audio:
+    """All that a side can do, by a re-INVITE without a description; what was agreed on before stays (RFC 3261 §14.1)."""
+    before = side.end.said
+    exchange, response = await side.offer(b"")
+    try:
+        audio = side.end.take(response.body, is_offer=True)
+        answer = _keeping(audio, before) if before is not None else audio
+        body = side.end.write(fitting(answer, audio), is_offer=False)
+    except RemoteError:
+        side.acknowledge(exchange, response)
+        raise
+    side.acknowledge(exchange, response, body)
+    return audio
+
+
 def put_in_place(equipment: Equipment, call: Call, leaves: Side, loan: Loan) -> bool:
     """Let the borrowed side take the place of `leaves` in `call`, and hear who stays; False when the call is over."""
     talk = call.talk
@@ -81,6 +97,17 @@ async def see_off(talk: Talk, side: Side, seconds: float = LEAVE_SECONDS_MAX) ->
     for loan in talk.borrowed:
         if loan.side is side:
             loan.returned.set()
+
+
+def _keeping(offer: Audio, before: Audio) -> Audio:
+    """The answer to `offer` that leaves all as it was, as far as it still can be."""
+    formats = tuple(each for each in offer.formats if each in before.formats) or offer.formats
+    attributes = tuple(
+        (name, value)
+        for name, value in offer.attributes
+        if name not in ("rtpmap", "fmtp") or (value or "").partition(" ")[0] in formats
+    )
+    return Audio(formats, attributes, before.direction)
 
 
 async def _hear_bye(side: Side) -> None:

@@ -19,7 +19,7 @@ from p2psip.calls.ends import MediaEnd
 from p2psip.calls.equipment import Equipment, Party, name_of
 from p2psip.calls.loans import Loan
 from p2psip.calls.referral import Referral, Reports
-from p2psip.calls.rejoining import Change, offer_anew, put_in_place, see_off
+from p2psip.calls.rejoining import Change, ask_anew, offer_anew, put_in_place, see_off
 from p2psip.calls.replacing import Standing, find_standing
 from p2psip.calls.services import OFFER
 from p2psip.calls.sides import Side
@@ -31,6 +31,9 @@ from p2psip.sip.message import Response
 from p2psip.sip.uri import OtherUri, SipUri
 
 TRANSFERS_PER_CALL_MAX = 16
+
+
+_NO_COMMON_CODEC = (415, 488, 606)
 
 
 class Host(Protocol):
@@ -157,33 +160,46 @@ class Transfer:
     # A new call (RFC 5589 §6)
 
     async def _call_target(self, target: SipUri | OtherUri, nursery: trio.Nursery) -> None:
-        end = QuietEnd(self._equipment, self._audio)
+        """Call the target with what was heard last of who stays; if that is too little for it, once more with all they can."""
+        attempt = await self._try_target(target, self._audio, nursery)
+        if attempt.is_refused and self._talk.ending is None:
+            more = await self._ask_for_more()
+            if more is not None:
+                attempt = await self._try_target(target, more, nursery)
+        assert attempt.outcome is not None
+        self._settle(attempt.outcome)
+
+    async def _try_target(self, target: SipUri | OtherUri, audio: Audio, nursery: trio.Nursery) -> "_Attempt":
+        end, attempt = QuietEnd(self._equipment, audio), _Attempt()
         referred_by = ("Referred-By", f"<sip:{self._sender.address}>")
         request = invitation(self._equipment, self._sender, target, end.offer(), [referred_by])
-        stand_in = StandIn(request, self._sender, self._told, lambda: self._answered(stand_in, end))
-        nursery.start_soon(self._place, stand_in, end)
-        nursery.start_soon(self._give_up_with_call, stand_in)
-        await self._settled.wait()
 
-    async def _place(self, stand_in: StandIn, end: QuietEnd) -> None:
+        def told(response: Response) -> None:
+            if 100 < response.status < 200:
+                self._reports.tell(response.status, response.reason)
+            elif response.status >= 200:
+                attempt.is_refused = response.status in _NO_COMMON_CODEC
+                attempt.settle(Failure(response.status, response.warning))
+
+        stand_in = StandIn(request, self._sender, told, lambda: self._answered(stand_in, end, attempt))
+        nursery.start_soon(self._place, stand_in, end, attempt)
+        nursery.start_soon(self._give_up_with_call, stand_in, attempt)
+        await attempt.settled.wait()
+        return attempt
+
+    async def _place(self, stand_in: StandIn, end: QuietEnd, attempt: "_Attempt") -> None:
         try:
             await self._host.place(stand_in, self._sender, end)
         except RemoteError as error:
-            self._settle(Failure.of_error(error))
+            attempt.settle(Failure.of_error(error))
 
-    async def _give_up_with_call(self, stand_in: StandIn) -> None:
+    async def _give_up_with_call(self, stand_in: StandIn, attempt: "_Attempt") -> None:
         """Ring no longer once whoever is transferred has hung up."""
         await self._talk.wait_over()
-        if self._outcome is None:
+        if attempt.outcome is None:
             stand_in.cancelled.set()
 
-    def _told(self, response: Response) -> None:
-        if 100 < response.status < 200:
-            self._reports.tell(response.status, response.reason)
-        elif response.status >= 200:
-            self._settle(Failure(response.status, response.warning))
-
-    async def _answered(self, stand_in: StandIn, end: QuietEnd) -> None:
+    async def _answered(self, stand_in: StandIn, end: QuietEnd, attempt: "_Attempt") -> None:
         """The target has answered: agree on media with who is transferred, then change places."""
         new = next(call for call in self._host.standing if call.exchange is stand_in)
         talk = new.talk
@@ -197,8 +213,18 @@ class Transfer:
             self._join(new, talk, talk.callee, by=talk.caller)
         except RemoteError as error:
             talk.end(Ending(error.status, str(error), by=talk.caller))
-            self._settle(Failure.of_error(error))
+            attempt.settle(Failure.of_error(error))
             raise
+
+    async def _ask_for_more(self) -> Audio | None:
+        """All that who stays can do; None when that is nothing new, or they do not say."""
+        before = self._audio
+        try:
+            async with Change(self._talk):
+                audio = (await ask_anew(self._stays)).with_direction("sendrecv")
+        except RemoteError:
+            return None
+        return audio if set(audio.formats) - set(before.formats) else None
 
     # A call that stands already (RFC 5589 §7)
 
@@ -236,8 +262,10 @@ class Transfer:
         target = talk.other(replaced)
         if target is None or talk.leaver is not None:
             raise RemoteError("this call can not be joined with another one now", status=488)
+        if self._talk.ending is not None:
+            raise RemoteError("the call was over before it could be transferred", status=487)
         async with Change(self._talk), Change(talk):
-            answer = await offer_anew(self._equipment, target, self._audio)
+            answer = await self._offer_to(target)
             try:
                 await offer_anew(self._equipment, self._stays, answer)
             except RemoteError:
@@ -245,6 +273,15 @@ class Transfer:
                 raise
         self._join(other, talk, target)
         self._settle(Failure(200))
+
+    async def _offer_to(self, target: Side) -> Audio:
+        """What the target answers to who stays; asked once more with all that these can when it is too little."""
+        try:
+            return await offer_anew(self._equipment, target, self._audio)
+        except RemoteError as error:
+            if error.status not in _NO_COMMON_CODEC:
+                raise
+        return await offer_anew(self._equipment, target, (await ask_anew(self._stays)).with_direction("sendrecv"))
 
     async def _back_to(self, replaced: Side, target: Side) -> None:
         if replaced.end.heard is not None:
@@ -271,3 +308,18 @@ class Transfer:
         lender.patch.part()
         put_in_place(self._equipment, self._call, self._leaves, loan)
         talk.end(Ending(200, "the call was transferred", by=by, lent=loan))
+
+
+class _Attempt:
+    """One call of the target. `is_refused`: it, and not who stays, shares no codec."""
+
+    def __init__(self) -> None:
+        self.outcome: Failure | None = None
+        self.settled = trio.Event()
+        self.is_refused = False
+
+    def settle(self, outcome: Failure) -> None:
+        """How it came out; the first word counts."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.settled.set()

@@ -12,9 +12,9 @@ from tests.calls.world import Established, Phone
 CAROL = "<sip:carol@home.example>"
 
 
-def click(program: Phone, target: str = CAROL, uri: str = "sip:alice@home.example", **more: object) -> Request:
+def click(program: Phone, target: str = CAROL, uri: str = "sip:alice@home.example") -> Request:
     headers = [("Contact", program.contact), ("Refer-To", target)]
-    return program.request("REFER", uri, headers=headers, **more)
+    return program.request("REFER", uri, headers=headers)
 
 
 async def clicked(v: Village, target: str = CAROL) -> Established:

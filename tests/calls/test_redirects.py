@@ -26,7 +26,8 @@ def redirect(phone: Phone, exchange: ServerExchange, *contacts: str, status: int
 
 async def people(w: World, *names: str, **settings: object) -> tuple[list[Node], list[Phone]]:
     """A node and a phone for each."""
-    nodes = [await w.node(name, f"10{number:02}", **settings) for number, name in enumerate(names, 1)]
+    numbers = [f"10{number:02}" for number, _name in enumerate(names, 1)]
+    nodes = [await w.node(*each, **settings) for each in zip(names, numbers, strict=True)]  # type: ignore[arg-type]
     phones = [
         await w.phone(node, name, 6000 + 100 * i) for i, (node, name) in enumerate(zip(nodes, names, strict=True))
     ]

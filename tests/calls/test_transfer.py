@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from p2psip.calls import transfer as transfer_module
 from p2psip.calls.answers import Failure
-from p2psip.sip.build import make_request
+from p2psip.sip.build import make_request, make_response
 from p2psip.sip.uri import SipUri
 from tests.calls.steps import both
 from tests.calls.transferring import (
@@ -337,8 +337,8 @@ async def test_an_attended_transfer_that_the_target_or_the_other_refuses(autojum
         target = f"<sip:carol@home.example?Replaces={replaces(consulting)}>"
         assert (await refer(alice, target)).status == 202
         await hear(alice, "NOTIFY")
-        await hear(carol, "INVITE", 488)
-        assert (await hear(alice, "NOTIFY")).startswith("SIP/2.0 488")
+        await hear(carol, "INVITE", 503)
+        assert (await hear(alice, "NOTIFY")).startswith("SIP/2.0 503")
         assert (await refer(alice, target)).status == 202
         await hear(alice, "NOTIFY")
         await hear(carol, "INVITE", 200, answer_of(v.carol))
@@ -431,5 +431,77 @@ async def test_the_call_that_lent_a_side_may_end_where_it_went(autojump_clock: M
         for side in (bob, carol):
             bye = await side.expect("BYE")
             assert "minutes of today" in (bye.headers.get("Reason") or "")
+        await trio.sleep(1)
+        assert v.open_legs() == 0
+
+
+async def ask_for_more(bob: Established, body: bytes) -> bytes:
+    """bob's phone is asked for an offer, and makes `body`; what the ACK answers."""
+    exchange = await bob.requests.receive()
+    assert (exchange.request.method, exchange.request.body) == ("INVITE", b"")
+    headers = [("Contact", bob.phone.contact)]
+    ack = await exchange.accept(
+        make_response(exchange.request, 200, headers=headers, body=body, content_type="application/sdp")
+    )
+    return ack.body
+
+
+async def test_a_target_with_another_codec_is_called_with_all_that_who_stays_can(autojump_clock: MockClock) -> None:
+    """bob has answered with one codec only, and the target knows another: what bob could do besides is asked for."""
+    async with village() as v:
+        alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
+        assert (await refer(alice, CAROL)).status == 202
+        await hear(alice, "NOTIFY")
+        invite = await v.carol.invited()
+        assert b"RTP/AVP 0 101" in invite.request.body
+        v.carol.refuse(invite, 606)
+        answer = await ask_for_more(bob, sdp(6101, "0 8 101"))
+        assert b"RTP/AVP 0 8 101" in answer, "as alice has offered"
+        invite = await v.carol.invited()
+        assert b"RTP/AVP 0 8 101" in invite.request.body
+        v.world.nursery.start_soon(hear, bob, "INVITE", 200, sdp(6101, "8 101"))
+        carol = await v.carol.answer(invite, body=sdp(6201, "8 101"))
+        assert await hear(alice, "NOTIFY") == "SIP/2.0 200 OK"
+        assert (await alice.ask("BYE")).status == 200
+        await hangs_up_both(carol, bob)
+        await trio.sleep(1)
+        assert v.open_legs() == 0
+
+
+async def test_a_target_that_refuses_twice_is_not_called_again(autojump_clock: MockClock) -> None:
+    async with village() as v:
+        alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
+        assert (await refer(alice, CAROL)).status == 202
+        await hear(alice, "NOTIFY")
+        v.carol.refuse(await v.carol.invited(), 606)
+        await ask_for_more(bob, sdp(6101, "0 8 101"))
+        v.carol.refuse(await v.carol.invited(), 606)
+        assert (await hear(alice, "NOTIFY")).startswith("SIP/2.0 606")
+        await hangs_up_both(alice, bob)
+        await trio.sleep(1)
+        assert v.open_legs() == 0
+
+
+async def test_the_same_in_an_attended_transfer(autojump_clock: MockClock) -> None:
+    """carol talks PCMA with alice. What bob can in the end is what alice had offered, so carol's node need not ask again."""
+    async with village() as v:
+        alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
+        outgoing, carols = dial(v.alice, "sip:carol@home.example"), list[Established]()
+
+        async def answer() -> None:
+            carols.append(await v.carol.answer(await v.carol.invited(), body=sdp(6201, "8 101")))
+
+        consulting = await both(outgoing.established, answer)
+        carol = carols[0]
+        target = f"<sip:carol@home.example?Replaces={replaces(consulting)}>"
+        assert (await refer(alice, target)).status == 202
+        await hear(alice, "NOTIFY")
+        await hear(carol, "INVITE", 606)
+        await ask_for_more(bob, sdp(6101, "0 8 101"))
+        v.world.nursery.start_soon(hear, consulting, "BYE")
+        await hear(bob, "INVITE", 200, sdp(6101, "8 101"))
+        assert await hear(alice, "NOTIFY") == "SIP/2.0 200 OK"
+        assert (await alice.ask("BYE")).status == 200
+        await hangs_up_both(bob, carol)
         await trio.sleep(1)
         assert v.open_legs() == 0
