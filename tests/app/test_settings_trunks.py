@@ -1,5 +1,6 @@
 """`[[trunk]]`: what it becomes, and the words for what is wrong with it. No error and no text shows a password."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,14 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         found.trunk(tmp_path, "home.example")
     with pytest.raises(ValueError, match="trunk provider: its certificates cannot be used"):
         found.context(tmp_path)
+
+
+def test_the_examples_of_the_documents_can_be_used(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "trunks.md").read_text()
+    examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "provider-password").write_text(SECRET)
+    trunks = [_load(tmp_path, example).trunk for example in examples]
+    assert [trunk.name for trunk in trunks[0]] == ["provider", "spare"]
+    first = trunks[0][0].trunk(tmp_path, "home.example")
+    assert first.numbers["+4930123458"] == "bob@home.example"
+    assert first.password == SECRET

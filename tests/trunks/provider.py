@@ -38,6 +38,7 @@ class Provider:
         self.address = address
         self.algorithm = algorithm
         self.asks = True
+        self.early = b""
         self.seen: list[Request] = []
         self.calls: list[tuple[ServerExchange, Dialog]] = []
         self.refuse: Callable[[Request], tuple[int, list[tuple[str, str]]] | None] = lambda _request: None
@@ -70,6 +71,11 @@ class Provider:
         if request.method == "INVITE":
             contact = f"<sip:gw@{self.address[0]}:{self.address[1]}>"
             body = sdp(7000, "8 101")
+            if self.early:
+                early = make_response(request, 183, to_tag="p", body=self.early, content_type="application/sdp")
+                exchange.respond(early)
+                await trio.sleep(1.0)
+                body = self.early
             response = make_response(
                 request, 200, to_tag="p", headers=[("Contact", contact)], body=body, content_type="application/sdp"
             )

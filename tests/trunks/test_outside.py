@@ -387,3 +387,48 @@ async def test_a_provider_calls_a_member_elsewhere_in_the_name_of_the_node(autoj
         assert invite.request.from_.display == "Bob (+4989) by telephone"
         bob.refuse(invite, 486)
         assert (await exchange.final_response()).status == 486
+
+
+# What is said within a call
+
+
+T38 = b"v=0\r\no=- 1 2 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=image 7010 udptl t38\r\n"
+
+
+async def test_an_offer_of_fax_goes_on_to_the_phone_and_its_refusal_back(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.asks = False
+        _node, phone, outside = await _alice(c, static())
+        there = await (await phone.call(GERMANY)).established()
+        _exchange, dialog = provider.calls[0]
+        request = dialog.request("INVITE", body=T38, content_type="application/sdp")
+        exchange = provider.sip.start(request, _flow(provider))
+        response = await both(exchange.final_response, lambda: there.expect("INVITE", 488))
+        assert response.status == 488
+        assert outside.status()[0]["calls"] == 1
+        assert (await there.ask("BYE")).status == 200
+
+
+async def test_digits_are_agreed_on_with_the_codec(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.asks = False
+        _node, phone, _outside = await _alice(c, static(codecs=("PCMA",)))
+        outgoing = await phone.call(GERMANY)
+        await outgoing.established()
+        assert SessionDescription.parse(_invites(provider)[0].body).media[0].formats == ("8", "101")
+        assert SessionDescription.parse(outgoing.answer).media[0].formats == ("8", "101")
+
+
+async def test_early_media_of_a_provider_is_heard(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.early = sdp(7002, "8")
+        provider.asks = False
+        node, phone, _outside = await _alice(c, static())
+        outgoing = await phone.call(GERMANY)
+        response = await outgoing.response(183)
+        assert SessionDescription.parse(response.body).media[0].formats == ("8",)
+        assert node.media.legs[1].remotes[-1] == ("127.0.0.1", 7002)
+        await outgoing.established()
