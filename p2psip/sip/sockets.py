@@ -71,7 +71,7 @@ class UdpTransport:
     def flow(self, remote: Address) -> Flow:
         """A flow to `remote` from our first socket that leads there; RemoteError(503) when no route or no socket does.
 
-        A socket on loopback leads to loopback only, one on another address to wherever that address is the one to leave from.
+        A socket on loopback leads to loopback only. One on the address to leave from goes before one on another address.
         """
         family = [bound for bound in self._sockets if (":" in bound[0]) == (":" in remote[0])]
         if not family:
@@ -81,6 +81,9 @@ class UdpTransport:
             raise RemoteError(f"no route to {remote[0]}", status=503)
         for bound in family:
             if bound[0] in WILDCARDS or bound[0] == local or (_is_loopback(bound[0]) and _is_loopback(local)):
+                return self._flow(bound, remote)
+        for bound in family:
+            if not _is_loopback(bound[0]):  # the network may carry it all the same
                 return self._flow(bound, remote)
         raise RemoteError(f"no UDP socket of this node leads to {remote[0]}", status=503)
 
