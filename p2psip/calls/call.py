@@ -145,7 +145,8 @@ class Call:
         self._hearing = Hearing(self._leg, end, self._forking, offer, self._hear, self.stop)
         self._early = EarlyRequests(self._equipment, self._hearing, nursery)
         self._early.begin(side)
-        nursery.start_soon(self._send_provisionals)
+        if self._leg.provisionals.possible:
+            nursery.start_soon(self._send_provisionals)
         self._begin_search(offer, nursery)
         nursery.start_soon(self._watch_cancel)
         answered = await self._ring(offer)

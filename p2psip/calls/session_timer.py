@@ -105,16 +105,20 @@ class SessionTimer:
 
     # Running
 
-    async def run(self, refresh: Refresh) -> str:
-        """Refresh when it is our task; return the reason when the session has expired or the peer has no such call (§10)."""
+    async def run(self, refresh: Refresh, *, elapsed: float = 0.0) -> str:
+        """Refresh when it is our task; return the reason when the session has expired or the peer has no such call (§10).
+
+        `elapsed` seconds of the interval are over already.
+        """
         while True:
             self._noted = noted = trio.Event()
             if self.interval is None:
                 await noted.wait()
                 continue
-            started, interval = trio.current_time(), float(self.interval)
+            started, interval = trio.current_time() - elapsed, float(self.interval)
+            elapsed = 0.0
             due = interval / 2 if self.we_refresh else interval - min(MARGIN_SECONDS_MAX, interval / 3)
-            with trio.move_on_after(due):
+            with trio.move_on_at(started + due):
                 await noted.wait()
                 continue
             if not self.we_refresh:

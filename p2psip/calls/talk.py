@@ -21,6 +21,9 @@ from p2psip.calls.sides import Side
 from p2psip.sip.build import make_response
 from p2psip.sip.exchange import ServerExchange
 
+BRIEF_SECONDS = 10.0
+"""Shorter calls are spared the tasks of session timers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -64,11 +67,16 @@ class Talk:
             for side, other in ((self.caller, self.callee), (self.callee, self.caller)):
                 if side is not None:
                     nursery.start_soon(self._serve, side, other, nursery)
-                    nursery.start_soon(self._keep_session, side)
                     if side.end.can_be_lost:
                         nursery.start_soon(self._watch_media, side)
                     if isinstance(side.end, OverlayEnd):
                         nursery.start_soon(self._keep_path, side, side.end)
+            with trio.move_on_after(BRIEF_SECONDS):
+                await self._over.wait()
+            if not self._over.is_set():
+                for each in (self.caller, self.callee):
+                    if each is not None:
+                        nursery.start_soon(self._keep_session, each)
             await self._over.wait()
             nursery.cancel_scope.cancel()
         assert self.ending is not None
@@ -169,7 +177,7 @@ class Talk:
         """Session timers (RFC 4028): refresh, and give up a side that has vanished."""
         await self.confirmed.wait()
         refreshing = Refreshing(side, self.negotiation, self._equipment.chance)
-        reason = await side.timer.run(refreshing.refresh)
+        reason = await side.timer.run(refreshing.refresh, elapsed=BRIEF_SECONDS)
         self.end(Ending(408, f"{side.name} is gone: {reason}"))
 
     async def _watch_media(self, side: Side) -> None:
