@@ -4,6 +4,8 @@ import base64
 from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from media.phone_dtls import DtlsPeer
 from media.srtp import SrtpKeys
@@ -276,3 +278,26 @@ def test_who_refuses_one_form_is_offered_the_next() -> None:
     end.take(sdp("UDP/TLS/RTP/SAVP", DTLS[0], "a=setup:active", "a=rtcp-mux"), is_offer=False)
     assert media.legs[0].dtls == DtlsPeer(False, FINGERPRINT, True)
     assert end.write_otherwise() is None
+
+
+OFFERS = [
+    sdp("RTP/SAVP", crypto(), "a=sendonly"),
+    sdp("UDP/TLS/RTP/SAVPF", *DTLS, "a=rtcp-mux"),
+    sdp("RTP/AVP", crypto(), *DTLS, "a=rtcp:6001 IN IP4 192.0.2.1", host="0.0.0.0"),
+]
+
+
+@given(st.sampled_from(OFFERS), st.data())
+def test_any_description_is_answered_or_refused(body: bytes, data: st.DataObject) -> None:
+    mutated = bytearray(body)
+    for _ in range(data.draw(st.integers(0, 4))):
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+    end, media = phone_end()
+    try:
+        audio = end.take(bytes(mutated), is_offer=True)
+        answer = SessionDescription.parse(end.write(audio, is_offer=False))
+    except RemoteError:
+        return
+    line = next(each for each in answer.media if each.port)
+    assert (line.get("setup") is not None) == (media.legs[0].dtls is not None)
+    assert line.protocol in ("RTP/AVP", "RTP/AVPF") or end.is_secure
