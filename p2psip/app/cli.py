@@ -184,8 +184,8 @@ def phone_add(
     settings = load_settings(shared.home)
     with closing(State(shared.home)) as state:
         new = add_phone(state, _own_address(state), name, algorithm, int(time.time()), Chance.system())
-    server = trio.run(_phone_server, shared.home, (settings.sip.host, settings.sip.port))
-    show_new_phone(shared.printer, new, server)
+    ready = trio.run(_phone_doors, shared.home, {"sip": [settings.sip.host, settings.sip.port], "doors": []})
+    show_new_phone(shared.printer, new, ready)
 
 
 @phone_app.command("list")
@@ -335,10 +335,10 @@ def _own_address(state: State) -> str:
     return membership.addresses[0]
 
 
-async def _phone_server(home: Path, settled: tuple[str, int]) -> tuple[str, int]:
+async def _phone_doors(home: Path, settled: dict[str, Any]) -> dict[str, Any]:
     """Where phones register: at the running node, which may have been told another port than the settings."""
     try:
-        host, port = (await ask(home, "ready"))["sip"]
+        ready: dict[str, Any] = await ask(home, "ready")
     except NoNodeError:
         return settled
-    return host, port
+    return ready

@@ -20,11 +20,11 @@ _MARKS = {
 }
 
 
-def show_new_phone(printer: Printer, new: NewPhone, server: tuple[str, int]) -> None:
-    """What to type into a phone, as text and as a QR code."""
-    phone, (host, port) = new.phone, server
+def show_new_phone(printer: Printer, new: NewPhone, ready: Mapping[str, Any]) -> None:
+    """What to type into a phone, as text and as a QR code; `ready` tells the doors of the node."""
+    phone, (host, port) = new.phone, ready["sip"]
     domain = phone.address.partition("@")[2]
-    authority = address_text(server)
+    authority = address_text((host, port))
     uri = f"sip:{phone.name}:{new.password}@{authority};domain={domain}"
     facts = {
         "name": phone.name,
@@ -44,8 +44,14 @@ def show_new_phone(printer: Printer, new: NewPhone, server: tuple[str, int]) -> 
         "Domain / realm": domain,
         "Proxy / server": authority,
         "Transport": "UDP or TCP",
-        "You are": f"sip:{phone.address}",
     }
+    for door in ready["doors"]:
+        where = address_text((door["host"], door["port"]))
+        if door["transport"] == "tls":
+            titles.setdefault("Or with TLS", f"{where}   (it must trust `p2psip phone ca`)")
+        elif door["transport"] in ("ws", "wss"):
+            titles.setdefault(f"Or in a browser ({door['transport']})", f"{door['transport']}://{where}/")
+    titles["You are"] = f"sip:{phone.address}"
     printer.answer(facts, lambda: printer.facts("Type this into the phone:", titles))
     printer.qr(uri)
 
