@@ -30,6 +30,8 @@ def is_web(flow: Flow, offer: bytes) -> bool:
     """Whether the phone at the other end of `flow` is spoken with by ICE: its offer says so, or, when there is none, WebSocket."""
     if not offer:
         return flow.transport in WEB_TRANSPORTS
+    if b"ice-ufrag" not in offer:
+        return False
     try:
         description = SessionDescription.parse(offer)
     except RemoteError:

@@ -53,7 +53,7 @@ class Ways:
         uri = request.uri
         if isinstance(uri, SipUri) and _is_address(uri.ip_host) and uri.ip_host != flow.remote[0]:
             return False
-        return len(request.to_bytes()) + VIA_BYTES_MAX > DATAGRAM_BYTES_MAX
+        return _bytes_of(request) + VIA_BYTES_MAX > DATAGRAM_BYTES_MAX
 
     def note_without_tcp(self, remote: Address, now: float) -> None:
         """Nobody listens there: large requests go over UDP for a while, without asking again."""
@@ -79,6 +79,18 @@ class Ways:
         else:
             return None
         return again
+
+
+def _bytes_of(request: Request) -> int:
+    """How long `request` is on the wire; it is written out for that only if it is not plain ASCII."""
+    texts = [request.start_line()]
+    for name, value in request.headers:
+        if name != "Content-Length":
+            texts += (name, value)
+    if not all(map(str.isascii, texts)):
+        return len(request.to_bytes())
+    length = f"Content-Length: {len(request.body)}\r\n\r\n"
+    return sum(map(len, texts)) + 2 * len(texts) + len(length) + len(request.body)
 
 
 def _is_address(host: str) -> bool:

@@ -2,6 +2,8 @@
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from p2psip.base.core import Address
@@ -170,3 +172,13 @@ async def test_flows_that_fail_in_turn_are_tried_once_each_and_no_more_than_may_
         with pytest.raises(RemoteError):
             await exchange.final_response()
         assert exchange.tried == flows[:2]
+
+
+@given(st.text(max_size=50), st.binary(max_size=50), st.booleans())
+def test_the_length_of_a_request_is_that_of_its_bytes(subject: str, body: bytes, has_length: bool) -> None:
+    request = make_outgoing("MESSAGE")
+    request.body = body
+    request.headers.add("Subject", subject)
+    if has_length:
+        request.headers.add("Content-Length", "0")
+    assert ways_module._bytes_of(request) == len(request.to_bytes())
