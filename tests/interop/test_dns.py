@@ -224,6 +224,7 @@ async def test_a_call_takes_the_way_that_enum_names_past_a_dead_server(tmp_path:
             (home / "p2psip.toml").write_text(
                 f'[dns]\nservers = ["127.0.0.1:{servers.unbound[1]}"]\n'
                 '[dial_plan]\ncountry = "DE"\nenum_roots = ["e164.test"]\nprivate_hosts = true\n'
+                '[[dial_plan.rules]]\nmatch = "+49900."\ndeny = "nobody here pays for that"\n'
             )
             await network.up(home)
             async with trio.open_nursery() as nursery:
@@ -238,7 +239,7 @@ async def test_a_call_takes_the_way_that_enum_names_past_a_dead_server(tmp_path:
         await network.close()
     assert report["status"] == 200
     assert (emergency["status"], "another telephone" in emergency["why"]) == (503, True), emergency
-    assert (premium["status"], "premium" in premium["why"]) == (403, True), premium
+    assert (premium["status"], "nobody here pays" in premium["why"]) == (403, True), premium
     assert explained["node_running"]
     taken = explained["steps"][explained["taken"] - 1]
     assert taken["routes"][0]["uri"] == "sip:3012345@calls.test"
