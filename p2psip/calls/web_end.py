@@ -4,6 +4,7 @@ It takes the media path that nodes have among themselves, and leaves out what on
 """
 
 from dataclasses import replace
+from typing import Any
 
 from media.secure import TransportDescription
 from p2psip.base.errors import RemoteError
@@ -19,6 +20,10 @@ class WebEnd(OverlayEnd):
     """ICE and DTLS-SRTP towards a phone. Whoever speaks first is the offerer."""
 
     kind: EndKind = "web phone"
+
+    def path(self) -> dict[str, Any]:
+        """See MediaEnd."""
+        return {**super().path(), "protection": "DTLS-SRTP"}
 
     def _line(self, transport: TransportDescription) -> MediaDescription:
         line = overlay_line(replace(transport, wraps_dtls=False, dtls=b""))
