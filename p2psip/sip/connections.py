@@ -20,6 +20,7 @@ from p2psip.sip.websocket import WebSocketFraming
 
 CONNECTIONS_MAX = 1_024
 CONNECTIONS_PER_HOST_MAX = 256
+DIALLED_MAX = 512
 IDLE_SECONDS_MAX = 3_700.0
 STRANGER_IDLE_SECONDS_MAX = 600.0
 MESSAGE_SECONDS_MAX = 32.0
@@ -72,6 +73,7 @@ class StreamTransport:
         self._on_closed = on_closed
         self._connections: dict[Flow, _Connection] = {}
         self._accepted: Counter[str] = Counter()
+        self._dialling = 0
         self._serials = count(1)
         self._trusting: ssl.SSLContext | None = None
         self._complaints: set[tuple[str, str]] = set()
@@ -103,12 +105,17 @@ class StreamTransport:
         for flow, connection in self._connections.items():
             if flow.remote == remote and flow.transport == transport and connection.proved == proof:
                 return flow
+        if self._dialling + sum(each.is_dialled for each in self._connections.values()) >= DIALLED_MAX:
+            raise RemoteError("this node has dialled as many connections as it may", status=503)
+        self._dialling += 1
         try:
             with trio.fail_after(CONNECT_SECONDS_MAX):
                 stream = await self._dial(remote, proof)
         except (OSError, trio.TooSlowError) as error:
             name = transport.upper()
             raise RemoteError(f"no {name} connection to {remote[0]} port {remote[1]}", status=503) from error
+        finally:
+            self._dialling -= 1
         ends = _ends(stream)
         if ends is None:
             await trio.aclose_forcefully(stream)

@@ -260,6 +260,21 @@ async def test_a_connection_is_dialled_once_and_again_after_it_has_ended(autojum
         assert len(there.messages) == 2
 
 
+async def test_one_connection_more_than_may_be_dialled_is_503(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "DIALLED_MAX", 2)
+    async with host() as here, host() as first, host() as second, host() as third:
+        flows = [await here.transport.connect(each.address) for each in (first, second)]
+        assert await here.transport.connect(first.address) == flows[0]
+        with pytest.raises(RemoteError, match="as many connections as it may") as caught:
+            await here.transport.connect(third.address)
+        assert caught.value.status == 503
+        here.transport._connections[flows[0]].scope.cancel()
+        await wait_all_tasks_blocked(0.01)
+        assert (await here.transport.connect(third.address)).remote == third.address
+
+
 async def test_nobody_there_is_503(autojump_clock: MockClock) -> None:
     async with host() as here:
         with socket.socket() as silent:
