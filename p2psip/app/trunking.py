@@ -75,6 +75,7 @@ class Trunking:
             overlay=MemberNodes(directory, sip),
             sip=sip,
             incidents=calls.incidents,
+            name=overlay,
         )
         calls.use_outside(self.outside)
         sip.on_flow_closed(self.outside.flow_closed)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -18,14 +19,15 @@ from p2psip.sip.exchange import ClientExchange
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request, Response
-from p2psip.sip.sockets import local_address_towards
 from p2psip.sip.uri import SipUri, escape_user
 from p2psip.trunks.caps import Caps
+from p2psip.trunks.exits import UdpExit
 from p2psip.trunks.health import Health
 from p2psip.trunks.registration import Registration, State
 from p2psip.trunks.trunk import Trunk
 
 HOPS_MAX = 8
+HOSTS_MAX = 32
 REQUEST_SECONDS_MAX = 6.0
 FAREWELL_SECONDS_MAX = 2.0
 _ELSEWHERE = (408, 503)
@@ -105,9 +107,9 @@ class TrunkLine:
             for member in offer.members
         }
         self.last_error = ""
-        self._sockets: dict[bool, Address] = {}
+        self._exit = UdpExit(sip, trunk.host, trunk.port)
         self._learnt: dict[Address, Address] = {}
-        self._hosts: set[str] = set()
+        self._hosts: OrderedDict[str, None] = OrderedDict()
         self._flows: set[Flow] = set()
         self._working: Hop | None = None
         self._wake = trio.Event()
@@ -145,11 +147,19 @@ class TrunkLine:
     async def hops(self) -> list[Hop]:
         """The servers in the order to try them, the one that answered last before the others; RemoteError when none."""
         found = await self.located(self.trunk.server)
-        self._hosts = {hop.address[0] for hop in found}
+        self._note_hosts(found)
         if self._working in found:
             found.remove(self._working)
             found.insert(0, self._working)
         return found
+
+    def _note_hosts(self, hops: Sequence[Hop]) -> None:
+        """Where the provider may call from: a name that leads elsewhere by now did lead there a moment ago."""
+        for hop in hops:
+            self._hosts[hop.address[0]] = None
+            self._hosts.move_to_end(hop.address[0])
+        while len(self._hosts) > HOSTS_MAX:
+            self._hosts.popitem(last=False)
 
     async def located(self, uri: SipUri) -> list[Hop]:
         """The servers of a URI; RemoteError when there are none."""
@@ -164,26 +174,14 @@ class TrunkLine:
             flow = await self._sip.connect(hop.transport, hop.address, host=hop.host, context=self._context)
             self._flows.add(flow)
             return replace(flow, sent_by=self._public(flow.local))
-        is_ipv6 = ":" in hop.address[0]
-        if is_ipv6 not in self._sockets:
-            host = "::" if is_ipv6 and self.trunk.host == "0.0.0.0" else self.trunk.host
-            try:
-                self._sockets[is_ipv6] = await self._sip.listen_udp(host, self.trunk.port)
-            except OSError as error:
-                raise RemoteError(f"no UDP port for trunk {self.trunk.name}: {error.strerror}", status=503) from error
-        bound = self._sockets[is_ipv6]
-        host = local_address_towards(hop.address) or "" if bound[0] in ("0.0.0.0", "::") else bound[0]
-        if not host:
-            raise RemoteError(f"no route to {hop.address[0]}", status=503)
-        local = host, bound[1]
-        return Flow("udp", local, hop.address, sent_by=self._public(local))
+        flow = await self._exit.flow(hop.address)
+        return replace(flow, sent_by=self._public(flow.local))
 
     def leads_here(self, flow: Flow) -> bool:
         """Whether the provider is at the other end of `flow`: our own connection or socket, or a network named in `sources`."""
         if flow in self._flows:
             return True
-        sockets = {bound[1] for bound in self._sockets.values()}
-        if flow.transport == "udp" and flow.local[1] in sockets and flow.remote[0] in self._hosts:
+        if self._exit.owns(flow) and flow.remote[0] in self._hosts:
             return True
         try:
             address = ipaddress.ip_address(flow.remote[0])
@@ -193,7 +191,7 @@ class TrunkLine:
 
     def is_own_socket(self, flow: Flow) -> bool:
         """Whether `flow` came in at a socket that is there for this trunk alone."""
-        return flow.transport == "udp" and flow.local[1] in {bound[1] for bound in self._sockets.values()}
+        return self._exit.owns(flow)
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection has ended: what was registered over it leads nowhere, so register anew (RFC 5626 §4.4)."""
@@ -342,6 +340,7 @@ class TrunkLine:
                 response = await self._ask(self._question(flow), flow)
             except RemoteError as error:
                 words.append(f"{hop.transport} {address_text(hop.address)}: {error}")
+                self._leave(hop)
                 continue
             if response.status not in _ELSEWHERE:
                 self.health.answered(self.clock.now(), response.status)
@@ -351,6 +350,14 @@ class TrunkLine:
             words.append(f"{hop.transport} {address_text(hop.address)} says {response.status}")
         self.health.failed("; ".join(words), self.clock.now())
         self.last_error = self.health.words
+
+    def _leave(self, hop: Hop) -> None:
+        """The server that has our registration is silent: register at another one now, for calls would not come."""
+        registration = self.registration
+        if hop == self._working and registration is not None and registration.state is State.REGISTERED:
+            self._working = None
+            registration.begin(self.clock.now())
+            self._wake.set()
 
     def _question(self, flow: Flow) -> Request:
         us = NameAddr(None, SipUri("sip", escape_user(self.trunk.user), None, self.trunk.domain, None))

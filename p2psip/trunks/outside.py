@@ -11,7 +11,8 @@ from p2psip.calls.outside import Arrival, Line, OutsideTarget
 from p2psip.naming.routing import Hop, ResolverPort, Route, Step
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
-from p2psip.sip.uri import OtherUri, SipUri, escape_user, unescape
+from p2psip.sip.uri import OtherUri, SipUri, escape_user, parse_uri, unescape
+from p2psip.trunks.exits import UdpExit
 from p2psip.trunks.identity import callee_of, caller_of
 from p2psip.trunks.line import SipPort, TrunkLine
 from p2psip.trunks.numbering import is_number, written
@@ -29,7 +30,7 @@ class OverlayPort(Protocol):
 
 
 class Outside:
-    """Fulfils `p2psip.calls.outside.OutsidePort`."""
+    """Fulfils `p2psip.calls.outside.OutsidePort`. `name` is the overlay's."""
 
     reaches_out = True
 
@@ -41,6 +42,7 @@ class Outside:
         overlay: OverlayPort,
         sip: SipPort,
         incidents: Incidents,
+        name: str,
     ) -> None:
         self.lines: Mapping[str, TrunkLine] = {line.trunk.name: line for line in lines[:TRUNKS_MAX]}
         self.is_offered = any(line.members for line in self.lines.values())
@@ -48,6 +50,8 @@ class Outside:
         self._overlay = overlay
         self._sip = sip
         self._incidents = incidents
+        self._name = name
+        self._exit = UdpExit(sip)
 
     async def run(self) -> None:
         """Keep all trunks at work until cancelled."""
@@ -78,7 +82,8 @@ class Outside:
 
     def admit(self, flow: Flow) -> None:
         """See OutsidePort."""
-        if any(line.is_own_socket(flow) for line in self.lines.values()) and not self.is_provider(flow):
+        is_outward = self._exit.owns(flow) or any(line.is_own_socket(flow) for line in self.lines.values())
+        if is_outward and not self.is_provider(flow):
             raise RemoteError("only the provider is heard here", status=403)
 
     def arrival(self, request: Request, flow: Flow) -> Arrival | None:
@@ -113,7 +118,11 @@ class Outside:
         raise RemoteError(words, status=403)
 
     def steps(self, dialled: str, caller: str) -> AsyncIterator[Step]:
-        """See OutsidePort."""
+        """See OutsidePort. A number at a provider's domain, as phones keep it of calls that came in, is that number."""
+        uri = parse_uri(dialled)
+        domains = {line.trunk.domain.lower() for line in self.lines.values()}
+        if isinstance(uri, SipUri) and uri.host.lower() in domains and is_number(unescape(uri.user or "")):
+            dialled = str(SipUri("sip", uri.user, None, self._name, None))
         return self._resolver.routes(dialled, caller)
 
     def targets(self, route: Route, caller: str, member: str | None) -> AsyncIterator[OutsideTarget | RemoteError]:
@@ -195,7 +204,10 @@ class Outside:
 
     async def _direct(self, uri: str, hop: Hop) -> OutsideTarget | RemoteError:
         try:
-            flow = await self._sip.connect(hop.transport, hop.address, host=hop.host)
+            if hop.transport == "udp":
+                flow = await self._exit.flow(hop.address)
+            else:
+                flow = await self._sip.connect(hop.transport, hop.address, host=hop.host)
         except RemoteError as error:
             return error
         return OutsideTarget(uri, flow, None, hop.host or hop.address[0])

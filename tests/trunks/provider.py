@@ -22,6 +22,7 @@ from p2psip.sip.uri import SipUri
 from p2psip.trunks.line import TrunkLine
 from p2psip.trunks.outside import Outside
 from p2psip.trunks.trunk import Trunk
+from tests.calls.fakes import OVERLAY_NAME
 from tests.calls.world import MemorySip, Network, Node, TrioClock, World, sdp, world
 from tests.trunks.values import trunk
 
@@ -195,7 +196,14 @@ class Country:
             for each in trunks
         ]
         incidents: Incidents = node.server.incidents
-        outside = Outside(lines, resolver=plan, overlay=Members(self.world, node), sip=node.sip, incidents=incidents)
+        outside = Outside(
+            lines,
+            resolver=plan,
+            overlay=Members(self.world, node),
+            sip=node.sip,
+            incidents=incidents,
+            name=OVERLAY_NAME,
+        )
         node.server.use_outside(outside)
         self.world.nursery.start_soon(outside.run)
         await trio.sleep(1.0)

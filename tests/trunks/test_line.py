@@ -5,8 +5,9 @@ from trio.testing import MockClock
 
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
+from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
-from p2psip.trunks.line import TrunkLine
+from p2psip.trunks.line import HOSTS_MAX, TrunkLine
 from p2psip.trunks.trunk import Trunk
 from tests.calls.world import TrioClock
 from tests.trunks.provider import Country, TrunkSip, country
@@ -97,6 +98,28 @@ async def test_a_server_that_says_503_is_passed_over(autojump_clock: MockClock) 
         await c.provider(number=9)
         line = await _line(c)
         assert line.status()["at"] == "udp:192.0.2.9:5060"
+
+
+async def test_a_server_that_dies_is_left_before_the_registration_runs_out(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        first, second = await c.provider(number=8), await c.provider(number=9)
+        line = await _line(c)
+        assert line.status()["at"] == "udp:192.0.2.8:5060"
+        c.world.network.dead.add(first.sip)
+        await trio.sleep(60.0)
+        assert line.status()["at"] == "udp:192.0.2.9:5060"
+        assert second.count("REGISTER") >= 1
+
+
+async def test_so_many_hosts_of_a_provider_are_remembered_and_no_more(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        line = await _line(c)
+        for number in range(HOSTS_MAX + 1):
+            c.locator.servers["provider.example"] = [(f"192.0.2.{number}", 5060)]
+            await line.hops()
+        flow = await line.flow((await line.hops())[0])
+        heard = [line.leads_here(Flow("udp", flow.local, (f"192.0.2.{n}", 5060))) for n in range(HOSTS_MAX + 1)]
+        assert heard == [False] + [True] * HOSTS_MAX
 
 
 async def test_nobody_answers_and_then_somebody_does(autojump_clock: MockClock) -> None:

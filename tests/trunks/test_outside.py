@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2psip.naming.routing import Route, Step
+from p2psip.naming.routing import Hop, Route, Step
 from p2psip.sip.build import make_request, make_response
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
@@ -304,6 +304,32 @@ async def test_people_of_the_overlay_are_called_without_the_trunk(autojump_clock
         second.refuse(await second.invited(), 486)
         await outgoing.response(486)
         assert not _invites(provider)
+
+
+async def test_a_number_that_called_is_called_back(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.asks = False
+        _node, phone, _outside = await _alice(c, static())
+        await (await phone.call("sip:+4989@Provider.example")).established()
+        assert str(_invites(provider)[0].uri) == "sip:+4989@provider.example;user=phone"
+
+
+async def test_a_server_that_is_no_trunk_is_called_from_a_socket_of_its_own(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        somebody = await c.provider("somewhere.example")
+        somebody.asks = False
+        hops = (Hop("udp", ("192.0.2.77", 5060), ""), Hop("udp", somebody.address, "somewhere.example"))
+        route = Route("domain", "sip:carol@somewhere.example", hops)
+        plan = Plan({"carol": [Step("domain", "", "", (route,))]})
+        _node, phone, _outside = await _alice(c, plan=plan)
+        there = await (await phone.call("sip:carol@somewhere.example")).established()
+        (invite,) = _invites(somebody)
+        assert str(invite.uri) == "sip:carol@somewhere.example"
+        assert invite.headers.get("Contact") == "<sip:alice@127.0.1.1:5090>"
+        assert (await there.ask("BYE")).status == 200
+        scan = somebody.sip.start(_register(), _flow(somebody))
+        assert (await scan.final_response()).status == 403
 
 
 async def test_a_call_that_is_given_up_is_cancelled_at_the_provider(autojump_clock: MockClock) -> None:
