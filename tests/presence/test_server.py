@@ -15,6 +15,7 @@ from p2psip.presence.pidf import PIDF_TYPE, Presence, Service, parse_pidf
 from p2psip.presence.ports import Permissions
 from p2psip.presence.subscription import SECONDS_MIN
 from p2psip.sip.exchange import ServerExchange
+from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
 from tests.calls.fakes import OVERLAY_NAME
 from tests.calls.steps import connect
@@ -197,6 +198,52 @@ async def test_somebody_else_comes_and_goes(autojump_clock: MockClock) -> None:
         assert not is_open(await watching.notified())
         await bob.register()
         assert is_open(await watching.notified())
+
+
+async def test_a_registration_that_runs_out_is_seen_closed_when_it_does(autojump_clock: MockClock) -> None:
+    async with streets() as s:
+        a, b = await two_homes(s)
+        watching = await subscribe(await s.phone(a, "alice", 6000), BOB, "presence", 3_600)
+        await watching.notified()
+        bob = await s.phone(b, "bob", 6100, registered=False)
+        began = trio.current_time()
+        await bob.ask(bob.registration(bob.contact, expires=90))
+        assert is_open(await watching.notified())
+        assert not is_open(await watching.notified())
+        assert 90 <= trio.current_time() - began < 92
+
+
+async def test_a_phone_whose_connection_ends_is_seen_closed(autojump_clock: MockClock) -> None:
+    async with streets() as s:
+        a, b = await two_homes(s)
+        watching = await subscribe(await s.phone(a, "alice", 6000), BOB, "presence", 3_600)
+        await watching.notified()
+        bob = await s.world.phone(b.node, "bob", 6100, transport="tcp")
+        assert is_open(await watching.notified())
+        b.node.sip.close_flow(Flow("tcp", b.node.sip.address, bob.sip.address, 6100))
+        assert not is_open(await watching.notified())
+
+
+async def test_a_node_that_starts_anew_before_anybody_missed_it_is_asked_again(autojump_clock: MockClock) -> None:
+    async with streets() as s:
+        a, b = await two_homes(s)
+        await s.phone(b, "bob", 6100)
+        watching = await subscribe(await s.phone(a, "alice", 6000), BOB, "presence", 3_600)
+        while not is_open(await watching.notified()):
+            pass
+        await trio.sleep(20)
+        s.world.network.dead.add(b.node.sip)
+        s.world.shared[BOB.removeprefix("sip:")].clear()
+        again = await s.home("bob", "1002", node_id=b.node.sip.node_id)
+        began = trio.current_time()
+        phone = await s.phone(again, "bob", 6200)
+        told = await watching.notified()
+        while not is_open(told):
+            told = await watching.notified()
+        assert trio.current_time() - began < 10
+        assert again.presence.status()["watchers"] == 1
+        await phone.ask(phone.registration(phone.contact, expires=0))
+        assert not is_open(await watching.notified())
 
 
 async def test_one_subscription_at_the_other_node_serves_all_our_watchers(autojump_clock: MockClock) -> None:
