@@ -194,7 +194,7 @@ class Call:
         reliable = bool(body) or (alone and self._leg.provisionals.possible)
         timer = SessionTimer(self._equipment.settings.session_seconds)
         request = invitations.make(target, body, timer, reliable=reliable and target.flow.transport != OVERLAY)
-        return self._forking.ring(target, request, end, invitations.contact(target), timer)
+        return self._forking.ring(target, request, end, request.headers.get("Contact") or "", timer)
 
     def _serve_early(self, side: Side) -> None:
         self._early.begin(side)
