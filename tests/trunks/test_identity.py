@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from p2psip.base.errors import RemoteError
 from p2psip.trunks.identity import ANONYMOUS, callee_of, caller_of, present
@@ -103,3 +105,25 @@ def test_an_unknown_number_goes_to_the_default_or_is_nobodys() -> None:
     with pytest.raises(RemoteError, match=r"the number \+4930999 of trunk provider is nobody's here") as error:
         callee_of(trunk(), request)
     assert error.value.status == 404
+
+
+_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=60)
+_PIECES = st.lists(st.sampled_from(['"', "<", ">", "sip:", "tel:", "+49", "@", ";", ",", "x", "%41", " "]), max_size=12)
+
+
+@given(st.one_of(_TEXT, _PIECES.map("".join)), st.one_of(_TEXT, _PIECES.map("".join)))
+def test_whatever_a_provider_writes_is_read_or_refused(one: str, other: str) -> None:
+    request = invite("sip:x@192.0.2.1", ("P-Asserted-Identity", one), ("P-Called-Party-ID", other), ("Privacy", other))
+    request.headers.set("From", one or "x")
+    request.headers.set("To", other or "x")
+    for read in (callee_of, caller_of):
+        try:
+            found = read(trunk(), request)
+        except RemoteError:
+            continue
+        assert found
+    try:
+        shown = present(trunk(**OWN), WHO, request)
+    except RemoteError:
+        return
+    assert not any("\n" in value for _name, value in shown.headers)
