@@ -1,5 +1,6 @@
 """A real kamailio as the provider: calls both ways with audio, and what providers do when something is wrong."""
 
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import trio
 
 from media.tones import energy_share, tone
 from media.wav import read_wav, write_wav
+from p2psip.app.control import ask
 from p2psip.app.local_network import LocalNetwork, NodeProcess, PhoneAccount
 from p2psip.base.phone_certificates import issue_server, new_authority
 from tests.interop.baresip import Baresip, baresip
@@ -25,7 +27,7 @@ ALICE_HERTZ, PSTN_HERTZ = 400.0, 700.0
 TALK_SECONDS = 2.0
 SHARE_MIN = 0.95
 SETTLE_SAMPLES = 1_600
-WAIT_SECONDS_MAX = 15.0
+WAIT_SECONDS_MAX = 30.0
 PSTN = "+4930999"
 ACCOUNT, NUMBER = "4930123", "+4930123456"
 TO_THE_ACCOUNT = f'    if ($rU == "{NUMBER}") {{ $rU = "{ACCOUNT}"; }}'
@@ -90,8 +92,7 @@ class Exchange:
 
     async def trunks(self, node: NodeProcess) -> dict[str, Any]:
         """`p2psip trunks` of a node, by name."""
-        answer = await self.network.command(node.home, "trunks")
-        return {each["name"]: each for each in answer}
+        return {each["name"]: each for each in await ask(node.home, "trunks")}
 
     async def wait_usable(self, node: NodeProcess, name: str = "provider") -> dict[str, Any]:
         """Until a trunk is registered."""
@@ -102,11 +103,19 @@ class Exchange:
                     return found
                 await trio.sleep(0.2)
 
+    async def refusal(self, node: NodeProcess, target: str) -> dict[str, Any]:
+        """`p2psip call` of a node, which must not succeed."""
+        command = [*self.network.program(node.home), "--json", "call", target, "--seconds", "1"]
+        done = await trio.run_process(command, capture_stdout=True, check=False)
+        assert done.returncode == 1
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
     async def wait_everybody(self, node: NodeProcess) -> None:
         """Until the phone of `node` is registered there, and somebody on the telephone network at the provider."""
         with trio.fail_after(WAIT_SECONDS_MAX):
             while True:
-                phones = (await self.network.command(node.home, "status"))["phones"]
+                phones = (await ask(node.home, "status"))["phones"]
                 if phones and len(self.provider.seen("REGISTER", PSTN)) >= 2:
                     return
                 await trio.sleep(0.1)
@@ -265,4 +274,39 @@ async def _call_over_the_next(world: Exchange, alice: NodeProcess) -> None:
         await trio.sleep(TALK_SECONDS)
         await phone.command("hangup")
         await pstn.wait_for("CALL_CLOSED")
+    assert_both_heard(phone, pstn)
+
+
+VIA = """
+[[dial_plan.rules]]
+match = "{match}"
+via = "{member}@home.example"
+"""
+
+
+async def test_a_member_calls_over_the_trunk_of_another_and_nobody_else_does(tmp_path: Path) -> None:
+    async with exchange(tmp_path) as world:
+        own, offered = world.trunk() + "register = false\n", world.trunk() + 'offered_to = ["alice"]\n'
+        plan = DIAL_PLAN.format(trunks='"provider"')
+        bob = await world.node("bob", plan + VIA.format(match="+43.", member="alice") + offered)
+        alice = await world.node("alice", plan + VIA.format(match="+49.", member="bob") + own)
+        account = await world.network.add_phone(alice)
+        async with (
+            baresip(tmp_path / "p", world.pstn_account(), world.speech("pstn", PSTN_HERTZ)) as pstn,
+            baresip(tmp_path / "a", account, world.speech("alice", ALICE_HERTZ)) as phone,
+        ):
+            await world.wait_usable(bob)
+            await world.wait_everybody(alice)
+            await phone.command("dial", "sip:030999@home.example")
+            await phone.wait_for("CALL_ESTABLISHED")
+            await trio.sleep(TALK_SECONDS)
+            assert (await world.trunks(bob))["provider"]["calls"] == 1
+            await phone.command("hangup")
+            await pstn.wait_for("CALL_CLOSED")
+            refused = await world.refusal(bob, "00431234567")
+            assert refused["status"] == 403
+            assert "no trunk of this node is offered to bob@home.example" in refused["why"]
+            status = await ask(alice.home, "status")
+            assert status["refused"]["counts"] == {"toll fraud": 1}
+            assert len(world.provider.seen("INVITE")) == 2
     assert_both_heard(phone, pstn)
