@@ -232,7 +232,7 @@ def show_media(printer: Printer, media: Mapping[str, Any]) -> None:
         return
     for end in media["ends"]:
         path = end["path"]
-        if end["kind"] == "node":
+        if end["kind"] in ("node", "web phone"):
             places = _way(path)
         elif end["kind"] == "service":
             places = "in this node"
@@ -240,7 +240,8 @@ def show_media(printer: Printer, media: Mapping[str, Any]) -> None:
             expected, actual = path.get("announced") or "-", path.get("heard_from") or "nowhere"
             places = f"expected from {expected}, came from {actual}, sent to {path.get('sent_to') or '-'}"
         counts = ", ".join(f"{name} {end[name]}" for name in ("received", "sent", "refused", "missing"))
-        printer.text(literal(f"{end['name']}: {places}; packets: {counts}"))
+        protection = f"; protection: {path['protection']}" if path.get("protection") else ""
+        printer.text(literal(f"{end['name']}: {places}; packets: {counts}{protection}"))
     for each in media["directions"]:
         wait = each["first_audio_ms"]
         first = "" if wait is None else f", first packet {wait:.0f} ms after the answer"

@@ -311,7 +311,7 @@ PATH = {
 END = {
     "name": "phone alice",
     "kind": "phone",
-    "path": {"announced": "10.0.0.7:4000", "heard_from": None, "sent_to": "10.0.0.7:4000"},
+    "path": {"announced": "10.0.0.7:4000", "heard_from": None, "sent_to": "10.0.0.7:4000", "protection": "DTLS-SRTP"},
     "received": 0,
     "sent": 55,
     "refused": 3,
@@ -362,6 +362,7 @@ def test_calls_are_listed_and_one_is_shown_with_all_that_is_known(capsys: pytest
             "relayed via node 7 to 192.0.2.7:1 (relay to srflx), 22 ms",
             "silent: nothing came",
             "first packet 31 ms",
+            "protection: DTLS-SRTP",
             "one-way audio",
         ):
             assert part in words
