@@ -76,6 +76,7 @@ class Trunking:
             sip=sip,
             incidents=calls.incidents,
             name=overlay,
+            home=settings.domain.name,
         )
         calls.use_outside(self.outside)
         sip.on_flow_closed(self.outside.flow_closed)

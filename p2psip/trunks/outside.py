@@ -12,6 +12,7 @@ from p2psip.naming.routing import Hop, ResolverPort, Route, Step
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
 from p2psip.sip.uri import OtherUri, SipUri, escape_user, parse_uri, unescape
+from p2psip.trunks.direct import DirectCall
 from p2psip.trunks.exits import UdpExit
 from p2psip.trunks.identity import callee_of, caller_of
 from p2psip.trunks.line import SipPort, TrunkLine
@@ -43,6 +44,7 @@ class Outside:
         sip: SipPort,
         incidents: Incidents,
         name: str,
+        home: str = "",
     ) -> None:
         self.lines: Mapping[str, TrunkLine] = {line.trunk.name: line for line in lines[:TRUNKS_MAX]}
         self.is_offered = any(line.members for line in self.lines.values())
@@ -51,6 +53,7 @@ class Outside:
         self._sip = sip
         self._incidents = incidents
         self._name = name
+        self._home = home  # the domain under which the open world calls our people; "" where it does not
         self._exit = UdpExit(sip)
 
     async def run(self) -> None:
@@ -210,7 +213,8 @@ class Outside:
                 flow = await self._sip.connect(hop.transport, hop.address, host=hop.host)
         except RemoteError as error:
             return error
-        return OutsideTarget(uri, flow, None, hop.host or hop.address[0])
+        server = hop.host or hop.address[0]
+        return OutsideTarget(uri, flow, DirectCall(self._home, server) if self._home else None, server)
 
 
 async def _server(placed: PlacedCall, uri: str, hop: Hop) -> OutsideTarget | RemoteError:
