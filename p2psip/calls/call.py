@@ -252,7 +252,8 @@ class Call:
         is_heard = branch.early is not None and branch.early_tag == response.to.tag
         try:
             if branch.early is not None and is_heard and (branch.agreed or (offer is not None and not response.body)):
-                return Answered(branch, response, branch.early, is_settled=branch.agreed and offer is None)
+                said = branch.early if offer is None else fitting(branch.end.heard or branch.early, offer)
+                return Answered(branch, response, said, is_settled=branch.agreed and offer is None)
             if offer is None and self._leg.provisionals.answered:
                 raise RemoteError("another phone has answered than the one whose offer was taken", status=488)
             audio = branch.end.take(response.body, is_offer=offer is None)
@@ -275,18 +276,16 @@ class Call:
         self._forking.close_dialogs(but=callee)
         is_described = self._leg.provisionals.answered
         body = b"" if is_described else self._end.write(answered.audio, is_offer=offer is None)
-        differs = is_described and offer is not None and self._hearing.told != answered.audio
+        self._early.tell_caller |= is_described and offer is not None and self._hearing.told != answered.audio
         self._join(callee.name, branch.end.leg, branch.end)
         talk = self._talk = Talk(self._equipment, caller, callee)
         talk.awaits_answer = late is not None
         for searching in self._searches:
             nursery.start_soon(searching.limit, talk)
-        nursery.start_soon(self._accept, talk, body, late, callee, differs or self._early.unsettled)
+        nursery.start_soon(self._accept, talk, body, late, callee)
         await self._talk_until_over(talk, caller, callee)
 
-    async def _accept(
-        self, talk: Talk, body: bytes, late: Answered | None, callee: Side | None, unsettled: bool = False
-    ) -> None:
+    async def _accept(self, talk: Talk, body: bytes, late: Answered | None, callee: Side | None) -> None:
         """200 to the caller, until its ACK; with a late offer the answer is in that ACK and goes on to the callee."""
         self._note_answered()
         answer = b""
@@ -300,8 +299,8 @@ class Call:
         if late is not None and callee is not None:
             callee.acknowledge(late.branch.exchange, late.response, answer)
         talk.confirmed.set()
-        if unsettled:
-            await talk.settle()
+        if callee is not None:
+            await talk.settle(tell_caller=self._early.tell_caller, tell_callee=self._early.tell_callee)
 
     async def _serve_locally(self, kind: str, offer: Audio | None, nursery: trio.Nursery) -> None:
         audio = OFFER if offer is None else answer_audio(offer)
@@ -323,6 +322,8 @@ class Call:
             while ending.successor is not None:  # a transfer has put somebody else in one place
                 talk = ending.successor
                 ending = await talk.run()
+            if ending.by is not None:
+                ending.by.close()
             self.patch.note_facts()
             self.record.end(self._equipment.clock.unix(), ending.status, ending.words)
             if ending.lent is None:

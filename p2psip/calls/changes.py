@@ -7,15 +7,17 @@ from collections.abc import Callable
 
 import trio
 
+from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.descriptions import Audio
-from p2psip.calls.negotiation import Negotiation
+from p2psip.calls.negotiation import Negotiation, glare_pause
 from p2psip.calls.services import OFFER, answer_audio
 from p2psip.calls.sides import SDP, Side
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.message import Request
 
 _GONE = (408, 481)
+SETTLING_TRIES_MAX = 4
 DIRECTION_OF = {
     (True, True): "sendrecv",
     (True, False): "sendonly",
@@ -45,25 +47,28 @@ class Changes:
         self._negotiation.begin(side)
         nursery.start_soon(self._serve, exchange, side, other, nursery)
 
-    async def settle(self, caller: Side, callee: Side) -> None:
-        """Offer to each side what the other has described last, where this node answered in its place before the call stood."""
-        await self._negotiation.wait_free()
-        self._negotiation.begin(self)
-        try:
-            for side, other in ((callee, caller), (caller, callee)):
-                wanted, said = other.end.heard, side.end.said
-                if wanted is None or said is None or side.end.heard is None:
-                    continue
-                if side is callee:
-                    is_told = wanted == said
-                else:
-                    is_told = said.direction == fitting(wanted, side.end.heard).direction and said.shares_codec(wanted)
-                if not is_told:
-                    await self._offer(side, wanted)
-        except RemoteError as error:
-            self._end(error)
-        finally:
-            self._negotiation.end()
+    async def settle(self, side: Side, other: Side, chance: Chance) -> None:
+        """Offer to `side` what `other` has described last, and this node has answered before the call stood.
+
+        What `side` refuses stays as it was.
+        """
+        for _ in range(SETTLING_TRIES_MAX):
+            await self._negotiation.wait_free()
+            wanted = other.end.heard
+            if wanted is None or _knows(side, wanted):
+                return
+            self._negotiation.begin(self)
+            try:
+                await self._offer(side, wanted)
+                return
+            except RemoteError as error:
+                if error.status in _GONE:
+                    self._end(error)
+                if error.status != 491:
+                    return
+            finally:
+                self._negotiation.end()
+            await trio.sleep(glare_pause(chance, owns_call_id=side.owns_call_id))
 
     async def _offer(self, side: Side, audio: Audio) -> None:
         method = "UPDATE" if side.allows("UPDATE") else "INVITE"
@@ -84,6 +89,7 @@ class Changes:
         finally:
             self._negotiation.end()
             watch.cancel()
+            side.leave(exchange)
 
     async def _pass_cancel(self, exchange: ServerExchange, other: Side | None, watch: trio.CancelScope) -> None:
         with watch:
@@ -151,6 +157,14 @@ def fitting(answer: Audio, offer: Audio) -> Audio:
     sends = answer.direction in _SENDS and offer.direction in _RECEIVES
     receives = answer.direction in _RECEIVES and offer.direction in _SENDS
     return answer.with_direction(DIRECTION_OF[sends, receives])
+
+
+def _knows(side: Side, wanted: Audio) -> bool:
+    """Whether `side` has been told no less than `wanted`."""
+    said, heard = side.end.said, side.end.heard
+    if said is None or heard is None:
+        return True
+    return said.direction == fitting(wanted, heard).direction and said.shares_codec(wanted)
 
 
 def _method(request: Request, other: Side) -> str:

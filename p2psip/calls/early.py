@@ -36,7 +36,10 @@ class Ringing(Protocol):
 
 
 class EarlyRequests:
-    """Serves the early dialogs of one call, until `close`. `unsettled`: this node has answered in somebody's place."""
+    """Serves the early dialogs of one call, until `close`.
+
+    `tell_caller`, `tell_callee`: what the other one wants was answered by this node.
+    """
 
     def __init__(self, equipment: Equipment, ringing: Ringing, nursery: trio.Nursery) -> None:
         self._ringing = ringing
@@ -45,7 +48,7 @@ class EarlyRequests:
         self._relaying = Relaying(equipment)
         self._serving: dict[Side, trio.CancelScope] = {}
         self._is_closed = False
-        self.unsettled = False
+        self.tell_caller = self.tell_callee = False
 
     def begin(self, side: Side) -> None:
         """Serve the requests of `side` from now on."""
@@ -127,12 +130,14 @@ class EarlyRequests:
                 answer = fitting(other.end.take(response.body, is_offer=False), audio)
             else:
                 answer = answer_alone(audio, side.end.said)
-                self.unsettled = True
+                self.tell_caller |= side.owns_call_id
+                self.tell_callee |= not side.owns_call_id
             side.answer(exchange, side.end.write(answer, is_offer=False))
         except RemoteError as error:
             side.refuse(exchange, error)
         finally:
             self._negotiation.end()
+            side.leave(exchange)
 
 
 def answer_alone(offer: Audio, said: Audio | None) -> Audio:

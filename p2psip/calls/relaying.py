@@ -65,3 +65,4 @@ class Relaying:
             side.refuse(exchange, error)
         finally:
             self._under_way -= 1
+            side.leave(exchange)

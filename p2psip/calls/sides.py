@@ -105,6 +105,11 @@ class Side:
         self.note_heard("ACK")
         return ack.body
 
+    def leave(self, exchange: ServerExchange) -> None:
+        """The call is over: what is still open gets 487 (RFC 3261 §15.1.2)."""
+        if not exchange.answered:
+            self.refuse(exchange, RemoteError("the call is over", status=487))
+
     def refuse(self, exchange: ServerExchange, error: RemoteError) -> None:
         """The final response that says why not."""
         overlay, tag = self._equipment.settings.overlay, self._equipment.tag()
@@ -151,6 +156,9 @@ class Side:
             )
             try:
                 response = await self.final_response(exchange)
+            except trio.Cancelled:
+                self.cancel_change()
+                raise
             finally:
                 self._changing = None
             if response.status == 422 and self.timer.raise_interval(response):
@@ -179,8 +187,9 @@ class Side:
         exchange.acknowledge(response, self.dialog.acknowledge(number, body=body, content_type=content_type))
 
     async def hang_up(self, header: tuple[str, str]) -> None:
-        """BYE with a Reason; returns when it was answered, or could not be."""
+        """BYE with a Reason; returns when it was answered, or could not be. What comes in the dialog from now on gets 481."""
         exchange = self.send("BYE", headers=[header])
+        self.close()
         with trio.move_on_after(ANSWER_SECONDS_MAX):
             try:
                 await self.final_response(exchange)

@@ -104,10 +104,13 @@ class Talk:
         elif self.ending.lent is not None and self.ending.lent.recall is not None:
             self.ending.lent.recall(ending.status, ending.words)
 
-    async def settle(self) -> None:
-        """Tell both sides what they were not told before the answer."""
-        if self.callee is not None:
-            await self._changes.settle(self.caller, self.callee)
+    async def settle(self, *, tell_caller: bool, tell_callee: bool) -> None:
+        """Tell the sides what they were not told before the answer."""
+        chance = self._equipment.chance
+        if tell_callee and self.callee is not None:
+            await self._changes.settle(self.callee, self.caller, chance)
+        if tell_caller and self.callee is not None:
+            await self._changes.settle(self.caller, self.callee, chance)
 
     async def wait_over(self) -> None:
         """Return when the call is over, or has passed to other hands."""

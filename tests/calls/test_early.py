@@ -118,6 +118,45 @@ async def test_this_node_answers_for_a_phone_that_knows_no_update_and_tells_it_o
         assert direction(change.body) == "sendonly"
 
 
+async def test_a_callee_that_changes_its_mind_across_nodes_is_answered_and_the_caller_hears_the_last_word(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as w:
+        _a, _b, alice, bob = await two_nodes(w)
+        outgoing = await alice.call("sip:bob@home.example")
+        callee = EarlyCallee(bob, await bob.invited())
+        await callee.say_reliably(183, sdp(6101, "0 101"))
+        await outgoing.response(183)
+        held = await callee.dialog.ask("UPDATE", body=sdp(6101, "0 101", "sendonly"), content_type=SDP_TYPE)
+        assert (held.status, direction(held.body)) == (200, "recvonly")
+        w.nursery.start_soon(callee.answer)
+        answer = await outgoing.response(200)
+        assert direction(answer.body) == "sendonly"
+        await trio.sleep(1)
+        assert callee.dialog.requests.statistics().current_buffer_used == 0
+
+
+async def test_a_callee_that_changes_its_mind_is_told_to_a_caller_that_has_its_answer(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as w:
+        node = await w.node("alice", "1001")
+        caller, phone = await w.phone(node, "alice", 6000), await w.phone(node, "alice-2", 6100)
+        outgoing = await calls(caller, "sip:1001@home.example", ("Supported", "100rel"))
+        callee = EarlyCallee(phone, await phone.invited())
+        w.nursery.start_soon(callee.say_reliably, 183, sdp(6101, "0 101"))
+        progress = await outgoing.response(183)
+        early = EarlyCaller(outgoing, progress)
+        await early.acknowledge(progress)
+        held = await callee.dialog.ask("UPDATE", body=sdp(6101, "0 101", "sendonly"), content_type=SDP_TYPE)
+        assert (held.status, direction(held.body)) == (200, "recvonly")
+        w.nursery.start_soon(callee.answer)
+        here = await early.established(await outgoing.response(200))
+        await here.expect("INVITE", 491)
+        change = await here.expect("INVITE", body=sdp(6001, "0 101", "recvonly"))
+        assert direction(change.body) == "sendonly"
+
+
 async def test_what_is_said_before_the_answer_reaches_who_is_heard(autojump_clock: MockClock) -> None:
     async with world() as w:
         r = await ring(w)

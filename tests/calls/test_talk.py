@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from p2psip.sip.sdp import SessionDescription
 from tests.calls.steps import both, connect, two_nodes
-from tests.calls.world import sdp, world
+from tests.calls.world import Established, sdp, world
 
 
 async def test_media_of_both_legs_is_bridged(autojump_clock: MockClock) -> None:
@@ -211,3 +211,39 @@ async def test_a_call_that_is_never_acknowledged_is_ended(autojump_clock: MockCl
         assert response.to.tag
         bye = await there.expect("BYE")
         assert "acknowledged" in (bye.headers.get("Reason") or "")
+
+
+async def test_both_hang_up_at_once_and_nothing_waits_for_the_other(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        a, b, alice, bob = await two_nodes(w)
+        here, there = await connect(alice, bob, "sip:bob@home.example")
+        await trio.sleep(1)
+        answers: list[int] = []
+
+        async def hang_up(side: Established) -> None:
+            answers.append((await side.ask("BYE")).status)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hang_up, here)
+            nursery.start_soon(hang_up, there)
+        assert answers == [200, 200]
+        await trio.sleep(0.1)
+        assert a.sip.statistics()["dialogs"] == b.sip.statistics()["dialogs"] == 0
+
+
+async def test_what_is_open_when_the_call_ends_is_answered(autojump_clock: MockClock) -> None:
+    """RFC 3261 §15.1.2."""
+    async with world() as w:
+        _a, _b, alice, bob = await two_nodes(w)
+        here, there = await connect(alice, bob, "sip:bob@home.example")
+        answers: dict[str, int] = {}
+
+        async def ask(method: str, body: bytes, content_type: str) -> None:
+            answers[method] = (await here.ask(method, body=body, content_type=content_type)).status
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, "INFO", b"x", "text/plain")
+            nursery.start_soon(ask, "INVITE", sdp(6001, "0"), "application/sdp")
+            await trio.sleep(0.1)
+            assert (await there.ask("BYE")).status == 200
+        assert answers == {"INFO": 487, "INVITE": 487}
