@@ -91,7 +91,9 @@ class DigitInsertion:
         """A packet for a stream that is silent since `last`, or that has not begun: then of the source `ssrc`."""
         before = RtpPacket.parse(last) if is_rtp(last) else RtpPacket(0, False, 0, 0, ssrc, b"")
         if self._begun is None:
-            self._begun = (before.timestamp + self._step) % _TIMESTAMPS
+            is_event = before.payload_type == self._payload_type and len(before.payload) >= _EVENT.size
+            lasted = int.from_bytes(before.payload[2:4], "big") if is_event else 0
+            self._begun = (before.timestamp + lasted + self._step) % _TIMESTAMPS
         return self._event(before.ssrc, (before.sequence + 1) % _SEQUENCES, self._duration)
 
     def _event(self, ssrc: int, sequence: int, since: int) -> bytes:

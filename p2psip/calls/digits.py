@@ -95,6 +95,7 @@ class Keypad:
     def __init__(self, chance: Chance) -> None:
         self._ssrc = chance.integer(32)
         self._lock = trio.Lock()
+        self._made = (b"", b"")  # the packet of the stream that we went on from, and the last of ours
         self.waiting = 0
 
     def admit(self) -> None:
@@ -121,21 +122,24 @@ class Keypad:
             send(insertion.replace(packet))
 
         before, seen, silent = source.sink, 0, 0
-        last = source.statistics.last
         source.connect(divert)
         try:
             while not insertion.is_done:
                 await trio.sleep(PACKET_SECONDS)
                 silent = 0 if insertion.replaced != seen else silent + 1
                 seen = insertion.replaced
-                if silent == SILENT_TICKS:
-                    last = source.statistics.last
                 if silent >= SILENT_TICKS:
-                    last = insertion.make(last, self._ssrc)
-                    send(last)
+                    self._speak_up(insertion, source.statistics.last, send)
         finally:
             if source.sink is divert:
                 source.connect(before)
+
+    def _speak_up(self, insertion: DigitInsertion, last: bytes, send: Sink) -> None:
+        """A packet of our own for a stream that is silent since `last`."""
+        before, made = self._made
+        packet = insertion.make(made if made and before == last else last, self._ssrc)
+        self._made = last, packet
+        send(packet)
 
 
 def _digit(text: str) -> str:

@@ -143,6 +143,18 @@ async def test_a_silent_stream_gets_packets_of_its_own(autojump_clock: MockClock
     assert [each.end for each in events(heard)].count(True) == 3
 
 
+async def test_two_presses_in_silence_repeat_no_number(autojump_clock: MockClock) -> None:
+    leg, keypad, heard = Leg(), Keypad(Chance.seeded(1)), []
+    for digit in "5#":
+        keypad.admit()
+        await keypad.play(Press(digit, 0.1), leg, heard.append, FORM)
+    packets = [RtpPacket.parse(each) for each in heard]
+    assert [each.sequence for each in packets] == list(range(1, len(packets) + 1))
+    assert len({each.ssrc for each in packets}) == 1
+    assert sorted({each.timestamp for each in packets}) == [160, 160 + 800 + 160]
+    assert [each.digit for each in events(heard) if each.end] == list("555###")
+
+
 async def test_a_bridge_that_is_made_anew_meanwhile_stays(autojump_clock: MockClock) -> None:
     leg, keypad, heard, other = Leg(), Keypad(Chance.seeded(1)), [], []
     async with trio.open_nursery() as nursery:
