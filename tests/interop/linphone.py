@@ -26,7 +26,8 @@ root_ca={authority}
 verify_server_certs=1
 verify_server_cn=1
 default_proxy=0
-media_encryption=none
+media_encryption={encryption}
+media_encryption_mandatory={mandatory}
 [net]
 mtu=1300
 [video]
@@ -76,14 +77,20 @@ class Linphone:
 
 
 @asynccontextmanager
-async def linphone(folder: Path, account: PhoneAccount, *, transport: str, authority: Path) -> AsyncIterator[Linphone]:
-    """Run a Linphone that registers as `account`, trusts `authority` and answers calls."""
+async def linphone(
+    folder: Path, account: PhoneAccount, *, transport: str, authority: Path, encryption: str = "none"
+) -> AsyncIterator[Linphone]:
+    """Run a Linphone that registers as `account`, trusts `authority` and answers calls, only encrypted ones with the `encryption`
+    "srtp" or "dtls".
+    """
     (folder / ".local/share/linphone").mkdir(parents=True)  # without a place for its database it opens no sockets
     host, port = account.server
     (folder / "rc").write_text(
         CONFIGURATION.format(
             ipv6=int(":" in host),
             authority=authority,
+            encryption=encryption,
+            mandatory=int(encryption != "none"),
             user=account.address.partition("@")[0],
             name=account.name,
             password=account.password,
