@@ -156,6 +156,7 @@ class PhoneDoors:
             changed = tuple(path.stat().st_mtime for path in (certificate, key) if path is not None)
             if self._context is None:
                 self._context = listening_context(certificate, key)
+                self._context.num_tickets = 0  # sipsak takes the tickets of TLS 1.3 for the end of the connection
             elif changed != self._loaded:
                 self._context.load_cert_chain(certificate, key, password=lambda: "none")
         except OSError as error:  # ssl.SSLError is one
