@@ -6,6 +6,7 @@ from typing import Any
 from p2psip.app.show import Printer
 
 _TITLES = ("trunk", "server", "state", "health", "calls", "last error")
+_MEMBER_TITLES = ("trunk", "offered to", "calls", "minutes left today")
 
 
 def show_trunks(printer: Printer, trunks: Sequence[Mapping[str, Any]]) -> None:
@@ -34,3 +35,10 @@ def trunk_rows(printer: Printer, trunks: Sequence[Mapping[str, Any]]) -> None:
         for each in trunks
     ]
     printer.rows("Trunks", _TITLES, rows)
+    members = [
+        (each["name"], member["member"], member["calls"], member["minutes_left"])
+        for each in trunks
+        for member in each["offered_to"]
+    ]
+    if members:
+        printer.rows("Offered to members", _MEMBER_TITLES, members)

@@ -1,6 +1,7 @@
 """One trunk at work: its sockets, its registration kept fresh, its health asked for, its servers in the order to try them."""
 
 import ipaddress
+import logging
 import ssl
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request, Response
 from p2psip.sip.uri import SipUri, escape_user
+from p2psip.trunks.appearance import Appearance
 from p2psip.trunks.caps import Caps
 from p2psip.trunks.exits import UdpExit
 from p2psip.trunks.health import Health
@@ -28,9 +30,13 @@ from p2psip.trunks.trunk import Trunk
 
 HOPS_MAX = 8
 HOSTS_MAX = 32
+ERROR_LETTERS_MAX = 300
 REQUEST_SECONDS_MAX = 6.0
 FAREWELL_SECONDS_MAX = 2.0
+
 _ELSEWHERE = (408, 503)
+
+_log = logging.getLogger(__name__)
 
 
 class ClockPort(Protocol):
@@ -108,7 +114,7 @@ class TrunkLine:
         }
         self.last_error = ""
         self._exit = UdpExit(sip, trunk.host, trunk.port)
-        self._learnt: dict[Address, Address] = {}
+        self._appearance = Appearance(trunk)
         self._hosts: OrderedDict[str, None] = OrderedDict()
         self._flows: set[Flow] = set()
         self._working: Hop | None = None
@@ -173,9 +179,9 @@ class TrunkLine:
         if hop.transport != "udp":
             flow = await self._sip.connect(hop.transport, hop.address, host=hop.host, context=self._context)
             self._flows.add(flow)
-            return replace(flow, sent_by=self._public(flow.local))
+            return replace(flow, sent_by=self._appearance.public(flow.local))
         flow = await self._exit.flow(hop.address)
-        return replace(flow, sent_by=self._public(flow.local))
+        return replace(flow, sent_by=self._appearance.public(flow.local))
 
     def leads_here(self, flow: Flow) -> bool:
         """Whether the provider is at the other end of `flow`: our own connection or socket, or a network named in `sources`."""
@@ -202,27 +208,27 @@ class TrunkLine:
                 self._wake.set()
 
     def contact(self, flow: Flow) -> str:
-        """Our Contact value: `public_address`, else the address that the provider saw, else our own (RFC 3581 §4)."""
-        host, port = self._public(flow.local) or flow.local
-        host = f"[{host}]" if ":" in host else host
-        transport = () if flow.transport == "udp" else (("transport", flow.transport),)
-        return f"<{SipUri('sip', escape_user(self.trunk.user), None, host, port or None, transport)}>"
+        """Our Contact value towards the provider."""
+        return self._appearance.contact(flow)
 
     def announced_host(self, flow: Flow) -> str | None:
         """The address for session descriptions where it is not our own."""
-        public = self._public(flow.local)
+        public = self._appearance.public(flow.local)
         return None if public is None else public[0]
 
-    def _public(self, local: Address) -> Address | None:
-        """What others must use in the place of `local`; None where that is `local` itself."""
-        if self.trunk.public_address is not None:
-            return self.trunk.public_address, local[1]
-        learnt = self._learnt.get(local, local)
-        return None if learnt == local else learnt
+    def note_error(self, words: str) -> None:
+        """What went wrong last, for status and, each time that it is something else, for the log; empty: it works again."""
+        words = "".join(letter if letter.isprintable() else "?" for letter in words)[:ERROR_LETTERS_MAX]
+        if words != self.last_error:
+            self.last_error = words
+            if words:
+                _log.warning("trunk %s: %s", self.trunk.name, words)
+            else:
+                _log.info("trunk %s works again", self.trunk.name)
 
     def status(self) -> dict[str, Any]:
         """For people: state, last error in words, calls now, caps. No secrets."""
-        now, registration = self.clock.now(), self.registration
+        now, unix, registration = self.clock.now(), self.clock.unix(), self.registration
         expires = None
         if registration is not None and registration.is_registered(now) and registration.expires_at is not None:
             expires = round(registration.expires_at - now)
@@ -239,7 +245,10 @@ class TrunkLine:
             "calls_max": self.caps.calls_max,
             "calls_per_minute_max": self.caps.calls_per_minute_max,
             "numbers": dict(self.trunk.numbers),
-            "offered_to": sorted(self.members),
+            "offered_to": [
+                {"member": member, "calls": caps.calls, "minutes_left": int((caps.seconds_left(unix) or 0.0) / 60)}
+                for member, caps in sorted(self.members.items())
+            ],
         }
 
     # Registration
@@ -277,7 +286,7 @@ class TrunkLine:
             failures.append(f"{hop.transport} {address_text(hop.address)} says {response.status}")
         if last is not None:
             registration.take(last, self.clock.now())
-            self.last_error = registration.words
+            self.note_error(registration.words)
         else:
             self._fail_registration(registration, "; ".join(failures))
 
@@ -295,19 +304,20 @@ class TrunkLine:
             words = "it asks for a password, and none is set for this trunk"
         registration.take(response, now, words)
         if registration.state is State.REGISTERED:
-            self._working, self.last_error = hop, ""
+            self._working = hop
+            self.note_error("")
             self.health.answered(now, response.status)
         elif registration.state is State.WAITING:
-            self.last_error = registration.words
+            self.note_error(registration.words)
         if registration.learnt is not None:
-            self._learnt[flow.local] = registration.learnt
+            self._appearance.learn(flow.local, registration.learnt)
             registration.move(
                 self.contact(flow), now
             )  # also after a refusal: it may be the private address that it dislikes
 
     def _fail_registration(self, registration: Registration, words: str) -> None:
         registration.fail(words, self.clock.now())
-        self.last_error = words
+        self.note_error(words)
         self._working = None
 
     def _authorise(self, request: Request, registration: Registration | None = None) -> Authorisation | None:
@@ -345,11 +355,12 @@ class TrunkLine:
             if response.status not in _ELSEWHERE:
                 self.health.answered(self.clock.now(), response.status)
                 if self.registration is None:
-                    self._working, self.last_error = hop, ""
+                    self._working = hop
+                    self.note_error("")
                 return
             words.append(f"{hop.transport} {address_text(hop.address)} says {response.status}")
         self.health.failed("; ".join(words), self.clock.now())
-        self.last_error = self.health.words
+        self.note_error(self.health.words)
 
     def _leave(self, hop: Hop) -> None:
         """The server that has our registration is silent: register at another one now, for calls would not come."""

@@ -61,7 +61,7 @@ class PlacedCall:
 
     def note_failed(self, status: int, words: str) -> None:
         """See Line."""
-        self.line.last_error = f"a call failed ({status}): {words}"
+        self.line.note_error(f"a call failed ({status}): {words}")
         if status in (408, 503):
             self.line.health.failed(f"a call failed with {status}", self.line.clock.now())
 

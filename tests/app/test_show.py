@@ -79,11 +79,13 @@ def test_status_shows_trunks_and_what_went_wrong_with_them(capsys: pytest.Captur
         "calls": 1,
         "calls_max": 4,
         "last_error": NASTY,
+        "offered_to": [{"member": "bob@home.example", "calls": 1, "minutes_left": 42}],
     }
     show_status(Printer(as_json=False), {**QUIET, "trunks": [trunk]})
     out = capsys.readouterr().out
     assert "registered" in out
     assert "answers" in out
+    assert "42" in out
     assert "\x1b" not in out
 
 

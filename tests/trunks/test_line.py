@@ -1,5 +1,6 @@
 """A trunk at work on virtual time: registered, refreshed, refused, and over to the next server."""
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -7,7 +8,7 @@ from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
-from p2psip.trunks.line import HOSTS_MAX, TrunkLine
+from p2psip.trunks.line import ERROR_LETTERS_MAX, HOSTS_MAX, TrunkLine
 from p2psip.trunks.trunk import Trunk
 from tests.calls.world import TrioClock
 from tests.trunks.provider import Country, TrunkSip, country
@@ -39,13 +40,16 @@ async def test_it_registers_with_its_password_and_refreshes(autojump_clock: Mock
         assert not line.is_usable
 
 
-async def test_a_wrong_password_ends_with_words_and_not_with_a_loop(autojump_clock: MockClock) -> None:
+async def test_a_wrong_password_ends_with_words_and_not_with_a_loop(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     async with country() as c:
         provider = await c.provider()
         line = await _line(c, seconds=30.0, asked=trunk(password="wrong", health_seconds=0))
         assert provider.count("REGISTER") == 2
         assert 'the password of user "4930123" is refused in the realm "provider.example"' in line.last_error
         assert "wrong" not in str(line.status())
+        assert [record.levelname for record in caplog.records if "trunk provider" in record.message] == ["WARNING"]
 
 
 async def test_without_a_password_a_challenge_is_said_to_be_one(autojump_clock: MockClock) -> None:
@@ -198,3 +202,11 @@ async def test_a_static_trunk_only_asks_whether_somebody_is_there(autojump_clock
         assert provider.count("OPTIONS") >= 3
         assert line.status()["state"] == "static"
         assert line.is_usable
+
+
+async def test_words_of_a_provider_are_shown_without_control_characters_and_in_short(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        line = await _line(c)
+        line.note_error("\x1b[31mred" + "x" * ERROR_LETTERS_MAX)
+        assert line.last_error.startswith("?[31mred")
+        assert len(line.last_error) == ERROR_LETTERS_MAX
