@@ -21,6 +21,7 @@ from p2psip.app.logs import set_up_logging
 from p2psip.app.node import run_node
 from p2psip.app.phone_authority import export_authority
 from p2psip.app.phones import add_phone
+from p2psip.app.presence_views import show_presence
 from p2psip.app.quickcall import call_once, message_once
 from p2psip.app.settings import home_folder, load_settings
 from p2psip.app.show import Printer
@@ -232,6 +233,18 @@ def lookup(context: typer.Context, target: Annotated[str, typer.Argument(help="s
     found = trio.run(partial(ask, shared.home, "lookup", target=target))
     show_lookup(shared.printer, found)
     if not found["registrations"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def presence(
+    context: typer.Context, target: Annotated[str, typer.Argument(help="sip:name@overlay or a name.")]
+) -> None:
+    """Whether somebody is there, as they let you see; exit code 1 when not."""
+    shared = _context(context)
+    seen = trio.run(partial(ask, shared.home, "presence", target=target))
+    show_presence(shared.printer, seen)
+    if not seen["open"]:
         raise typer.Exit(1)
 
 

@@ -26,6 +26,7 @@ class NodeCommands:
             "status": self._status,
             "ready": self._ready,
             "lookup": self._lookup,
+            "presence": self._presence,
             "lend": self._lend,
             "calls": self._calls,
             "call": self._call,
@@ -90,6 +91,13 @@ class NodeCommands:
 
     async def _doctor(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         return asdict(await doctor_facts(self._node))
+
+    async def _presence(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        address = full_address(str(arguments["target"]), self._node.membership.overlay)
+        seen = await self._node.presence.look(address)
+        devices = [{"open": service.is_open, "note": service.note} for service in seen.services]
+        about = {"activities": list(seen.activities), "notes": list(seen.notes), "devices": devices}
+        return {"address": address, "open": seen.is_open, **about}
 
     async def _lookup(self, arguments: dict[str, Any]) -> dict[str, Any]:
         node = self._node

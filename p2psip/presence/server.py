@@ -16,9 +16,10 @@ from p2psip.calls.equipment import Equipment, Party
 from p2psip.presence.household import Household
 from p2psip.presence.packages import DIALOG, MESSAGE_SUMMARY, PACKAGES, PRESENCE, Package, State, event_of
 from p2psip.presence.person import Person
+from p2psip.presence.pidf import Presence, compose
 from p2psip.presence.ports import Mailbox, Permissions, WatchingDirectory
 from p2psip.presence.publications import Publications
-from p2psip.presence.watcher import Prove, Watcher, refusal
+from p2psip.presence.watcher import FETCH_SECONDS_MAX, Prove, Watcher, refusal
 from p2psip.sip.build import make_response
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.message import Request
@@ -128,6 +129,23 @@ class PresenceServer:
     def status(self) -> dict[str, int]:
         """Sizes of the tables."""
         return {"watchers": len(self._watchers), "watched": len(self._people), "publications": len(self._publications)}
+
+    async def look(self, address: str) -> Presence:
+        """The presence of somebody as own phones see it, within FETCH_SECONDS_MAX; RemoteError(403) if they let us see nothing."""
+        package = PACKAGES[PRESENCE]
+        own = self._equipment.addresses.is_own(address)
+        if (PRESENCE, address) not in self._people and len(self._people) >= PEOPLE_MAX:
+            raise RemoteError("this node watches as many people as it can", status=503)
+        watched = self._watch(package, address)
+        try:
+            with trio.move_on_after(FETCH_SECONDS_MAX):
+                await watched.person.settled.wait()
+            if watched.person.is_rejected and not own:
+                raise RemoteError(f"{address} does not let you see that", status=403)
+            states = [self._household.state(PRESENCE, with_calls=True, with_names=True)] if own else []
+            return compose([each for each in states + watched.person.states if isinstance(each, Presence)])
+        finally:
+            self._let_go(watched)
 
     async def subscribe(self, exchange: ServerExchange) -> None:
         """Serve a SUBSCRIBE outside of dialogs."""

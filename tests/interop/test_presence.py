@@ -105,7 +105,7 @@ async def watchful(town: Town) -> None:
     town.alice_phone = replace(town.alice_phone, server=town.alice.sip)
 
 
-async def test_sipp_subscribes_refreshes_and_ends(town: Town) -> None:
+async def test_sipp_subscribes_and_publishes_and_phones_see_it(town: Town) -> None:
     for event, content_type in (
         ("presence", PIDF_TYPE),
         ("dialog", DIALOG_INFO_TYPE),
@@ -113,6 +113,7 @@ async def test_sipp_subscribes_refreshes_and_ends(town: Town) -> None:
     ):
         file = fields(town, town.bob_phone, event, content_type)
         await run_sipp(town.folder, town.bob.sip, "-sf", str(SCENARIOS / "subscribe.xml"), "-inf", file)
+    await watchers_elsewhere_see_what_is_published(town)
     await baresip_is_told_of_messages_that_wait(town)
 
 
@@ -149,7 +150,7 @@ async def baresip_is_told_of_messages_that_wait(town: Town) -> None:
         assert await lamps(alice, 3) == ["no", "yes", "no"]
 
 
-async def test_sipp_publishes_and_watchers_elsewhere_see_it(town: Town) -> None:
+async def watchers_elsewhere_see_what_is_published(town: Town) -> None:
     documents = [
         Presence((Service("desk", is_open),), ("meeting",)).write("bob@home.example") for is_open in (True, False)
     ]
@@ -161,6 +162,7 @@ async def test_sipp_publishes_and_watchers_elsewhere_see_it(town: Town) -> None:
         trio.open_nursery() as nursery,
     ):
         await watching.wait_for(b">open<")
+        assert (await town.network.command(town.alice.home, "presence", "bob"))["open"]
         scenario = ("-sf", str(SCENARIOS / "publish.xml"), "-inf", file)
         nursery.start_soon(partial(run_sipp, town.folder, town.bob.sip, *scenario))
         await watching.wait_for(b"rpid:meeting")

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from p2psip.base.errors import RemoteError
 from p2psip.calls.equipment import Party
 from p2psip.presence import server as server_module
 from p2psip.presence.device import ANSWER_SECONDS_MAX
@@ -397,6 +398,24 @@ async def test_own_phones_have_room_however_many_nodes_watch(
         monkeypatch.setattr(server_module, "WATCHERS_PER_NODE_MAX", 1)
         b.directory._tell()
         assert is_open(await watching.notified())
+
+
+async def test_a_single_look(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with streets() as s:
+        a, b = await two_homes(s, Permissions(visible_to=frozenset({"alice@home.example"})))
+        assert not (await a.presence.look("bob@home.example")).is_open
+        await s.phone(b, "bob", 6100)
+        assert (await a.presence.look("bob@home.example")).is_open
+        assert (await b.presence.look("bob@home.example")).is_open
+        assert not (await a.presence.look("alice@home.example")).is_open
+        carol = await s.home("carol", "1003")
+        with pytest.raises(RemoteError, match="does not let you"):
+            await carol.presence.look("bob@home.example")
+        await trio.sleep(1)
+        assert [home.presence.status()["watchers"] for home in (a, b, carol)] == [0, 0, 0]
+        monkeypatch.setattr(server_module, "PEOPLE_MAX", 0)
+        with pytest.raises(RemoteError, match="as many people"):
+            await a.presence.look("bob@home.example")
 
 
 # Busy lamps
