@@ -19,7 +19,7 @@ from tests.interop.baresip import Baresip, baresip
 from tests.interop.browser import browser
 from tests.interop.conftest import ALICE_HERTZ, BOB_HERTZ, SPOKEN_SECONDS
 from tests.interop.linphone import linphone
-from tests.interop.programs import free_port
+from tests.interop.programs import free_port, program
 from tests.interop.test_baresip import SHARE_MIN, TALK_SECONDS, heard_share
 
 pytestmark = pytest.mark.interop
@@ -172,3 +172,16 @@ async def test_a_browser_comes_in_over_wss_if_it_trusts_the_certificate(house: H
             await page.hear("heard")
     log = (house.node.home / "log").read_text()
     assert log.count("no connection for WSS from 127.0.0.1: TLS failed") == 1
+
+
+async def test_sipsak_registers_asks_and_leaves_at_every_door(house: House) -> None:
+    account = house.accounts[0]
+    own = ("-C", f"sip:{account.name}@127.0.0.1:9", "-a", account.password, f"--auth-username={account.name}")
+    for transport in ("udp", "tcp", "tls"):
+        host, port = house.door(transport)
+        server = f"sip:{account.address.partition('@')[0]}@{host}:{port}"
+        way = (f"--transport={transport}", f"--tls-ca-cert={house.authority}")
+        for arguments in (("-U", *own, "-x", "120"), ("-v",), ("-U", *own, "-x", "0")):
+            command = [program("sipsak"), *way[: 2 if transport == "tls" else 1], *arguments, "-s", server]
+            done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+            assert done.returncode == 0, (transport, done.stdout, done.stderr)
