@@ -48,12 +48,11 @@ class Ways:
 
         It does not where a Contact names another address than the flow: that phone is behind a NAT.
         """
-        if flow.transport != "udp" or self._without_tcp.get(flow.remote, 0.0) > now:
+        if flow.transport != "udp" or _bytes_of(request) + VIA_BYTES_MAX <= DATAGRAM_BYTES_MAX:
             return False
         uri = request.uri
-        if isinstance(uri, SipUri) and _is_address(uri.ip_host) and uri.ip_host != flow.remote[0]:
-            return False
-        return _bytes_of(request) + VIA_BYTES_MAX > DATAGRAM_BYTES_MAX
+        is_behind_nat = isinstance(uri, SipUri) and _is_address(uri.ip_host) and uri.ip_host != flow.remote[0]
+        return not is_behind_nat and self._without_tcp.get(flow.remote, 0.0) <= now
 
     def note_without_tcp(self, remote: Address, now: float) -> None:
         """Nobody listens there: large requests go over UDP for a while, without asking again."""
