@@ -128,6 +128,15 @@ class Call:
             self._patience.cancel()
             self._forking.nudge()
 
+    def _cut(self, failure: Failure) -> None:
+        """A trunk gives no more time: end the call that stands, or the one that a side of it was lent to."""
+        talk = self.talk
+        if talk is not None and talk.ending is not None and talk.ending.lent is not None:
+            if talk.ending.lent.recall is not None:
+                talk.ending.lent.recall(failure.status, failure.words)
+        else:
+            self.stop(failure)
+
     # Setting up
 
     async def _set_up(self, nursery: trio.Nursery) -> None:
@@ -281,7 +290,7 @@ class Call:
         talk = self._talk = Talk(self._equipment, caller, callee)
         talk.awaits_answer = late is not None
         for searching in self._searches:
-            nursery.start_soon(searching.limit, talk)
+            nursery.start_soon(searching.limit, self._cut)
         nursery.start_soon(self._accept, talk, body, late, callee)
         await self._talk_until_over(talk, caller, callee)
 

@@ -16,7 +16,6 @@ from p2psip.calls.descriptions import Audio
 from p2psip.calls.equipment import Equipment, Party
 from p2psip.calls.forking import Branch, Forking
 from p2psip.calls.outside import Line, OutsideTarget
-from p2psip.calls.talk import Ending, Talk
 from p2psip.calls.targets import Router, Target, Wanted
 from p2psip.naming.routing import Route, Step
 from p2psip.sip.flow import OVERLAY
@@ -95,14 +94,14 @@ class Searching:
         for line in self.lines:
             line.close()
 
-    async def limit(self, talk: Talk) -> None:
-        """The call was answered: its time counts, and ends it where a trunk gives no more."""
+    async def limit(self, cut: Callable[[Failure], None]) -> None:
+        """The call was answered: its time counts, and `cut` ends it where a trunk gives no more."""
         for line in self.lines:
             line.note_answered()
         seconds = [line.seconds_max for line in self.lines if line.seconds_max is not None]
         if seconds:
             await trio.sleep(min(seconds))
-            talk.end(Ending(503, "the minutes of today on this trunk are used up"))
+            cut(Failure(503, "the minutes of today on this trunk are used up"))
 
     async def _search(self) -> None:
         steps = self._router.steps(self._address, self._invite, self._caller)
@@ -117,7 +116,10 @@ class Searching:
                 if self._is_member and step.stage != "trunk":
                     continue
                 if step.stage in ("local", "overlay"):
-                    await self._ring_people(step)
+                    try:
+                        await self._ring_people(step)
+                    except RemoteError as error:  # an overlay that nobody answers in must not hold up the telephone
+                        reason = error
                 elif await self._ring_outside(step):
                     return
                 elif not step.found:

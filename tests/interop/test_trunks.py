@@ -238,7 +238,7 @@ async def test_a_dead_server_and_all_that_providers_do_wrong(tmp_path: Path) -> 
             wanted |= {"secure": "provider.test;transport=tls", "imposter": "imposter.test;transport=tls"}
             trunks = "".join(OTHER_TRUNK.format(name=name, server=server) for name, server in wanted.items())
             dns = SERVERS.format(host=servers.knot[0], port=servers.knot[1])
-            plan = DIAL_PLAN.format(trunks='"busy", "good"')
+            plan = DIAL_PLAN.format(trunks='"busy", "secure"')
             files = {"authority.pem": authority.certificate_pem}
             alice = await world.node("alice", dns + plan + trunks, files)
             await _show_what_is_wrong(world, alice)
@@ -271,6 +271,7 @@ async def _call_over_the_next(world: Exchange, alice: NodeProcess) -> None:
         await phone.command("dial", "sip:030999@home.example")
         await phone.wait_for("CALL_ESTABLISHED")
         assert world.provider.seen(f"INVITE sip:{PSTN}@busy.test")
+        assert world.provider.seen(f"INVITE sip:{PSTN}@provider.test", "transport=tls")
         await trio.sleep(TALK_SECONDS)
         await phone.command("hangup")
         await pstn.wait_for("CALL_CLOSED")

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from p2psip.base.errors import RemoteError
 from p2psip.naming.routing import Hop, Route, Step
 from p2psip.sip.build import make_request, make_response
 from p2psip.sip.flow import Flow
@@ -330,6 +331,16 @@ async def test_a_server_that_is_no_trunk_is_called_from_a_socket_of_its_own(auto
         assert (await there.ask("BYE")).status == 200
         scan = somebody.sip.start(_register(), _flow(somebody))
         assert (await scan.final_response()).status == 403
+
+
+async def test_a_node_without_an_overlay_still_has_its_trunk(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.asks = False
+        node, phone, _outside = await _alice(c, static())
+        node.directory.error = RemoteError("the overlay cannot be asked", status=503)
+        await (await phone.call(GERMANY)).established()
+        assert "cannot be asked" in (await (await phone.call("sip:bob@home.example")).response(503)).warning
 
 
 async def test_a_call_that_is_given_up_is_cancelled_at_the_provider(autojump_clock: MockClock) -> None:
