@@ -78,14 +78,9 @@ class BindingTable:
 
         With `device`, of that phone only (RFC 5627 §5.1).
         """
-        alive = self.of(address, now)
-        newest = {binding.device: binding for binding in self._bindings.get(address, []) if binding.expires_at > now}
-        return [
-            binding
-            for binding in alive
-            if (device is None or binding.device == device)
-            and (binding.device is None or newest[binding.device] is binding)
-        ]
+        alive = [binding for binding in self._bindings.get(address, []) if binding.expires_at > now]
+        wanted = [binding for binding in _one_flow_each(alive) if device is None or binding.device == device]
+        return sorted(wanted, key=lambda binding: -binding.quality)
 
     def successor(self, flow: Flow, now: float) -> Binding | None:
         """Another living flow of the phone whose `flow` has failed; None for a phone without a name (RFC 5626 §5.3)."""
@@ -97,9 +92,9 @@ class BindingTable:
         others = [each for each in self._bindings.get(address, []) if each.device == device and each.flow != flow]
         return next((each for each in reversed(others) if each.expires_at > now), None)
 
-    def of_account(self, account: str, now: float) -> list[Binding]:
-        """The living bindings that were registered with the credentials of `account`."""
-        return [binding for binding in self if binding.account == account and binding.expires_at > now]
+    def ringing_account(self, account: str, now: float) -> list[Binding]:
+        """The living bindings that ring of those that were registered with the credentials of `account`."""
+        return _one_flow_each([each for each in self if each.account == account and each.expires_at > now])
 
     def of_flow(self, flow: Flow) -> list[Binding]:
         """The bindings that were registered over `flow`, run out or not."""
@@ -158,3 +153,9 @@ class BindingTable:
 
     def _keep(self, address: str, wanted: Callable[[Binding], bool]) -> None:
         self.replace(address, [binding for binding in self._bindings[address] if wanted(binding)])
+
+
+def _one_flow_each(bindings: list[Binding]) -> list[Binding]:
+    """Of each phone with several flows the one that was registered last."""
+    newest = {binding.device: binding for binding in bindings}
+    return [binding for binding in bindings if binding.device is None or newest[binding.device] is binding]

@@ -102,7 +102,7 @@ class Router:
         now = self._clock.now()
         bindings = self._table.ringing(self._addresses.main(address), now, wanted.device)
         if not bindings and not sender.is_node and wanted.device is None:
-            bindings = self._table.of_account(address.partition("@")[0], now)
+            bindings = self._table.ringing_account(address.partition("@")[0], now)
         return [
             _phone(binding, address)
             for binding in bindings

@@ -29,11 +29,11 @@ def registration(phone: Phone, flow_id: str = "1", urn: str = URN, supported: st
     return request
 
 
-async def flows(w: World, *, first: str = "tcp") -> tuple[Phone, Phone]:
+async def flows(w: World, *, name: str = "alice") -> tuple[Phone, Phone]:
     """One phone of alice with two flows over the same node, the second is the newer one."""
     node = await w.node("alice", "1001")
-    one = await w.phone(node, "alice", 6000, registered=False, transport=first)
-    two = await w.phone(node, "alice", 6001, registered=False, transport="tcp")
+    one = await w.phone(node, name, 6000, registered=False, transport="tcp")
+    two = await w.phone(node, name, 6001, registered=False, transport="tcp")
     assert (await one.ask(registration(one, "1"))).status == 200
     assert (await two.ask(registration(two, "2"))).status == 200
     return one, two
@@ -109,10 +109,13 @@ async def test_both_options_may_be_required(autojump_clock: MockClock) -> None:
 # Ringing
 
 
-async def test_a_phone_with_two_flows_rings_once_on_the_newer_one(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("dialled", ["alice", "alice-2"])
+async def test_a_phone_with_two_flows_rings_once_on_the_newer_one(dialled: str, autojump_clock: MockClock) -> None:
     async with world() as w:
-        one, two = await flows(w)
-        call = await (await caller(w)).call("sip:alice@home.example")
+        one, two = await flows(w, name=dialled)
+        near = dialled == "alice-2"  # a phone, not a person: that is dialled from another phone of the same node
+        bob = await w.phone(one.node, "alice", 6100) if near else await caller(w)
+        call = await bob.call(f"sip:{dialled}@home.example")
         ringing = await two.invited()
         await two.answer(ringing)
         await call.established()
