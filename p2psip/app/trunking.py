@@ -14,8 +14,9 @@ from p2psip.calls.server import CallServer
 from p2psip.net.clock import Clock
 from p2psip.sip.flow import Flow
 from p2psip.sip.service import SipService
-from p2psip.trunks.line import LocatorPort, TrunkLine
+from p2psip.trunks.line import TrunkLine
 from p2psip.trunks.outside import Outside
+from p2psip.trunks.servers import LocatorPort
 
 _log = logging.getLogger(__name__)
 

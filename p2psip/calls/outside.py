@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.naming.routing import Route, Step
 from p2psip.sip.credentials import Credentials
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
-from p2psip.sip.message import Request
+from p2psip.sip.message import Request, Response
 from p2psip.sip.uri import OtherUri, SipUri
 
 
@@ -39,8 +40,10 @@ class Line(Protocol):
     def may_redirect(self, uri: SipUri | OtherUri) -> bool:
         """Whether a redirection (RFC 3261 §21.3) to `uri` may be followed."""
 
-    def note_failed(self, status: int, words: str) -> None:
-        """The provider did not take the call: 408 and 503 speak against its health."""
+    def note_failed(
+        self, status: int, words: str, *, server: Address | None = None, refusal: Response | None = None
+    ) -> None:
+        """The provider did not take the call: 408 and 503 speak against its health, Retry-After keeps calls from `server`."""
 
     def note_answered(self) -> None:
         """The call was answered: its time counts from now."""

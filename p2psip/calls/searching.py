@@ -231,7 +231,8 @@ class Searching:
             for uri in allowed:
                 self._forking.failures.remove(failure)
                 return await self._try_all(self._router.outside.redirected(line, uri), may_redirect=False)
-        line.note_failed(failure.status if refusal is None else refusal.status, failure.words)
+        status = failure.status if refusal is None else refusal.status
+        line.note_failed(status, failure.words, server=found.flow.remote, refusal=refusal)
         return failure.status
 
 

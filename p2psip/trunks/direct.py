@@ -1,10 +1,11 @@
 """One call straight to the servers of another domain (RFC 3263), in the name of our own domain, where it can be answered by SRV."""
 
+from p2psip.base.core import Address
 from p2psip.calls.privacy import ANONYMOUS, wants_privacy
 from p2psip.sip.credentials import Credentials
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
-from p2psip.sip.message import Request
+from p2psip.sip.message import Request, Response
 from p2psip.sip.uri import OtherUri, SipUri
 
 SILENT_SECONDS = 4.0
@@ -45,7 +46,9 @@ class DirectCall:
         """See Line."""
         return False
 
-    def note_failed(self, status: int, words: str) -> None:
+    def note_failed(
+        self, status: int, words: str, *, server: Address | None = None, refusal: Response | None = None
+    ) -> None:
         """See Line: nobody keeps the health of strangers' servers."""
 
     def note_answered(self) -> None:

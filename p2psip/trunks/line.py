@@ -3,8 +3,6 @@
 import ipaddress
 import logging
 import ssl
-from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -26,10 +24,9 @@ from p2psip.trunks.caps import Caps
 from p2psip.trunks.exits import UdpExit
 from p2psip.trunks.health import Health
 from p2psip.trunks.registration import Registration, State
+from p2psip.trunks.servers import ClockPort, LocatorPort, Servers
 from p2psip.trunks.trunk import Trunk
 
-HOPS_MAX = 8
-HOSTS_MAX = 32
 ERROR_LETTERS_MAX = 300
 REQUEST_SECONDS_MAX = 6.0
 FAREWELL_SECONDS_MAX = 2.0
@@ -37,16 +34,6 @@ FAREWELL_SECONDS_MAX = 2.0
 _ELSEWHERE = (408, 503)
 
 _log = logging.getLogger(__name__)
-
-
-class ClockPort(Protocol):
-    """The two clocks."""
-
-    def now(self) -> float:
-        """Steady seconds."""
-
-    def unix(self) -> float:
-        """Seconds since 1970."""
 
 
 class SipPort(Protocol):
@@ -64,13 +51,6 @@ class SipPort(Protocol):
         """A connection."""
 
 
-class LocatorPort(Protocol):
-    """RFC 3263 for one URI; `p2psip.app.trunking` fulfils it."""
-
-    async def locate(self, uri: SipUri) -> Sequence[Hop]:
-        """The servers in the order to try them; RemoteError in words when there are none."""
-
-
 class TrunkLine:
     """One trunk. `context` says which authorities are trusted where it is spoken to over TLS."""
 
@@ -86,7 +66,6 @@ class TrunkLine:
     ) -> None:
         self.trunk = trunk
         self._sip = sip
-        self._locator = locator
         self.clock = clock
         self._chance = chance
         self._context = context
@@ -113,11 +92,10 @@ class TrunkLine:
             for member in offer.members
         }
         self.last_error = ""
+        self.servers = Servers(trunk.server, locator, clock)
         self._exit = UdpExit(sip, trunk.host, trunk.port)
         self._appearance = Appearance(trunk)
-        self._hosts: OrderedDict[str, None] = OrderedDict()
         self._flows: set[Flow] = set()
-        self._working: Hop | None = None
         self._wake = trio.Event()
 
     async def run(self) -> None:
@@ -132,7 +110,7 @@ class TrunkLine:
     async def close(self) -> None:
         """End the registration; returns when that was answered, or could not be."""
         farewell = None if self.registration is None else self.registration.farewell()
-        hop = self._working
+        hop = self.servers.working
         if farewell is None or hop is None:
             return
         self._authorise(farewell)
@@ -150,30 +128,6 @@ class TrunkLine:
         registered = self.registration is None or self.registration.is_registered(self.clock.now())
         return registered and self.health.is_up
 
-    async def hops(self) -> list[Hop]:
-        """The servers in the order to try them, the one that answered last before the others; RemoteError when none."""
-        found = await self.located(self.trunk.server)
-        self._note_hosts(found)
-        if self._working in found:
-            found.remove(self._working)
-            found.insert(0, self._working)
-        return found
-
-    def _note_hosts(self, hops: Sequence[Hop]) -> None:
-        """Where the provider may call from: a name that leads elsewhere by now did lead there a moment ago."""
-        for hop in hops:
-            self._hosts[hop.address[0]] = None
-            self._hosts.move_to_end(hop.address[0])
-        while len(self._hosts) > HOSTS_MAX:
-            self._hosts.popitem(last=False)
-
-    async def located(self, uri: SipUri) -> list[Hop]:
-        """The servers of a URI; RemoteError when there are none."""
-        found = list(await self._locator.locate(uri))[:HOPS_MAX]
-        if not found:
-            raise RemoteError(f"no server of {uri.host} was found", status=503)
-        return found
-
     async def flow(self, hop: Hop) -> Flow:
         """The way to a server; RemoteError(503) when there is none."""
         if hop.transport != "udp":
@@ -187,7 +141,7 @@ class TrunkLine:
         """Whether the provider is at the other end of `flow`: our own connection or socket, or a network named in `sources`."""
         if flow in self._flows:
             return True
-        if self._exit.owns(flow) and flow.remote[0] in self._hosts:
+        if self._exit.owns(flow) and self.servers.includes(flow.remote[0]):
             return True
         try:
             address = ipaddress.ip_address(flow.remote[0])
@@ -228,14 +182,17 @@ class TrunkLine:
 
     def status(self) -> dict[str, Any]:
         """For people: state, last error in words, calls now, caps. No secrets."""
-        now, unix, registration = self.clock.now(), self.clock.unix(), self.registration
+        now, unix = self.clock.now(), self.clock.unix()
+        registration, working = self.registration, self.servers.working
         expires = None
         if registration is not None and registration.is_registered(now) and registration.expires_at is not None:
             expires = round(registration.expires_at - now)
         return {
             "name": self.trunk.name,
             "server": str(self.trunk.server),
-            "at": "" if self._working is None else f"{self._working.transport}:{address_text(self._working.address)}",
+            "at": "" if working is None else f"{working.transport}:{address_text(working.address)}",
+            if self.servers.working is None
+            else f"{self.servers.working.transport}:{address_text(self.servers.working.address)}",
             "state": "static" if registration is None else str(registration.state),
             "usable": self.is_usable,
             "expires_seconds": expires,
@@ -264,7 +221,7 @@ class TrunkLine:
     async def _register(self, registration: Registration) -> None:
         """Ask one server after the other (RFC 3263 §4.3); the last word counts when none takes us."""
         try:
-            hops = await self.hops()
+            hops = await self.servers.hops()
         except RemoteError as error:
             self._fail_registration(registration, str(error))
             return
@@ -304,7 +261,7 @@ class TrunkLine:
             words = "it asks for a password, and none is set for this trunk"
         registration.take(response, now, words)
         if registration.state is State.REGISTERED:
-            self._working = hop
+            self.servers.working = hop
             self.note_error("")
             self.health.answered(now, response.status)
         elif registration.state is State.WAITING:
@@ -318,7 +275,7 @@ class TrunkLine:
     def _fail_registration(self, registration: Registration, words: str) -> None:
         registration.fail(words, self.clock.now())
         self.note_error(words)
-        self._working = None
+        self.servers.working = None
 
     def _authorise(self, request: Request, registration: Registration | None = None) -> Authorisation | None:
         if self.credentials is None:
@@ -339,7 +296,7 @@ class TrunkLine:
 
     async def _look(self) -> None:
         try:
-            hops = await self.hops()
+            hops = await self.servers.hops()
         except RemoteError as error:
             self.health.failed(str(error), self.clock.now())
             return
@@ -355,7 +312,7 @@ class TrunkLine:
             if response.status not in _ELSEWHERE:
                 self.health.answered(self.clock.now(), response.status)
                 if self.registration is None:
-                    self._working = hop
+                    self.servers.working = hop
                     self.note_error("")
                 return
             words.append(f"{hop.transport} {address_text(hop.address)} says {response.status}")
@@ -365,8 +322,8 @@ class TrunkLine:
     def _leave(self, hop: Hop) -> None:
         """The server that has our registration is silent: register at another one now, for calls would not come."""
         registration = self.registration
-        if hop == self._working and registration is not None and registration.state is State.REGISTERED:
-            self._working = None
+        if hop == self.servers.working and registration is not None and registration.state is State.REGISTERED:
+            self.servers.working = None
             registration.begin(self.clock.now())
             self._wake.set()
 

@@ -167,7 +167,7 @@ class Outside:
             return
         uri = _request_uri(route.uri, line)
         try:
-            hops = await line.hops()
+            hops = await (line.servers.hops() if route.is_emergency else line.servers.willing())
         except RemoteError as error:
             yield RemoteError(f"trunk {name}: {error}", status=503)
             return
@@ -194,7 +194,7 @@ class Outside:
         assert isinstance(line, PlacedCall)
         assert isinstance(uri, SipUri)
         try:
-            hops = await line.line.located(uri)
+            hops = await line.line.servers.located(uri)
         except RemoteError as error:
             yield error
             return

@@ -1,13 +1,15 @@
 """One call over a trunk, outgoing or incoming: what it takes of the caps, how it shows itself, and what it gives back."""
 
+from p2psip.base.core import Address
 from p2psip.sip.credentials import Credentials
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
-from p2psip.sip.message import Request
+from p2psip.sip.message import Request, Response
 from p2psip.sip.uri import OtherUri, SipUri, unescape
 from p2psip.trunks.caps import Caps
 from p2psip.trunks.identity import present
 from p2psip.trunks.line import TrunkLine
+from p2psip.trunks.registration import retry_after
 
 
 class PlacedCall:
@@ -59,8 +61,13 @@ class PlacedCall:
             return False
         return uri.host.lower() in self.line.trunk.redirects_to
 
-    def note_failed(self, status: int, words: str) -> None:
+    def note_failed(
+        self, status: int, words: str, *, server: Address | None = None, refusal: Response | None = None
+    ) -> None:
         """See Line."""
+        seconds = None if refusal is None or status != 503 else retry_after(refusal)
+        if server is not None and seconds:
+            self.line.servers.rest(server, seconds)
         self.line.note_error(f"a call failed ({status}): {words}")
         if status in (408, 503):
             self.line.health.failed(f"a call failed with {status}", self.line.clock.now())

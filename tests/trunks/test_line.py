@@ -8,7 +8,8 @@ from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
-from p2psip.trunks.line import ERROR_LETTERS_MAX, HOSTS_MAX, TrunkLine
+from p2psip.trunks.line import ERROR_LETTERS_MAX, TrunkLine
+from p2psip.trunks.servers import HOSTS_MAX
 from p2psip.trunks.trunk import Trunk
 from tests.calls.world import TrioClock
 from tests.trunks.provider import Country, TrunkSip, country
@@ -92,7 +93,7 @@ async def test_the_next_server_is_asked_and_stayed_with(autojump_clock: MockCloc
         line = await _line(c, seconds=20.0)
         assert line.status()["at"] == "udp:192.0.2.9:5060"
         assert second.count("REGISTER") == 2
-        assert [hop.address[0] for hop in await line.hops()] == ["192.0.2.9", "192.0.2.8"]
+        assert [hop.address[0] for hop in await line.servers.hops()] == ["192.0.2.9", "192.0.2.8"]
 
 
 async def test_a_server_that_says_503_is_passed_over(autojump_clock: MockClock) -> None:
@@ -120,8 +121,8 @@ async def test_so_many_hosts_of_a_provider_are_remembered_and_no_more(autojump_c
         line = await _line(c)
         for number in range(HOSTS_MAX + 1):
             c.locator.servers["provider.example"] = [(f"192.0.2.{number}", 5060)]
-            await line.hops()
-        flow = await line.flow((await line.hops())[0])
+            await line.servers.hops()
+        flow = await line.flow((await line.servers.hops())[0])
         heard = [line.leads_here(Flow("udp", flow.local, (f"192.0.2.{n}", 5060))) for n in range(HOSTS_MAX + 1)]
         assert heard == [False] + [True] * HOSTS_MAX
 
@@ -158,7 +159,7 @@ async def test_the_address_that_the_provider_sees_goes_into_contact(autojump_clo
             )
             == "<sip:4930123@203.0.113.7:5090>;expires=600"
         )
-        flow = await line.flow((await line.hops())[0])
+        flow = await line.flow((await line.servers.hops())[0])
         assert line.announced_host(flow) == "203.0.113.7"
 
 
@@ -179,14 +180,14 @@ async def test_a_provider_that_refuses_private_addresses_gets_the_learnt_one(aut
         assert line.status()["state"] == "registered"
         assert [request.top_via.host for request in provider.seen] == ["127.0.1.1", "203.0.113.5"]
         assert "<sip:4930123@203.0.113.5:40000>;expires=600" in provider.seen[1].headers.all("Contact")
-        assert line.announced_host(await line.flow((await line.hops())[0])) == "203.0.113.5"
+        assert line.announced_host(await line.flow((await line.servers.hops())[0])) == "203.0.113.5"
 
 
 async def test_a_connection_that_ends_is_registered_anew(autojump_clock: MockClock) -> None:
     async with country() as c:
         provider = await c.provider()
         line = await _line(c)
-        flow = await line.flow((await line.hops())[0])
+        flow = await line.flow((await line.servers.hops())[0])
         line._flows.add(flow)
         before = provider.count("REGISTER")
         line.flow_closed(flow)

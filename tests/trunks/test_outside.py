@@ -190,6 +190,21 @@ async def test_a_trunk_that_cannot_help_is_followed_by_the_next(autojump_clock: 
         assert str(status) in outside.status()[0]["last_error"]
 
 
+async def test_a_server_that_wants_to_be_left_alone_is(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.refuse = lambda request: (503, [("Retry-After", "60")]) if request.method == "INVITE" else None
+        _node, phone, _outside = await _alice(c, static())
+        await (await phone.call(GERMANY)).response(503)
+        response = await (await phone.call(GERMANY)).response(503)
+        assert response.warning == "trunk static: its servers want no calls for 60 s"
+        assert len(_invites(provider)) == 1
+        provider.refuse = lambda _request: None
+        provider.asks = False
+        await trio.sleep(60)
+        await (await phone.call(GERMANY)).established()
+
+
 @pytest.mark.parametrize(("status", "told"), [(486, 486), (404, 404), (603, 603)])
 async def test_a_definite_no_is_passed_on_and_asked_nowhere_else(
     autojump_clock: MockClock, status: int, told: int
