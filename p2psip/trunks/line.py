@@ -191,8 +191,6 @@ class TrunkLine:
             "name": self.trunk.name,
             "server": str(self.trunk.server),
             "at": "" if working is None else f"{working.transport}:{address_text(working.address)}",
-            if self.servers.working is None
-            else f"{self.servers.working.transport}:{address_text(self.servers.working.address)}",
             "state": "static" if registration is None else str(registration.state),
             "usable": self.is_usable,
             "expires_seconds": expires,
