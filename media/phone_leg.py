@@ -54,7 +54,7 @@ class PhoneLeg:
         self._srtcp: SrtpContexts | None = None
         self._dtls: PhoneDtls | None = None
         self._early_dtls: deque[tuple[bytes, Address, bool]] = deque(maxlen=EARLY_DTLS_MAX)
-        self._is_muxed = False
+        self._is_muxed = self._is_raw = False
         self._lost = trio.Event()
         self.lost_reason = ""
         self.local: Address = rtp.getsockname()[:2]
@@ -84,6 +84,10 @@ class PhoneLeg:
         if keys is not None:
             self._contexts.set_keys(keys)
         self._plan(self)
+
+    def set_raw(self, is_raw: bool) -> None:
+        """Pass datagrams on that are no RTP: fax as T.38 (UDPTL). Never together with SRTP."""
+        self._is_raw = is_raw
 
     def start_dtls(self, peer: DtlsPeer) -> None:
         """Find keys by DTLS with the phone where `set_remote` has aimed; nothing passes before. Goes on with an association
@@ -128,7 +132,7 @@ class PhoneLeg:
 
     def send(self, packet: bytes) -> None:
         """Send one packet to the phone."""
-        is_control = 192 <= packet[1] <= 223
+        is_control = not self._is_raw and 192 <= packet[1] <= 223
         srtp = self._srtcp if is_control else self._srtp
         if srtp is not None:
             protected = srtp.protect(packet)
@@ -165,13 +169,7 @@ class PhoneLeg:
             data = opened
         if source != latch.learnt:
             latch.admit(source)
-        statistics.received += 1
-        statistics.octets_received += len(data)
-        statistics.last = data
-        if statistics.first_received is None:
-            statistics.first_received = self._now()
-        if self.sink is not None:
-            self.sink(data)
+        self._pass_on(data)
 
     def receive_rtcp(self, data: bytes, source: Address) -> None:
         """A datagram on the RTCP socket."""
@@ -195,9 +193,21 @@ class PhoneLeg:
         self._dtls = None
         self._close(self)
 
+    def _pass_on(self, data: bytes) -> None:
+        statistics = self.statistics
+        statistics.received += 1
+        statistics.octets_received += len(data)
+        statistics.last = data
+        if statistics.first_received is None:
+            statistics.first_received = self._now()
+        if self.sink is not None:
+            self.sink(data)
+
     def _receive_other(self, data: bytes, source: Address) -> None:
         """What came on the RTP socket and is no RTP of the phone: DTLS, RTCP where it shares the port, or nothing that we take."""
-        if data and 20 <= data[0] < 64:
+        if self._is_raw and self._srtp is None and len(data) > 1 and self._rtp_latch.admit(source):
+            self._pass_on(data)
+        elif data and 20 <= data[0] < 64:
             self._receive_dtls(data, source, is_control=False)
         elif self._is_muxed and is_rtcp(data):
             self._receive_control(data, source, self._rtp_latch)

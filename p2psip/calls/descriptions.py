@@ -22,19 +22,26 @@ OVERLAY_PROFILES = ("UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF")
 CANDIDATES_MAX = 32
 DISCARD_PORT = 9
 WRAPS_DTLS = "p2psip-dtls"
+FAX_PROTOCOL = "udptl"
+NO_FAX = "fax as T.38 is not carried here: send it as audio (G.711)"
 
 _PASSED = ("rtpmap", "fmtp", "ptime", "maxptime")
+_FAX_PREFIXES = ("T38", "Transcoding")
 _UNSPECIFIED = ("0.0.0.0", "::")
 REVERSED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """What both legs of a call share: payload types in order of preference, their attributes, the direction."""
+    """What both legs of a call share: payload types in order of preference, their attributes, the direction.
+
+    `is_fax`: it is no audio but T.38 over UDPTL, which two legs without SRTP can pass.
+    """
 
     formats: tuple[str, ...]
     attributes: tuple[tuple[str, str | None], ...] = ()
     direction: str = "sendrecv"
+    is_fax: bool = False
 
     def with_direction(self, direction: str) -> "Audio":
         """The same with another direction."""
@@ -86,7 +93,7 @@ class Origin:
 
 
 def read_audio(
-    body: bytes, profiles: tuple[str, ...], layout: Layout
+    body: bytes, profiles: tuple[str, ...], layout: Layout, *, takes_fax: bool = False
 ) -> tuple[Audio, SessionDescription, MediaDescription]:
     """The audio of a peer's description; RemoteError(488) when none of its lines can be used. Fills `layout`.
 
@@ -101,6 +108,8 @@ def read_audio(
         for index, media in enumerate(description.media)
         if media.kind == "audio" and media.port != 0 and media.protocol in profiles and media.codecs
     ]
+    if not found and takes_fax:
+        found = [index for index, media in enumerate(description.media) if _is_fax(media)]
     if not found:
         raise RemoteError(_why_no_audio(description), status=488)
     layout.audio = next((each for each in found if description.media[each].protocol in SECURE_PROFILES), found[0])
@@ -113,6 +122,8 @@ def write_description(audio: Audio, origin: Origin, layout: Layout, ours: MediaD
     """Our description with `ours` as its audio line, the other lines of the layout refused."""
     description = SessionDescription("p2psip", origin.session_id, 0, origin.host, connection=origin.host)
     ours.formats = audio.formats
+    if audio.is_fax:
+        ours.kind, ours.protocol, ours.attributes = "image", FAX_PROTOCOL, []
     ours.attributes = [*audio.attributes, (audio.direction, None), *ours.attributes]
     for index, (kind, protocol, formats) in enumerate(layout.lines):
         refused = MediaDescription(kind, 0, protocol, formats)
@@ -186,13 +197,20 @@ def _flight(media: MediaDescription) -> bytes:
     return flight if len(flight) <= FLIGHT_BYTES_MAX else b""
 
 
+def _is_fax(media: MediaDescription) -> bool:
+    return media.kind == "image" and media.port != 0 and media.protocol.lower() == FAX_PROTOCOL
+
+
 def _why_no_audio(description: SessionDescription) -> str:
     if any(media.kind == "image" and media.port != 0 for media in description.media):
-        return "fax as T.38 is not carried here: send it as audio (G.711)"
+        return NO_FAX
     return "no audio that this node can carry: it takes RTP/AVP, RTP/SAVP with a=crypto, and UDP/TLS/RTP/SAVP"
 
 
 def _audio(description: SessionDescription, media: MediaDescription) -> Audio:
+    if media.kind == "image":
+        kept = tuple(pair for pair in media.attributes if pair[0].startswith(_FAX_PREFIXES))
+        return Audio(media.formats, kept, description.direction(media), is_fax=True)
     known = {str(codec.payload_type) for codec in media.codecs}
     formats = tuple(text for text in media.formats if text in known)
     attributes = tuple(

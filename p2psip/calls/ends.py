@@ -13,6 +13,7 @@ from media.secure import TransportDescription
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.descriptions import (
+    NO_FAX,
     OVERLAY_PROFILES,
     Audio,
     Layout,
@@ -129,6 +130,8 @@ class OverlayEnd(Agreement):
 
     def write(self, audio: Audio, *, is_offer: bool) -> bytes:
         """See MediaEnd."""
+        if audio.is_fax:
+            raise RemoteError(NO_FAX, status=488)
         leg = self._opened(offerer=is_offer)
         self.note_written(audio, is_offer=is_offer)
         transport = leg.description

@@ -11,7 +11,9 @@ import trio
 
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
+from p2psip.base.errors import RemoteError
 from p2psip.calls.descriptions import (
+    NO_FAX,
     PHONE_PROFILES,
     Audio,
     Layout,
@@ -63,24 +65,26 @@ class PhoneEnd(Agreement):
 
     def take(self, body: bytes, *, is_offer: bool) -> Audio:
         """See MediaEnd."""
-        audio, description, media = read_audio(body, PHONE_PROFILES, self._layout)
+        audio, description, media = read_audio(body, PHONE_PROFILES, self._layout, takes_fax=not self.is_secure)
         if is_offer:
             self._security.take_offer(description, media)
         else:
             self._security.take_answer(description, media)
         self._announced = phone_addresses(description, media)
         if not is_offer:
-            self._aim()
+            self._aim(is_fax=audio.is_fax)
         self.note_taken(audio, is_offer=is_offer)
         return audio
 
     def write(self, audio: Audio, *, is_offer: bool) -> bytes:
         """See MediaEnd."""
+        if audio.is_fax and (self.is_secure or self._security.is_required):
+            raise RemoteError(NO_FAX, status=488)
         if is_offer:
             line = self._security.offer_line()
         else:
             line = self._security.answer_line(None if self._announced is None else self._announced[0][0])
-            self._aim()
+            self._aim(is_fax=audio.is_fax)
         self.note_written(audio, is_offer=is_offer)
         return write_description(audio, self._origin, self._layout, line)
 
@@ -110,8 +114,9 @@ class PhoneEnd(Agreement):
         """See MediaEnd."""
         self.leg.close()
 
-    def _aim(self) -> None:
+    def _aim(self, *, is_fax: bool) -> None:
         """Send to where the phone says that it is: once that is agreed on, so that a change that is refused changes nothing."""
         if self._announced is not None:
             self.leg.set_remote(self._announced[0], self._signalling_host, rtcp=self._announced[1])
         self._security.begin()
+        self.leg.set_raw(is_fax)

@@ -14,7 +14,7 @@ from media.sdes import SdesNegotiation
 from media.srtp import SrtpKeys
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
-from p2psip.calls.descriptions import SECURE_PROFILES, phone_line, read_fingerprint
+from p2psip.calls.descriptions import FAX_PROTOCOL, SECURE_PROFILES, phone_line, read_fingerprint
 from p2psip.calls.ports import PhoneMedia
 from p2psip.sip.flow import Flow
 from p2psip.sip.sdp import MediaDescription, SessionDescription
@@ -92,6 +92,11 @@ class PhoneSecurity:
         self._peer: DtlsPeer | None = None
         self._protocol = ""
         self.mode: _Mode | None = None
+
+    @property
+    def is_required(self) -> bool:
+        """Whether nothing may pass in the clear."""
+        return self._policy.is_required
 
     def take_offer(self, description: SessionDescription, media: MediaDescription) -> None:
         """Choose among what the phone offers; RemoteError(488) when none of it will do."""
@@ -211,7 +216,9 @@ class PhoneSecurity:
             line.attributes.append(("rtcp-mux", None))
 
     def _settle(self, mode: _Mode, protocol: str) -> None:
-        self.mode, self._protocol = mode, protocol
+        self.mode = mode
+        if protocol.lower() != FAX_PROTOCOL:
+            self._protocol = protocol
 
 
 def _is_loopback(host: str) -> bool:

@@ -120,6 +120,9 @@ class PhoneMedia(Leg, Protocol):
     def fingerprint(self) -> str:
         """Of our DTLS certificate."""
 
+    def set_raw(self, is_raw: bool) -> None:
+        """Pass datagrams on that are no RTP (T.38 over UDPTL)."""
+
     def start_dtls(self, peer: DtlsPeer) -> None:
         """Find the keys of SRTP by DTLS, where `set_remote` has aimed; an association that is the same as before stays."""
 

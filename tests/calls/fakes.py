@@ -31,6 +31,7 @@ class FakeLeg:
         self.remotes: list[object] = []
         self.keys: SrtpKeys | None = None
         self.dtls: DtlsPeer | None = None
+        self.is_raw = False
         self.sink: Sink | None = None
         self.packets: list[bytes] = []
         self.is_closed = False
@@ -48,6 +49,9 @@ class FakeLeg:
     @property
     def fingerprint(self) -> str:
         return FINGERPRINT
+
+    def set_raw(self, is_raw: bool) -> None:
+        self.is_raw = is_raw
 
     def start_dtls(self, peer: DtlsPeer) -> None:
         self.dtls = peer

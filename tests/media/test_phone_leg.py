@@ -126,3 +126,21 @@ def test_who_goes_back_to_plain_and_to_the_same_keys_again_repeats_no_keystream(
     line.leg.set_keys(SrtpKeys(OURS, THEIRS))
     line.leg.send(rtp(1))
     assert len(line.sockets[0].sent) == 2, "the packet that was sent before is not sent again"
+
+
+def test_fax_passes_as_it_is_from_the_phone_only(line: Line) -> None:
+    fax = [b"\0\1\6rest", b"\x16\1\6rest", b"\x80\xc8" + bytes(20)]
+    line.leg.set_keys(None)
+    line.leg.receive_rtp(fax[0], PHONE)
+    assert line.heard == [], "not before it is agreed on"
+    line.leg.set_raw(True)
+    for data in fax:
+        line.leg.receive_rtp(data, PHONE)
+        line.leg.send(data)
+    line.leg.receive_rtp(fax[0], ("203.0.113.9", 6_000))
+    line.leg.receive_rtp(b"\0", PHONE)
+    assert line.heard == fax
+    assert line.sockets[0].sent == [(data, PHONE) for data in fax]
+    line.leg.set_keys(SrtpKeys(OURS, THEIRS))
+    line.leg.receive_rtp(fax[0], PHONE)
+    assert line.heard == fax, "nothing unprotected passes beside SRTP"
