@@ -179,9 +179,12 @@ class TrunkSettings(Section):
         path = home / self.password_file
         try:
             with path.open(encoding="utf-8") as file:
-                return file.read(PASSWORD_BYTES_MAX).strip()
+                text = file.read(PASSWORD_BYTES_MAX + 1)
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"trunk {self.name}: the password file {path} cannot be read") from error
+        if len(text) > PASSWORD_BYTES_MAX:
+            raise ValueError(f"trunk {self.name}: the password in {path} is longer than {PASSWORD_BYTES_MAX} letters")
+        return text.strip()
 
 
 Trunks = Annotated[tuple[TrunkSettings, ...], Field(max_length=TRUNKS_MAX)]

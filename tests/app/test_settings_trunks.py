@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from p2psip.app.settings import SETTINGS_FILE, Settings, SettingsError, load_settings
+from p2psip.app.settings_trunks import PASSWORD_BYTES_MAX
 from p2psip.app.trunking import own_numbers, trunk_names
+from p2psip.trunks.outside import TRUNKS_MAX
 
 SECRET = "very-secret-indeed"
 TRUNK = """
@@ -108,3 +110,17 @@ def test_the_examples_of_the_documents_can_be_used(tmp_path: Path) -> None:
     first = trunks[0][0].trunk(tmp_path, "home.example")
     assert first.numbers["+4930123458"] == "bob@home.example"
     assert first.password == SECRET
+
+
+def test_so_many_trunks_and_no_more(tmp_path: Path) -> None:
+    trunks = [TRUNK.replace('"provider"', f'"t{number}"') for number in range(TRUNKS_MAX + 1)]
+    assert len(_load(tmp_path, "".join(trunks[1:])).trunk) == TRUNKS_MAX
+    with pytest.raises(SettingsError, match="at most 32"):
+        _load(tmp_path, "".join(trunks))
+
+
+def test_so_much_of_a_password_file_is_read_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x" * (PASSWORD_BYTES_MAX + 1))
+    trunk = _load(tmp_path, TRUNK + 'password_file = "secret"\n').trunk[0]
+    with pytest.raises(ValueError, match="longer than 1024"):
+        trunk.trunk(tmp_path, "home.example")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2psip.base.errors import RemoteError
-from p2psip.trunks.identity import ANONYMOUS, callee_of, caller_of, present
+from p2psip.trunks.identity import ANONYMOUS, IDENTITIES_MAX, callee_of, caller_of, present
 from tests.trunks.values import NUMBER, invite, trunk
 
 WHO = ("alice-2", "alice@home.example")
@@ -127,3 +127,9 @@ def test_whatever_a_provider_writes_is_read_or_refused(one: str, other: str) -> 
     except RemoteError:
         return
     assert not any("\n" in value for _name, value in shown.headers)
+
+
+def test_so_many_identities_are_read_and_no_more() -> None:
+    wishes = ", ".join(f"<tel:+4930{number}>" for number in range(IDENTITIES_MAX + 1))
+    mine = trunk(caller_ids={"alice-2": ("+49301", f"+4930{IDENTITIES_MAX}")})
+    assert "+49301@" in str(present(mine, WHO, _phone(("P-Preferred-Identity", wishes))).from_)

@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from p2psip.base.errors import RemoteError
+from p2psip.calls.searching import OUTSIDE_TARGETS_MAX
 from p2psip.naming.routing import Hop, Route, Step
 from p2psip.sip.build import make_request, make_response
 from p2psip.sip.flow import Flow
@@ -356,6 +357,20 @@ async def test_a_node_without_an_overlay_still_has_its_trunk(autojump_clock: Moc
         node.directory.error = RemoteError("the overlay cannot be asked", status=503)
         await (await phone.call(GERMANY)).established()
         assert "cannot be asked" in (await (await phone.call("sip:bob@home.example")).response(503)).warning
+
+
+async def test_a_call_asks_so_many_servers_and_no_more(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        providers = [await c.provider(f"p{number}.example", number + 1) for number in range(OUTSIDE_TARGETS_MAX + 1)]
+        for each in providers:
+            each.refuse = lambda _request: (503, [])
+        hops = tuple(Hop("udp", each.address, "") for each in providers)
+        steps = [
+            Step("domain", "", "", (Route("domain", "sip:carol@p.example", hops[part : part + 7]),)) for part in (0, 7)
+        ]
+        _node, phone, _outside = await _alice(c, plan=Plan({"carol": steps}))
+        await (await phone.call("sip:carol@p.example")).response(503)
+        assert sum(len(_invites(each)) for each in providers) == OUTSIDE_TARGETS_MAX
 
 
 async def test_a_call_that_is_given_up_is_cancelled_at_the_provider(autojump_clock: MockClock) -> None:
