@@ -185,3 +185,27 @@ async def test_sipsak_registers_asks_and_leaves_at_every_door(house: House) -> N
             command = [program("sipsak"), *way[: 2 if transport == "tls" else 1], *arguments, "-s", server]
             done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
             assert done.returncode == 0, (transport, done.stdout, done.stderr)
+
+
+async def test_baresip_keeps_two_flows_and_rings_once(house: House, tmp_path: Path) -> None:
+    speech = tmp_path / "speech.wav"
+    write_wav(speech, tone(ALICE_HERTZ, SPOKEN_SECONDS))
+    host, port = house.door("tls")
+    second = f';sipnat=outbound;outbound2="sip:{host}:{port};transport=tls"'
+    trust = (f"sip_cafile {house.authority}",)
+    account = house.account(1, "tcp")
+    async with (
+        baresip(tmp_path / "a", house.account(0, "udp"), speech) as one,
+        baresip(tmp_path / "b", account, speech, transport="tcp", parameters=second, settings=trust) as two,
+    ):
+        await house.wait_registered("udp", "tcp", "tls")
+        await one.command("dial", f"sip:{account.name}@home.example")
+        await one.wait_for("CALL_ESTABLISHED")
+        await one.command("hangup")
+        await two.wait_for("CALL_CLOSED")
+        assert (two.folder / "log").read_text(errors="replace").count("\nINVITE sip:") == 1
+
+        two.process.kill()
+        with trio.fail_after(REGISTERED_SECONDS_MAX):
+            while len((await house.network.command(house.node.home, "status"))["phones"]) > 1:
+                pass  # both connections have ended with their phone
