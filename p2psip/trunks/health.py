@@ -31,6 +31,11 @@ class Health:
         self.is_up, self.words = True, "answers"
         self._plan(now)
 
+    def passed(self, now: float, words: str) -> None:
+        """A question that says nothing either way."""
+        self.words = words
+        self._plan(now)
+
     def failed(self, words: str, now: float) -> None:
         """A request came to nothing."""
         self._failures += 1

@@ -96,6 +96,7 @@ class TrunkLine:
         self._exit = UdpExit(sip, trunk.host, trunk.port)
         self._appearance = Appearance(trunk)
         self._flows: set[Flow] = set()
+        self._answers_options = False
         self._wake = trio.Event()
 
     async def run(self) -> None:
@@ -308,19 +309,30 @@ class TrunkLine:
                 self._leave(hop)
                 continue
             if response.status not in _ELSEWHERE:
+                self._answers_options = True
                 self.health.answered(self.clock.now(), response.status)
                 if self.registration is None:
                     self.servers.working = hop
                     self.note_error("")
                 return
             words.append(f"{hop.transport} {address_text(hop.address)} says {response.status}")
+        if self._is_deaf_to_options():
+            self.health.passed(self.clock.now(), "registered; it does not answer OPTIONS")
+            return
         self.health.failed("; ".join(words), self.clock.now())
         self.note_error(self.health.words)
+
+    def _is_deaf_to_options(self) -> bool:
+        """Some providers answer REGISTER and no OPTIONS: their silence says nothing then."""
+        registration = self.registration
+        return registration is not None and registration.is_registered(self.clock.now()) and not self._answers_options
 
     def _leave(self, hop: Hop) -> None:
         """The server that has our registration is silent: register at another one now, for calls would not come."""
         registration = self.registration
-        if hop == self.servers.working and registration is not None and registration.state is State.REGISTERED:
+        if not self._answers_options or registration is None:
+            return
+        if hop == self.servers.working and registration.state is State.REGISTERED:
             self.servers.working = None
             registration.begin(self.clock.now())
             self._wake.set()

@@ -116,6 +116,20 @@ async def test_a_server_that_dies_is_left_before_the_registration_runs_out(autoj
         assert second.count("REGISTER") >= 1
 
 
+async def test_a_provider_that_takes_registrations_and_no_questions_is_well(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.refuse = lambda request: (0, []) if request.method == "OPTIONS" else None
+        line = await _line(c, seconds=300.0)
+        assert provider.count("OPTIONS") > 3
+        assert provider.count("REGISTER") == 2
+        assert line.is_usable
+        assert line.status()["health"] == "registered; it does not answer OPTIONS"
+        provider.refuse = lambda _request: (0, [])
+        await trio.sleep(600.0)
+        assert not line.is_usable
+
+
 async def test_so_many_hosts_of_a_provider_are_remembered_and_no_more(autojump_clock: MockClock) -> None:
     async with country() as c:
         line = await _line(c)
