@@ -17,7 +17,7 @@ from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.message import Request, Response
 from tests.calls.early_steps import EarlyCallee, calls
 from tests.calls.steps import two_nodes
-from tests.calls.world import Established, Outgoing, Phone, World, sdp, world
+from tests.calls.world import Established, Node, Outgoing, Phone, World, sdp, world
 
 STORM_SECONDS = 120.0
 ACTIONS = 25
@@ -120,14 +120,23 @@ async def take_somehow(outgoing: Outgoing, chance: Chance) -> tuple[Established 
             outgoing.phone.sip.start(request, outgoing.phone.flow)
 
 
+async def stage(w: World, *, same_node: bool) -> tuple[list[Node], Phone, Phone, str]:
+    """Nodes, caller, callee, and whom to call."""
+    if not same_node:
+        a, b, alice, bob = await two_nodes(w)
+        return [a, b], alice, bob, "sip:bob@home.example"
+    node = await w.node("alice", "1001")
+    return [node], await w.phone(node, "alice", 6000), await w.phone(node, "alice-2", 6100), "sip:1001@home.example"
+
+
 async def storm(seed: int) -> None:
     chance = Chance.seeded(seed)
     async with world() as w:
-        a, b, alice, bob = await two_nodes(w)
+        nodes, alice, bob, uri = await stage(w, same_node=seed % 2 == 1)
         s = Storm(w, chance)
         option = chance.choice((("Require", "100rel"), ("Supported", "100rel, timer"), ("Privacy", "id")))
         body = None if chance.uniform(0, 1) < 0.8 else b""
-        outgoing = await calls(alice, "sip:bob@home.example", option, body=body)
+        outgoing = await calls(alice, uri, option, body=body)
         there: list[Established] = []
         w.nursery.start_soon(answer_somehow, bob, chance, there)
         if chance.uniform(0, 1) < 0.1:
@@ -146,7 +155,7 @@ async def storm(seed: int) -> None:
             assert (await alice.sip.start(bye, alice.flow).final_response()).status in (200, 481)
         await trio.sleep(250)
         assert s.unanswered == 0
-        for node in (a, b):
+        for node in nodes:
             assert node.server.failures == 0
             assert node.server.log.current() == []
             assert node.media.open_legs() == []
