@@ -187,11 +187,11 @@ class OverlayService:
         LocalError when too many are watched.
         """
         key = registration_key(address)
-        hooks = self._watching.setdefault(key, [])
-        hooks.append(hook)
-        if len(hooks) == 1:
+        if key not in self._watching:
             self.participant.watch(address, self._clock.now())
             self._driver.pump()
+        hooks = self._watching.setdefault(key, [])
+        hooks.append(hook)
 
         def stop() -> None:
             hooks.remove(hook)

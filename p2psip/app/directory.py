@@ -37,8 +37,11 @@ class OverlayDirectory:
         return self._note(address, await self._overlay.find(address))
 
     async def find_again(self, address: str) -> Whereabouts:
-        """The same, asked anew."""
-        return self._note(address, await self._overlay.find_again(address))
+        """The same, asked anew; RemoteError(503) when too many lookups are under way."""
+        try:
+            return self._note(address, await self._overlay.find_again(address))
+        except LocalError as error:
+            raise RemoteError(str(error), status=503) from error
 
     def watch(self, address: str, hook: Callable[[], None]) -> Callable[[], None]:
         """Call `hook()` when the overlay says that a registration of `address` has changed; call the result to end it."""

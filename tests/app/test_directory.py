@@ -138,3 +138,23 @@ async def test_all_addresses_are_published_and_withdrawn_together() -> None:
     both = ("alice@home.example", "1001@home.example")
     assert overlay.published == [("publish", both), ("withdraw", both)]
     assert await directory.name_exists("bob@home.example")
+
+
+class CrowdedOverlay(FakeOverlay):
+    """One that does as much as it can already."""
+
+    async def find_again(self, _address: str) -> Any:
+        raise LocalError("too many lookups at once")
+
+    def watch(self, _address: str, _hook: Any) -> Any:
+        raise LocalError("too many people are watched at once")
+
+
+async def test_who_watches_learns_late_when_the_overlay_does_as_much_as_it_can() -> None:
+    sip: Any = FakeSip()
+    overlay: Any = CrowdedOverlay()
+    directory = OverlayDirectory(overlay, sip, ("alice@home.example",))
+    with pytest.raises(RemoteError) as caught:
+        await directory.find_again("bob@home.example")
+    assert caught.value.status == 503
+    directory.watch("bob@home.example", lambda: None)()
