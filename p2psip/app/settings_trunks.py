@@ -2,7 +2,7 @@
 
 import ipaddress
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -190,11 +190,15 @@ class TrunkSettings(Section):
 Trunks = Annotated[tuple[TrunkSettings, ...], Field(max_length=TRUNKS_MAX)]
 
 
-def check_trunks(trunks: Iterable[TrunkSettings], named: Iterable[str]) -> None:
-    """ValueError for two of one name, and for a name in the dial plan (`named`) that no trunk has."""
+def check_trunks(trunks: Sequence[TrunkSettings], named: Iterable[str]) -> None:
+    """ValueError for two of one name or port, and for a name in the dial plan (`named`) that no trunk has."""
     names = [trunk.name for trunk in trunks]
     for name in sorted(set(named) - set(names)):
         raise ValueError(f"the dial plan names a trunk {name!r}, and there is no [[trunk]] of this name")
+    ports = [trunk.port for trunk in trunks if trunk.port]
+    for port in ports:
+        if ports.count(port) > 1:
+            raise ValueError(f"two trunks want port {port}: give each a port of its own, or leave it out")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two trunks are called {name!r}: give each a name of its own")

@@ -237,7 +237,10 @@ class TrunkLine:
                 continue
             last = response
             if response.status not in _ELSEWHERE:
-                self._settle(registration, response, hop, flow, authorisation)
+                try:
+                    self._settle(registration, response, hop, flow, authorisation)
+                except RemoteError as error:
+                    self._fail_registration(registration, f"an answer that cannot be read: {error}")
                 return
             failures.append(f"{hop.transport} {address_text(hop.address)} says {response.status}")
         if last is not None:

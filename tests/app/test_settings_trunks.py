@@ -73,6 +73,7 @@ def test_a_password_comes_from_a_file_and_is_in_no_text(tmp_path: Path) -> None:
         (TRUNK + 'numbers = { "abc" = "alice" }\n', "is no telephone number"),
         (TRUNK + 'sources = ["203.0.113.300"]\n', "is no address or network"),
         (TRUNK + 'offered_to = ["*"]\n', "named members only"),
+        (TRUNK + "port = 5080\n" + TRUNK.replace('"provider"', '"b"') + "port = 5080\n", "two trunks want port 5080"),
         (TRUNK + 'certificate = "c.pem"\n', "belong together"),
         (TRUNK.replace('"sip.provider.example"', '"sip:me@provider.example"'), "must name a server only"),
         (TRUNK.replace('"sip.provider.example"', '"http://provider.example"'), "is no SIP server"),

@@ -130,6 +130,18 @@ async def test_a_provider_that_takes_registrations_and_no_questions_is_well(auto
         assert not line.is_usable
 
 
+@pytest.mark.parametrize("contact", ["<<<", "<sip:x@y>;expires=" + "9" * 40, "*", '"', ";"])
+async def test_nonsense_in_an_answer_ends_nothing(autojump_clock: MockClock, contact: str) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.refuse = lambda _request: (200, [("Contact", contact), ("Expires", "-1"), ("Retry-After", "x")])
+        line = await _line(c, seconds=20.0, asked=trunk(health_seconds=0))
+        assert line.status()["state"] in ("registered", "waiting to try again")
+        provider.refuse = lambda _request: None
+        await trio.sleep(2_000)
+        assert line.is_usable
+
+
 async def test_so_many_hosts_of_a_provider_are_remembered_and_no_more(autojump_clock: MockClock) -> None:
     async with country() as c:
         line = await _line(c)
