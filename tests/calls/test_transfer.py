@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from p2psip.calls import transfer as transfer_module
 from p2psip.calls.answers import Failure
+from p2psip.calls.rejoining import GLARES_MAX
 from p2psip.sip.build import make_request, make_response
 from p2psip.sip.uri import SipUri
 from tests.calls.steps import both
@@ -503,5 +504,44 @@ async def test_the_same_in_an_attended_transfer(autojump_clock: MockClock) -> No
         assert await hear(alice, "NOTIFY") == "SIP/2.0 200 OK"
         assert (await alice.ask("BYE")).status == 200
         await hangs_up_both(bob, carol)
+        await trio.sleep(1)
+        assert v.open_legs() == 0
+
+
+async def test_a_side_that_changes_the_call_all_the_time_is_not_transferred(autojump_clock: MockClock) -> None:
+    async with village() as v:
+        alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
+        assert (await refer(alice, CAROL)).status == 202
+        await hear(alice, "NOTIFY")
+
+        async def refuse_always() -> None:
+            for _ in range(GLARES_MAX):
+                await hear(bob, "INVITE", 491)
+
+        v.world.nursery.start_soon(refuse_always)
+        carol = await answered(v.carol)
+        await hear(carol, "BYE")
+        assert (await hear(alice, "NOTIFY")).startswith("SIP/2.0 491")
+        await hangs_up_both(alice, bob)
+
+
+async def test_media_after_an_attended_transfer(autojump_clock: MockClock) -> None:
+    async with village() as v:
+        alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
+        consulting, carol = await talk(v.alice, v.carol, "sip:carol@home.example")
+        v.world.nursery.start_soon(hear, consulting, "BYE")
+        v.world.nursery.start_soon(hear, carol, "INVITE", 200, answer_of(v.carol))
+        v.world.nursery.start_soon(hear, bob, "INVITE", 200, answer_of(v.bob))
+        assert (await refer(alice, f"<sip:carol@home.example?Replaces={replaces(consulting)}>")).status == 202
+        await hear(alice, "NOTIFY")
+        assert await hear(alice, "NOTIFY") == "SIP/2.0 200 OK"
+        assert (await alice.ask("BYE")).status == 200
+        to_bob, to_carol = (v.a.media.legs[number] for number in (1, 3))
+        assert to_bob.sink is not None
+        assert to_carol.sink is not None
+        to_bob.sink(b"of bob")
+        to_carol.sink(b"of carol")
+        assert (to_bob.packets, to_carol.packets) == ([b"of carol"], [b"of bob"])
+        await hangs_up_both(carol, bob)
         await trio.sleep(1)
         assert v.open_legs() == 0
