@@ -28,6 +28,7 @@ NO_FAX = "fax as T.38 is not carried here: send it as audio (G.711)"
 _PASSED = ("rtpmap", "fmtp", "ptime", "maxptime")
 _FAX_PREFIXES = ("T38", "Transcoding")
 _UNSPECIFIED = ("0.0.0.0", "::")
+_WITHOUT_RECEIVING = {"sendrecv": "sendonly", "sendonly": "sendonly", "recvonly": "inactive", "inactive": "inactive"}
 REVERSED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 
 
@@ -222,6 +223,6 @@ def _audio(description: SessionDescription, media: MediaDescription) -> Audio:
     assert direction in DIRECTIONS
     has_ice = description.attribute(media, "ice-ufrag") is not None
     held = (media.connection or description.connection) in _UNSPECIFIED and not has_ice
-    if held and direction == "sendrecv":
-        direction = "sendonly"
+    if held:
+        direction = _WITHOUT_RECEIVING[direction]
     return Audio(formats, attributes, direction)

@@ -73,19 +73,24 @@ async def test_hold_and_resume_by_either_side(
             assert to.packets == [b"music"], "what a holder plays is heard by who is held"
 
 
-async def test_the_old_way_of_holding_is_understood(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(
+    ("said", "meant", "answered"), [("sendrecv", "sendonly", "recvonly"), ("recvonly", "inactive", "inactive")]
+)
+async def test_the_old_way_of_holding_is_understood(
+    autojump_clock: MockClock, said: str, meant: str, answered: str
+) -> None:
     """RFC 2543: c=0.0.0.0. The other phone is told in the words of RFC 3264."""
     async with world() as w:
         node, here, there = await stand(w)
         heard: list[bytes] = []
 
         async def serve() -> None:
-            heard.append((await there.expect("INVITE", body=sdp(6101, "0 101", "recvonly"))).body)
+            heard.append((await there.expect("INVITE", body=sdp(6101, "0 101", answered))).body)
 
-        held = sdp(6001, "0 101", host="0.0.0.0")
+        held = sdp(6001, "0 101", said, host="0.0.0.0")
         response = await both(change(here, held), serve)
         assert isinstance(response, Response)
-        assert (direction(heard[0]), direction(response.body)) == ("sendonly", "recvonly")
+        assert (direction(heard[0]), direction(response.body)) == (meant, answered)
         assert node.media.legs[0].remotes == [("127.0.0.1", 6001)]
 
 
