@@ -50,8 +50,8 @@ class Town:
 
 
 @pytest.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    """Both nodes are up and know each other; phones may register at once."""
+async def town(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Town]:
+    """Both nodes are up and know each other; phones may register at once. A parameter is more settings of alice's node."""
     network = LocalNetwork(tmp_path)
     try:
         bootstrap = await network.start_bootstrap()
@@ -64,7 +64,9 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
             people[name] = node, await network.add_phone(node)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(settle, "alice", "[sip]\ntrust_registered_flows = true\n")
+            nursery.start_soon(
+                settle, "alice", "[sip]\ntrust_registered_flows = true\n" + getattr(request, "param", "")
+            )
             nursery.start_soon(settle, "bob", "")
         (alice, alice_phone), (bob, bob_phone) = people["alice"], people["bob"]
         yield Town(network, tmp_path, bootstrap, alice, bob, alice_phone, bob_phone)

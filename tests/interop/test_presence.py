@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -97,14 +96,6 @@ def fields(town: Town, account: PhoneAccount, *more: str) -> str:
     return str(path)
 
 
-async def watchful(town: Town) -> None:
-    """Alice's node starts again, and subscribes for WATCH_SECONDS."""
-    await town.alice.stop()
-    (town.alice.home / "p2psip.toml").write_text(SETTINGS)
-    town.alice = await town.network.up(town.alice.home)
-    town.alice_phone = replace(town.alice_phone, server=town.alice.sip)
-
-
 async def test_sipp_subscribes_and_publishes_and_phones_see_it(town: Town) -> None:
     for event, content_type in (
         ("presence", PIDF_TYPE),
@@ -171,8 +162,8 @@ async def watchers_elsewhere_see_what_is_published(town: Town) -> None:
     assert not any(b"127.0.0.1" in request.body for request in watching.told)
 
 
+@pytest.mark.parametrize("town", [SETTINGS], indirect=True, ids=["watchful"])
 async def test_somebody_is_seen_closed_after_a_kill_and_open_again_when_they_are_back(town: Town) -> None:
-    await watchful(town)
     async with (
         lamp(town.alice_phone, "bob@home.example", "presence", PIDF_TYPE) as watching,
         baresip(
