@@ -1,5 +1,7 @@
 """Reliable provisional responses (RFC 3262) on either leg, on trio's virtual clock."""
 
+from functools import partial
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -255,6 +257,23 @@ async def test_an_offer_in_a_response_goes_through_and_its_answer_in_prack_too(a
         assert ack is not None
         assert not ack.body
         await both(lambda: here.ask("BYE"), lambda: callee.dialog.expect("BYE"))
+
+
+async def test_a_prack_may_make_an_offer_of_its_own(autojump_clock: MockClock) -> None:
+    """RFC 3262 §5: the answer is in its 200. The callee is asked by UPDATE."""
+    async with world() as w:
+        caller, phone = await two_phones(w)
+        outgoing = await calls(caller, "sip:1001@home.example", ("Supported", "100rel"))
+        callee = EarlyCallee(phone, await phone.invited())
+        w.nursery.start_soon(callee.say_reliably, 183, sdp(6101, "0 101"))
+        progress = await outgoing.response(183)
+        await trio.sleep(0.1)
+        early = EarlyCaller(outgoing, progress)
+        serve = partial(callee.dialog.expect, "UPDATE", body=sdp(6101, "0 101", "recvonly"))
+        response = await both(lambda: early.acknowledge(progress, sdp(6001, "0 101", "sendonly")), serve)
+        assert response.status == 200
+        description = SessionDescription.parse(response.body)
+        assert description.direction(description.media[0]) == "recvonly"
 
 
 async def test_an_offer_that_the_prack_does_not_answer_ends_the_call(autojump_clock: MockClock) -> None:
