@@ -40,8 +40,8 @@ from p2psip.sip.transactions import (
 )
 from p2psip.sip.via import note_source, put_via, reply_flow, same_hop
 
-TRANSACTIONS_MAX = 20_000
-TRANSACTIONS_PER_FLOW_MAX = 8_000
+TRANSACTIONS_MAX = 48_000  # of which 500 REGISTERs a second, each with its challenge, fill 32 000 over UDP
+TRANSACTIONS_PER_FLOW_MAX = 36_000
 
 
 class TransactionLayer:
@@ -136,7 +136,7 @@ class TransactionLayer:
         elif transaction.is_invite:
             self._complete_invite(transaction, now)
         else:
-            transaction.state = State.COMPLETED
+            transaction.complete()
             self._linger(transaction, 0.0 if transaction.flow.reliable else TRANSACTION_SECONDS, now)
 
     def flow_closed(self, flow: Flow, now: float) -> None:

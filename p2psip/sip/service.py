@@ -307,7 +307,8 @@ class SipService:
 
     def _offer(self, exchange: ServerExchange) -> None:
         request = exchange.request
-        self._servers[exchange.key] = exchange
+        if request.method == "INVITE":
+            self._servers[exchange.key] = exchange  # for CANCEL
         tag = request.to.tag
         channel: trio.MemorySendChannel[ServerExchange] | None = self._incoming_send
         if tag is None and self._at_once is not None and self._at_once(exchange):

@@ -83,6 +83,11 @@ class ServerTransaction:
         """Whether this is the INVITE machine."""
         return self.request.method == "INVITE"
 
+    def complete(self) -> None:
+        """A request other than INVITE was answered: for half a minute only the bytes of the answer are kept, and no header."""
+        self.state = State.COMPLETED
+        self.request, self.response = Request(self.request.method, self.request.uri), None
+
 
 def client_key(branch: str, method: str) -> str:
     """What a response is matched by (§17.1.3); ACK for a non-2xx belongs to its INVITE."""
