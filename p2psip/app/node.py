@@ -14,6 +14,7 @@ from bootstrap.invite import Invite
 from bootstrap.messages import Enrolment
 from overlay.reachability import Role
 from overlay.service import OverlayService
+from p2psip.app.accounts import StoredAccounts
 from p2psip.app.commands import NodeCommands
 from p2psip.app.connectivity import Connectivity
 from p2psip.app.directory import OverlayDirectory
@@ -34,14 +35,12 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.base.keys import NodeKey, SigningKey
-from p2psip.calls.ports import Account, CallSettings
+from p2psip.calls.ports import CallSettings
 from p2psip.calls.server import CallServer
 from p2psip.net.clock import Clock
 from p2psip.net.streams import StreamLinks
-from p2psip.sip.digest import digest_secret
 
 OVERLAY_FILE = "overlay.sqlite"
-LENT_MAX = 16
 RENEWAL_CHECK_SECONDS = 3_600.0
 RENEWAL_RETRY_SECONDS = 300.0
 REJOIN_SECONDS = 10.0
@@ -50,31 +49,6 @@ GARBAGE_OBJECTS_MAX = 20_000
 ROLES = {"auto": None, "peer": Role.PEER, "client": Role.CLIENT}
 
 _log = logging.getLogger(__name__)
-
-
-class StoredAccounts:
-    """Fulfils `p2psip.calls.ports.AccountsPort` from the state file, so that a new phone works at once."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._lent: dict[str, Account] = {}
-
-    def lend(self, address: str, chance: Chance) -> tuple[Account, str]:
-        """An account and its password for one errand of the command line; the oldest of LENT_MAX is taken back."""
-        name, password = f"errand-{chance.token(4)}", chance.token(16)
-        realm = address.partition("@")[2]
-        account = Account(name, address, "MD5", digest_secret("MD5", name, realm, password))
-        self._lent[name] = account
-        while len(self._lent) > LENT_MAX:
-            del self._lent[next(iter(self._lent))]
-        return account, password
-
-    def account(self, name: str) -> Account | None:
-        """The account with this user name."""
-        if name in self._lent:
-            return self._lent[name]
-        phone = self._state.phone(name)
-        return None if phone is None else Account(phone.name, phone.address, phone.algorithm, phone.ha1)
 
 
 class Node:

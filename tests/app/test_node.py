@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from p2psip.app.accounts import ACCOUNTS_READ_MAX, StoredAccounts
 from p2psip.app.machine import bind_as_before
 from p2psip.app.node import check_certificate
 from p2psip.app.phone_doors import address_for_phones
 from p2psip.app.settings import OverlaySettings
-from p2psip.app.state import Membership, State, StateError
+from p2psip.app.state import Membership, Phone, State, StateError
 from p2psip.base.certificates import CLOCK_SKEW_SECONDS, create_authority, issue_device
 from p2psip.base.chance import Chance
 from p2psip.base.keys import NodeKey, SigningKey
@@ -66,3 +67,26 @@ def test_a_certificate_of_no_use_is_one_sentence_about_the_clock_and_the_way_out
         check_certificate(membership, unix - 3_600)
     with pytest.raises(StateError, match=r"has run out, .* join anew"):
         check_certificate(membership, unix + 1_001)
+
+
+def test_accounts_are_those_of_the_file_whoever_writes_it(tmp_path: Path) -> None:
+    state, other = State(tmp_path), State(tmp_path)
+    accounts = StoredAccounts(state)
+    try:
+        assert accounts.account("desk") is None
+        for number in range(ACCOUNTS_READ_MAX + 1):
+            assert accounts.account(f"guess{number}") is None
+        assert len(accounts._read) <= ACCOUNTS_READ_MAX
+        other.add_phone(Phone("desk", "alice@home.example", "MD5", "0" * 32, 0))
+        found = accounts.account("desk")
+        assert found is not None
+        assert accounts.account("desk") is found
+        other.remove_phone("desk")
+        assert accounts.account("desk") is None
+        state.add_phone(Phone("desk", "alice@home.example", "SHA-256", "1" * 64, 0))
+        again = accounts.account("desk")
+        assert again is not None
+        assert again.algorithm == "SHA-256"
+    finally:
+        state.close()
+        other.close()
