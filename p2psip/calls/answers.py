@@ -11,7 +11,9 @@ from p2psip.sip.build import REASONS, make_response
 from p2psip.sip.extensions import tokens
 from p2psip.sip.message import Request, Response
 
-ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REGISTER, PRACK, UPDATE, REFER, SUBSCRIBE, NOTIFY, PUBLISH"
+ALLOWED_METHODS = (
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, REGISTER, PRACK, UPDATE, REFER, SUBSCRIBE, NOTIFY, PUBLISH"
+)
 SUPPORTED = "100rel, timer, replaces, norefersub, outbound, gruu"
 _UNDERSTOOD = frozenset(SUPPORTED.split(", "))
 """Option tags that this node understands (RFC 3261 §19.2), as they stand in Supported."""
