@@ -67,7 +67,7 @@ async def town(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
             nursery.start_soon(
                 settle, "alice", "[sip]\ntrust_registered_flows = true\n" + getattr(request, "param", "")
             )
-            nursery.start_soon(settle, "bob", "")
+            nursery.start_soon(settle, "bob", '[calls]\nredirects = ["alice"]\n')
         (alice, alice_phone), (bob, bob_phone) = people["alice"], people["bob"]
         yield Town(network, tmp_path, bootstrap, alice, bob, alice_phone, bob_phone)
     finally:
