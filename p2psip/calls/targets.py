@@ -9,6 +9,7 @@ from p2psip.calls.bindings import Binding, BindingTable
 from p2psip.calls.equipment import Party, name_of
 from p2psip.calls.outside import Line, NothingOutside, OutsidePort
 from p2psip.calls.ports import CallSettings, ClockPort, DirectoryPort, SipPort, Whereabouts
+from p2psip.naming.countries import EMERGENCY_SOMEWHERE
 from p2psip.naming.routing import Step
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
@@ -129,9 +130,12 @@ class Router:
         return targets, found
 
     async def why_nobody(self, address: str) -> RemoteError:
-        """Nobody can be reached: 480 for a name that exists, 404 for one that does not."""
+        """Nobody can be reached: 480 for a name that exists, 404 for one that does not, 503 for who dials for help in vain."""
         if self._addresses.is_own(address) or await self._directory.name_exists(address):
             return RemoteError(f"no phone of {address} is registered now", status=480)
+        number = address.partition("@")[0]
+        if number in EMERGENCY_SOMEWHERE:
+            return RemoteError(f"{number} cannot be called from here: use another telephone", status=503)
         return RemoteError(f"nobody in this overlay is called {address}", status=404)
 
 

@@ -142,3 +142,6 @@ COUNTRIES: dict[str, Country] = {line[:2]: _country(line) for line in _HABITS.st
 """By ISO 3166 code."""
 
 EMERGENCY_EVERYWHERE = frozenset({"112", "911"})  # every mobile network connects both (3GPP TS 22.101)
+
+EMERGENCY_SOMEWHERE = EMERGENCY_EVERYWHERE.union(*(country.emergency for country in COUNTRIES.values()))
+"""The emergency numbers of all these countries, for a node that does not know where it is."""

@@ -162,6 +162,7 @@ async def test_a_phone_whose_connection_ended_is_bypassed(autojump_clock: MockCl
     ("uri", "status"),
     [
         ("sip:nobody@home.example", 404),
+        ("sip:112@home.example", 503),
         ("sip:bob@elsewhere.example", 404),
         ("sip:carol@home.example", 480),
         ("sip:alice@home.example", 480),
