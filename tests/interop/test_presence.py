@@ -38,6 +38,7 @@ class Lamp:
 
     def __init__(self) -> None:
         self.told: list[Request] = []
+        self._read = 0
         self._changed = trio.Event()
 
     def take(self, exchange: ServerExchange) -> None:
@@ -48,12 +49,16 @@ class Lamp:
         self._changed = trio.Event()
 
     async def wait_for(self, words: bytes, seconds: float = WAIT_SECONDS_MAX) -> float:
-        """Until the newest document holds these words; the seconds that took."""
+        """Until a document that was not looked for before, or the newest, holds these words; the seconds that took."""
         began = trio.current_time()
+        self._read = min(self._read, max(len(self.told) - 1, 0))
         with trio.fail_after(seconds):
-            while not (self.told and words in self.told[-1].body):
+            while True:
+                while self._read < len(self.told):
+                    self._read += 1
+                    if words in self.told[self._read - 1].body:
+                        return trio.current_time() - began
                 await self._changed.wait()
-        return trio.current_time() - began
 
 
 @asynccontextmanager
