@@ -5,7 +5,7 @@ behind: the contact that others are told is the person's address.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element
 
@@ -17,6 +17,8 @@ SERVICES_MAX = 16
 NOTES_MAX = 4
 NOTE_CHARACTERS_MAX = 200
 ACTIVITIES_MAX = 8
+ID_KEPT_MAX = 58
+"""What is kept of an id that is taken already; the number behind it has room up to the 64 that are read."""
 ON_THE_PHONE = "on-the-phone"
 ACTIVITIES = frozenset(
     (
@@ -112,14 +114,18 @@ def compose(states: Sequence[Presence]) -> Presence:
     telling = [state for state in states if state.is_open] or list(states)
     services: dict[str, Service] = {}
     for service in (service for state in states for service in state.services):
-        name = service.id
-        while name in services:
-            name = f"{name[:60]}.{len(services)}"
+        name = service.id if service.id not in services else _other_name(service.id, services)
         services[name] = replace(service, id=name)
     kept = sorted(services.values(), key=lambda service: not service.is_open)[:SERVICES_MAX]
     activities = dict.fromkeys(activity for state in telling for activity in state.activities)
     notes = dict.fromkeys(note for state in telling for note in state.notes)
     return Presence(tuple(kept), tuple(activities)[:ACTIVITIES_MAX], tuple(notes)[:NOTES_MAX])
+
+
+def _other_name(name: str, taken: Collection[str]) -> str:
+    """One that is free: of so many different names as there are taken ones and one more, one always is."""
+    others = (f"{name[:ID_KEPT_MAX]}.{number}" for number in range(1, len(taken) + 2))
+    return next(other for other in others if other not in taken)
 
 
 def _tuple_of(service: Service, entity: str) -> str:

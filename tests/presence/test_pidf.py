@@ -47,6 +47,17 @@ def test_a_person_is_open_if_any_device_is() -> None:
     assert compose([]) == CLOSED
 
 
+@pytest.mark.parametrize("letters", [1, 58, 60, 62])
+def test_ids_that_look_like_numbered_ones_get_numbers_too(letters: int) -> None:
+    name = "x" * letters
+    ids = [name, *(f"{name}.{number}" for number in range(1, 4)), name, f"{name}.2", name]
+    found = compose([Presence(tuple(Service(each[:64], True) for each in ids))])
+    named = [service.id for service in found.services]
+    assert len(set(named)) == len(ids)
+    assert all(len(each) <= 64 for each in named)
+    assert parse_pidf(found.write("bob@home.example")) == found
+
+
 def test_bounds() -> None:
     def document(count: int) -> bytes:
         tuples = "".join(f'<tuple id="a{n}"><status><basic>open</basic></status></tuple>' for n in range(count))
