@@ -24,14 +24,16 @@ from p2psip.sip.uri import OtherUri, SipUri, unescape
 REFUSAL_SECONDS = 2.0
 RETRY_SECONDS = 60
 DISPLAY_LETTERS_MAX = 64
+REQUEST_LINE_BYTES_MAX = 2_304
+"""A method, a URI of the longest that are read, and the version."""
 ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS"
 NOT_VERIFIED = "not verified"
 NOBODY = "anonymous@anonymous.invalid"  # RFC 3323 §4.1.1.3
 
 _ALLOW = ("Allow", ALLOWED_METHODS)
 _TOLD_WHEN_RINGING = frozenset((486, 488, 600, 603, 606))
-_REQUEST_LINE = re.compile(
-    rb"\s*([A-Z]{1,32}) sips?:(?:[^\s@]*@)?(\[[0-9a-f:.]+\]|[0-9a-z.\-]+)[^\s]* sip/2", re.IGNORECASE
+_REQUEST_LINE = re.compile(  # possessive, for a line that is none to cost no more than its length
+    rb"\s*+([A-Z]{1,32}+) sips?:(?:[^\s@]*+@)?(\[[0-9a-f:.]++\]|[0-9a-z.\-]++)[^\s]*+ sip/2", re.IGNORECASE
 )
 _IN_DIALOG = re.compile(rb"\r\n(?:to|t)[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=", re.IGNORECASE)
 
@@ -93,7 +95,7 @@ class Strangers:
             return True
         if self.admission.is_blocked(host, now):
             return False
-        match = _REQUEST_LINE.match(data)
+        match = _REQUEST_LINE.match(data, 0, REQUEST_LINE_BYTES_MAX)
         if match is None:
             self._probe(host, "sends what is no SIP")
             return False

@@ -12,7 +12,14 @@ from p2psip.base.errors import RemoteError
 from p2psip.calls.admission import BLOCK_SECONDS, PROBES_MAX, AdmissionLimits
 from p2psip.calls.incidents import Incidents
 from p2psip.calls.ports import CallSettings
-from p2psip.calls.strangers import NOBODY, NOT_VERIFIED, REFUSAL_SECONDS, DomainDoor, Strangers
+from p2psip.calls.strangers import (
+    NOBODY,
+    NOT_VERIFIED,
+    REFUSAL_SECONDS,
+    REQUEST_LINE_BYTES_MAX,
+    DomainDoor,
+    Strangers,
+)
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
@@ -351,6 +358,18 @@ def test_who_names_no_user_is_nobody(text: str) -> None:
     flow = Flow("udp", ("192.0.2.1", PUBLIC_PORT), ("198.51.100.7", 5060))
     strangers = Strangers(DomainDoor(DOMAIN, PEOPLE), _Bare(), _never)  # type: ignore[arg-type]
     assert strangers.party(NameAddr.parse(text), flow).address == NOBODY
+
+
+def test_a_request_line_is_looked_for_in_the_first_bytes_only() -> None:
+    flow = Flow("udp", ("192.0.2.1", PUBLIC_PORT), ("198.51.100.7", 5060))
+    strangers = Strangers(DomainDoor(DOMAIN, PEOPLE), _Bare(), _never)  # type: ignore[arg-type]
+    strangers.open(PUBLIC_PORT)
+    ends = b"@%s SIP/2.0" % DOMAIN.encode()
+    start = b"INVITE sip:"
+    room = REQUEST_LINE_BYTES_MAX - len(start + ends)
+    assert strangers.hears(start + b"a" * room + ends, flow)
+    assert not strangers.hears(start + b"a" * (room + len(b".0") + 1) + ends, flow)
+    assert not strangers.hears(start + b"a" * 64_000 + b" x", flow)
 
 
 @given(st.binary(max_size=300))
