@@ -134,15 +134,22 @@ async def wait_for_lamps(phone: Baresip, *wanted: str) -> None:
             await trio.sleep(0.1)
 
 
+async def wait_for_watcher(town: Town) -> None:
+    """Until somebody watches at the node of alice."""
+    with trio.fail_after(2 * EVENT_SECONDS_MAX):
+        while True:
+            if (await town.status(town.alice))["presence"]["watchers"]:
+                return
+            await trio.sleep(0.1)
+
+
 async def baresip_is_told_of_messages_that_wait(town: Town) -> None:
     body = "Messages-Waiting: yes"
     async with baresip(
         town.folder / "a", town.alice_phone, town.speech("alice", ALICE_HERTZ), modules=("mwi",), parameters=";mwi=yes"
     ) as alice:
         await town.wait_registered(town.alice)
-        with trio.fail_after(2 * EVENT_SECONDS_MAX):
-            while not (await town.status(town.alice))["presence"]["watchers"]:
-                await trio.sleep(0.1)
+        await wait_for_watcher(town)
         file = fields(town, town.alice_phone, "message-summary", SUMMARY_TYPE, body, body)
         await run_sipp(town.folder, town.alice.sip, "-sf", str(SCENARIOS / "publish.xml"), "-inf", file)
         await wait_for_lamps(alice, "yes", "no")
