@@ -141,6 +141,9 @@ def _country(line: str) -> Country:
 COUNTRIES: dict[str, Country] = {line[:2]: _country(line) for line in _HABITS.strip().splitlines()}
 """By ISO 3166 code."""
 
+PREFIX_WITHIN = frozenset({"RU"})
+"""Where numbers may begin with the digits of the national prefix; nowhere else do they."""
+
 EMERGENCY_EVERYWHERE = frozenset({"112", "911"})  # every mobile network connects both (3GPP TS 22.101)
 
 EMERGENCY_SOMEWHERE = EMERGENCY_EVERYWHERE.union(*(country.emergency for country in COUNTRIES.values()))

@@ -8,7 +8,7 @@ premium, unless a rule says so for just these numbers.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from p2psip.naming.countries import COUNTRIES, EMERGENCY_EVERYWHERE, Country
+from p2psip.naming.countries import COUNTRIES, EMERGENCY_EVERYWHERE, PREFIX_WITHIN, Country
 from p2psip.naming.dial_rules import Rule, fill
 from p2psip.naming.numbers import code_of, dialled_text, is_e164, owner_of
 from p2psip.naming.routing import STAGES, StageName
@@ -246,14 +246,19 @@ class DialPlan:
 
     def _guard(self, rule: Rule | None, text: str, number: str | None) -> Refusal | None:
         """Why a trunk must not be asked: money."""
-        if rule is not None and rule.premium:
-            return None
+        is_premium_open = rule is not None and rule.premium
         if number is None:
-            return self._guard_unread(text)
+            return None if is_premium_open else self._guard_unread(text)
         kind = self.premium_of(number)
-        if kind is not None:
+        if kind is not None and not is_premium_open:
             words = f"{number} is a premium number ({kind}): only a rule with premium = true for it allows that"
             return Refusal(words, 403)
+        doubled = _doubled_prefix(number)
+        if doubled:
+            words = f"{number} has the national prefix {doubled} behind the country code, where no number has it"
+            return Refusal(f"{words}: leave it out", 404)
+        if is_premium_open:
+            return None
         if self._is_allowed(number) or (rule is not None and self._names_country(rule, number)):
             return None
         owner = owner_of(number)
@@ -274,10 +279,12 @@ class DialPlan:
         if country is None:
             return None
         national = number.removeprefix("+" + country.code)
+        bare = national.removeprefix(country.national_prefix)  # some providers take +49 0900 for 0900
         prefix = next((prefix for prefix in country.premium if national.startswith(prefix)), None)
+        prefix = prefix or next((prefix for prefix in country.premium if bare.startswith(prefix)), None)
         if prefix is not None:
             return f"{country.iso} {country.national_prefix}{prefix}"
-        return f"{country.iso} exchange 976" if country.code == "1" and national[3:6] == "976" else None
+        return f"{country.iso} exchange 976" if country.code == "1" and "976" in (national[3:6], bare[3:6]) else None
 
     def _is_allowed(self, number: str) -> bool:
         owner = owner_of(number)
@@ -292,6 +299,14 @@ class DialPlan:
         fronts = ("+", *(self.country.international_prefixes if self.country else ()))
         national = self.country.national_prefix if self.country and self.country.iso == owner_of(number) else ""
         return any(fixed.startswith(front + code) for front in fronts) or bool(national and fixed.startswith(national))
+
+
+def _doubled_prefix(number: str) -> str:
+    """The national prefix that stands in an E.164 number where it can be no part of it; "" when there is none."""
+    country = COUNTRIES.get(owner_of(number) or "")
+    if country is None or not country.national_prefix or country.iso in PREFIX_WITHIN:
+        return ""
+    return country.national_prefix if number.startswith(f"+{country.code}{country.national_prefix}") else ""
 
 
 def _spellings(text: str, number: str | None) -> tuple[str, ...]:

@@ -45,5 +45,7 @@ def written(number: str, style: NumberStyle, country: str) -> str:
     if style == "00e164":
         return "00" + digits
     if style == "national":
-        return "0" + digits.removeprefix(country) if country and digits.startswith(country) else "00" + digits
+        rest = digits.removeprefix(country) if country else digits
+        # "0" before another "0" would read as a number abroad.
+        return "0" + rest if rest != digits and rest[:1] not in ("", "0") else "00" + digits
     return number

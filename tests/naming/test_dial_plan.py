@@ -163,6 +163,44 @@ def test_the_exchange_for_premium_numbers_of_north_america() -> None:
     assert plan.plan("4165550123", ALICE).refused is not None  # Canada
 
 
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("+490449012345678", 404),
+        ("+49(0)30 1234567", 404),
+        ("+490900123456", 403),
+        ("+49(0)900123456", 403),
+        ("00490900123456", 403),
+        ("+4409098123456", 403),
+        ("+442079460000", 0),
+        ("+49301234567", 0),
+        ("+3606123456", 404),
+        ("+390612345678", 0),
+        ("+78121234567", 0),
+        ("+78809123456", 403),
+        ("+112025550123", 404),
+        ("+119005550123", 403),
+        ("+112029760123", 403),
+    ],
+)
+def test_a_national_prefix_behind_the_country_code_passes_no_guard(text: str, status: int) -> None:
+    refused = replace(GERMAN, allowed=frozenset({"*"})).plan(text, ALICE).refused
+    assert (0 if refused is None else refused.status) == status
+
+
+def test_no_rule_and_no_enum_leads_past_the_guard_for_national_prefixes() -> None:
+    for changed in (rule("77.", number="+490{rest}"), rule("+49.", premium=True)):
+        plan = replace(GERMAN, rules=(changed,))
+        for dialled in ("7730123456", "+49030123456"):
+            if changed.pattern.rest(dialled, dialled) is not None:
+                found = plan.plan(dialled, ALICE)
+                assert found.refused is not None
+                assert "trunk" not in [choice.stage for choice in found.choices]
+    further = GERMAN.plan_further("+490900123456", ALICE)
+    assert further.refused is not None
+    assert not [choice for choice in further.choices if choice.stage == "trunk"]
+
+
 def test_a_rule_opens_a_country_or_premium_numbers_only_if_it_names_them() -> None:
     france, everything = rule("+33.", trunks=("first",)), rule("+.", trunks=("first",))
     assert stages(replace(GERMAN, rules=(france,)).plan("+33123456789", ALICE))[-1] == ("trunk", "first")

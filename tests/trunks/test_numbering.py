@@ -45,6 +45,11 @@ def test_a_foreign_number_in_the_national_style_keeps_its_country() -> None:
     assert written("+4312345", "national", "49") == "004312345"
 
 
+def test_the_national_style_never_makes_a_foreign_number_of_a_national_one() -> None:
+    assert written("+490449012345678", "national", "49") == "00490449012345678"
+    assert written("+390612345678", "national", "39") == "00390612345678"
+
+
 def test_an_emergency_number_stays_as_it_is() -> None:
     assert written("112", "00e164", "49") == "112"
 
