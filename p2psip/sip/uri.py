@@ -18,9 +18,9 @@ _SIP = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<parameters>(?:;(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++|%[0-9A-Fa-f]{2})++(?:=(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]++|%[0-9A-Fa-f]{2})++)?)*)"
     r"(?:\?(?P<headers>(?:[A-Za-z0-9\-_.!~*'()\[\]/?:+$&=]|%[0-9A-Fa-f]{2})*))?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
-_ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*):([^\s<>\"]+)")
+_ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*):([!#-;=?-~]+)")  # ASCII without <, > and quotes (RFC 3986 §2)
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _RESERVED = frozenset(
     ";/?:@&=+$,%"
@@ -117,7 +117,7 @@ class SipUri:
 
 @dataclass(frozen=True, slots=True)
 class OtherUri:
-    """A URI of another scheme (tel:, http:, urn:), kept as written."""
+    """A URI of another scheme (tel:, http:, urn:), kept as written; all of it is ASCII."""
 
     scheme: str
     rest: str

@@ -136,6 +136,17 @@ def test_different_uris_match_neither_way(one: str, other: str) -> None:
     assert not SipUri.parse(other).matches(SipUri.parse(one))
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["tel:\udcff12", "tel:\N{FULLWIDTH DIGIT ONE}2", "http://j\u00fcrgen.example", "sip:a@\N{KELVIN SIGN}.example"],
+)
+def test_a_uri_is_ascii(text: str) -> None:
+    """Else what came as bytes that are no UTF-8 would be written where nothing but text can be."""
+    with pytest.raises(SipSyntaxError) as caught:
+        parse_uri(text)
+    assert caught.value.status == 400
+
+
 @pytest.mark.parametrize("text", BROKEN)
 def test_what_is_no_uri_is_refused(text: str) -> None:
     with pytest.raises(SipSyntaxError) as caught:
