@@ -89,7 +89,7 @@ class Reports:
         async for status, reason, is_last in self._taken:
             state = "terminated;reason=noresource" if is_last else f"active;expires={SUBSCRIPTION_SECONDS}"
             headers = [("Event", self._event), ("Subscription-State", state)]
-            body = f"SIP/2.0 {status} {reason}\r\n".encode()
+            body = f"SIP/2.0 {status} {reason}\r\n".encode("utf-8", "replace")
             exchange = self._send_request("NOTIFY", headers, body, "message/sipfrag;version=2.0")
             if not await _is_taken(exchange):
                 self._is_wanted = False

@@ -3,6 +3,7 @@
 Entity bombs and external entities need a document type declaration; RFC 3863 and RFC 4235 need none. So there is none here.
 """
 
+import re
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
@@ -14,6 +15,8 @@ MARKUP_BYTES_MAX = 16_384
 ELEMENTS_MAX = 512
 DEPTH_MAX = 16
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+_NO_CHARACTER = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 §2.2
 
 
 def parse_markup(data: bytes) -> Element:
@@ -43,13 +46,18 @@ def text_of(element: Element | None) -> str:
 
 def element(name: str, inside: str = "", **attributes: str) -> str:
     """One element; `inside` is markup already. A trailing underscore of an attribute's name is dropped (`id_`)."""
-    written = "".join(f" {key.rstrip('_')}={quoteattr(value)}" for key, value in attributes.items())
+    written = "".join(f" {key.rstrip('_')}={quoteattr(_fit(value))}" for key, value in attributes.items())
     return f"<{name}{written}>{inside}</{name}>" if inside else f"<{name}{written}/>"
 
 
 def words(text: str) -> str:
     """Text as markup."""
-    return escape(text)
+    return escape(_fit(text))
+
+
+def _fit(text: str) -> str:
+    """What no document may hold, and surrogates that cannot be encoded, become replacement characters."""
+    return _NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class _Reading:

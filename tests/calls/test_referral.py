@@ -66,6 +66,14 @@ async def test_reports_that_wait_are_bounded_but_the_last_is_told() -> None:
     assert answers.bodies[-1] == "SIP/2.0 200 OK"
 
 
+async def test_a_reason_that_is_no_text_is_told_as_far_as_it_is() -> None:
+    answers = Answers()
+    reports = Reports(answers.send, "refer", is_wanted=True)  # type: ignore[arg-type]
+    reports.tell(486, "Besch\udcffftigt")
+    await reports.run()
+    assert answers.bodies == ["SIP/2.0 486 Besch?ftigt"]
+
+
 @given(st.text(max_size=120) | st.from_regex(r"<sips?:[a-z@.;=?&%0-9]{0,60}>", fullmatch=True))
 def test_garbage_is_refused_and_nothing_else(value: str) -> None:
     try:

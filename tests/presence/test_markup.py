@@ -50,6 +50,13 @@ def test_text_comes_back_as_it_went(text: str) -> None:
     assert root.get("label") == text
 
 
+@pytest.mark.parametrize("letter", ["\udcff", "\0", "\x1b", "\uffff"])
+def test_what_no_document_may_hold_is_replaced(letter: str) -> None:
+    root = parse_markup(element("x", element("y", words(f"a{letter}b")), label=letter).encode())
+    assert text_of(root.find("y")) == "a\ufffdb"
+    assert root.get("label") == "\ufffd"
+
+
 @given(st.binary(max_size=200) | st.text(alphabet='<>/!?[]&;"= \nxab', max_size=80).map(str.encode))
 def test_garbage_raises_nothing_else(data: bytes) -> None:
     with contextlib.suppress(RemoteError):
