@@ -144,11 +144,18 @@ class TrunkLine:
             return True
         if self._exit.owns(flow) and self.servers.includes(flow.remote[0]):
             return True
-        try:
-            address = ipaddress.ip_address(flow.remote[0])
-        except ValueError:
-            return False
-        return any(address in network for network in self.trunk.sources)
+        return self._is_source(flow.remote[0])
+
+    def is_at(self, host: str) -> bool:
+        """Whether the provider is at the address `host`, as a server or as one of `sources`."""
+        plain = _plain(host)
+        return self.servers.includes(host) or self.servers.includes(plain) or self._is_source(plain)
+
+    def is_named(self, host: str) -> bool:
+        """Whether `host` is the name of the provider's domain or of its server."""
+        return host.rstrip(".").lower() in {
+            name.rstrip(".").lower() for name in (self.trunk.domain, self.trunk.server.host)
+        }
 
     def is_own_socket(self, flow: Flow) -> bool:
         """Whether `flow` came in at a socket that is there for this trunk alone."""
@@ -206,6 +213,13 @@ class TrunkLine:
                 for member, caps in sorted(self.members.items())
             ],
         }
+
+    def _is_source(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self.trunk.sources)
 
     # Registration
 
@@ -355,3 +369,13 @@ class TrunkLine:
 
     def _seconds_until(self, due: float | None) -> float:
         return 3_600.0 if due is None else max(0.0, due - self.clock.now())
+
+
+def _plain(host: str) -> str:
+    """An address without its wrapping in IPv6 (mapped, RFC 4291 §2.5.5.2); what is none stays as it is."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

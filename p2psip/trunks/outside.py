@@ -1,6 +1,7 @@
 """All trunks of a node together with its dial plan: who calls from outside, and the servers of a route one after the other."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import trio
@@ -123,9 +124,10 @@ class Outside:
     def steps(self, dialled: str, caller: str) -> AsyncIterator[Step]:
         """See OutsidePort. A number at a provider's domain, as phones keep it of calls that came in, is that number."""
         uri = parse_uri(dialled)
-        domains = {line.trunk.domain.lower() for line in self.lines.values()}
-        if isinstance(uri, SipUri) and uri.host.lower() in domains and is_number(unescape(uri.user or "")):
-            dialled = str(SipUri("sip", uri.user, None, self._name, None))
+        if isinstance(uri, SipUri) and any(line.is_named(uri.host) for line in self.lines.values()):
+            number = unescape(uri.user or "").partition(";")[0]
+            if is_number(number):
+                dialled = str(SipUri("sip", escape_user(number), None, self._name, None))
         return self._resolver.routes(dialled, caller)
 
     def targets(self, route: Route, caller: str, member: str | None) -> AsyncIterator[OutsideTarget | RemoteError]:
@@ -203,7 +205,23 @@ class Outside:
 
     async def _over_hops(self, route: Route) -> AsyncIterator[OutsideTarget | RemoteError]:
         for hop in route.hops:
-            yield await self._direct(route.uri, hop)
+            line = await self._line_at(hop)
+            if line is None:
+                yield await self._direct(route.uri, hop)
+            else:
+                words = f"{route.uri} leads to the provider of trunk {line.trunk.name}, which is called as a trunk only"
+                yield RemoteError(words, status=403)
+
+    async def _line_at(self, hop: Hop) -> TrunkLine | None:
+        """The trunk whose provider, which knows us by our address, is at `hop`: a call past the dial plan and the caps."""
+        for line in self.lines.values():
+            if line.is_named(hop.host) or line.is_at(hop.address[0]):
+                return line
+            with suppress(RemoteError):
+                await line.servers.hops()  # its names may lead elsewhere by now
+            if line.is_at(hop.address[0]):
+                return line
+        return None
 
     async def _direct(self, uri: str, hop: Hop) -> OutsideTarget | RemoteError:
         try:

@@ -1,0 +1,68 @@
+"""No call reaches a provider past the dial plan, the guards and the caps of its trunk."""
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from trio.testing import MockClock
+
+from p2psip.naming.routing import Hop, Route, Step
+from p2psip.sip.uri import SipUri, unescape
+from tests.calls.world import Node, Phone
+from tests.trunks.provider import Country, Plan, country, over, static
+
+
+async def _alice(c: Country, *trunks: Any, plan: Plan | None = None) -> tuple[Node, Phone, Any]:
+    node = await c.world.node("alice", "1001")
+    phone = await c.world.phone(node, "alice", 6000)
+    chosen = plan or Plan({"+4989": over(*(each.name for each in trunks))})
+    return node, phone, await c.connect(node, chosen, *trunks)
+
+
+@pytest.mark.parametrize(
+    "dialled",
+    [
+        "sip:+4989@provider.example.",
+        "sip:+4989;x@provider.example",
+        "sip:+49%2089@gateway.example",
+        "sip:+4989@Gateway.Example;maddr=elsewhere.example",
+    ],
+)
+async def test_a_number_at_any_name_of_a_provider_is_that_number(autojump_clock: MockClock, dialled: str) -> None:
+    async with country() as c:
+        asked = []
+
+        class Asking(Plan):
+            def routes(self, target: str, caller: str) -> Any:
+                asked.append(target)
+                return super().routes(target, caller)
+
+        trunk = static(server=SipUri.parse("sip:gateway.example"))
+        _node, _phone, outside = await _alice(c, trunk, plan=Asking())
+        outside.steps(dialled, "alice@home.example")
+        outside.steps("sip:+4989@elsewhere.example", "alice@home.example")
+        assert [SipUri.parse(each).host for each in asked] == ["home.example", "elsewhere.example"]
+        assert unescape(SipUri.parse(asked[0]).user or "").replace(" ", "") == "+4989"
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "changes"),
+    [
+        ("192.0.2.9", "somewhere.example", {}),
+        ("::ffff:192.0.2.9", "somewhere.example", {}),
+        ("192.0.2.77", "Provider.example.", {}),
+        ("198.51.100.7", "somewhere.example", {"sources": (ip_network("198.51.100.0/24"),)}),
+    ],
+)
+async def test_no_call_goes_to_a_provider_past_its_trunk(
+    autojump_clock: MockClock, address: str, host: str, changes: dict[str, Any]
+) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.asks = False
+        route = Route("enum", "sip:carol@somewhere.example", (Hop("udp", (address, 5060), host),))
+        plan = Plan({"carol": [Step("enum", "", "", (route,))]})
+        _node, phone, _outside = await _alice(c, static(health_seconds=0, **changes), plan=plan)
+        response = await (await phone.call("sip:carol@somewhere.example")).response(403)
+        assert "leads to the provider of trunk static" in response.warning
+        assert provider.count("INVITE") == 0
