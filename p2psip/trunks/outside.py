@@ -195,6 +195,8 @@ class Outside:
         """See OutsidePort."""
         assert isinstance(line, PlacedCall)
         assert isinstance(uri, SipUri)
+        transport = tuple(each for each in line.line.trunk.server.parameters if each[0] == "transport")
+        uri = SipUri(line.line.trunk.server.scheme, uri.user, None, uri.host, uri.port, transport)
         try:
             hops = await line.line.servers.located(uri)
         except RemoteError as error:

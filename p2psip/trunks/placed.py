@@ -59,6 +59,8 @@ class PlacedCall:
         """See Line: to the same number at a server that the settings name, and nowhere else."""
         if not isinstance(uri, SipUri) or unescape(uri.user or "") != self._number:
             return False
+        if uri.parameter("maddr") is not None:  # it, and not the host, would say where the call goes
+            return False
         return uri.host.lower() in self.line.trunk.redirects_to
 
     def note_failed(

@@ -66,3 +66,24 @@ async def test_no_call_goes_to_a_provider_past_its_trunk(
         response = await (await phone.call("sip:carol@somewhere.example")).response(403)
         assert "leads to the provider of trunk static" in response.warning
         assert provider.count("INVITE") == 0
+
+
+@pytest.mark.parametrize(
+    ("contact", "followed"),
+    [
+        ("<sip:+4989@gw2.example;maddr=evil.example>", False),
+        ("<sip:+4989@gw2.example;maddr>", False),
+        ("<sip:+4989@gw2.example;transport=udp;lr;ttl=9;x=y>", True),
+    ],
+)
+async def test_of_a_redirection_the_name_of_its_host_counts_and_no_parameter(
+    autojump_clock: MockClock, contact: str, followed: bool
+) -> None:
+    async with country() as c:
+        first, second = await c.provider(), await c.provider("gw2.example", 10)
+        second.asks = False
+        first.refuse = lambda request: (302, [("Contact", contact)]) if request.method == "INVITE" else None
+        _node, phone, _outside = await _alice(c, static(redirects_to=("gw2.example",)))
+        outgoing = await phone.call("sip:+4989@home.example")
+        await (outgoing.established() if followed else outgoing.response(503))
+        assert [str(each.uri) for each in second.seen] == ["sip:+4989@gw2.example"] * followed
