@@ -4,7 +4,9 @@ Own phones may watch everything of their person, and anybody in the overlay; oth
 the permissions allow, and only for the addresses of their certificate. The open SIP world watches nobody.
 """
 
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,6 +33,10 @@ WATCHERS_OF_NODES_MAX = 800
 """The rest is kept for own phones, however many members of the overlay watch."""
 PEOPLE_MAX = 256
 STOP_SECONDS_MAX = 1.0
+AGAIN_SECONDS = 60.0
+"""Until somebody is watched again whose watching has failed by a mistake of ours."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +105,7 @@ class PresenceServer:
         self._changed = trio.Event()
         self._ended = trio.Event()
         self._is_stopping = False
+        self.failures = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
@@ -111,7 +118,7 @@ class PresenceServer:
                 self._publications.expire(now)
                 for watcher in self._watchers:
                     if self._equipment.addresses.is_own(watcher.address):
-                        watcher.note_change()
+                        self._tell(watcher)
                 expiry = self._publications.next_expiry()
                 with trio.move_on_after(float("inf") if expiry is None else max(expiry - now, 0.0)):
                     await self._changed.wait()
@@ -197,11 +204,25 @@ class PresenceServer:
 
     async def _serve(self, watcher: Watcher, watched: _Watched | None) -> None:
         try:
-            await watcher.run(self._prove)
+            with self._surviving(watcher.phone):
+                await watcher.run(self._prove)
         finally:
             self._watchers.pop(watcher, None)
             self._ended.set()
             self._let_go(watched)
+
+    def _tell(self, watcher: Watcher) -> None:
+        with self._surviving(watcher.phone):
+            watcher.note_change()
+
+    @contextmanager
+    def _surviving(self, who: str) -> Iterator[None]:
+        """The one boundary of watching: what cannot be served ends with a line in the log."""
+        try:
+            yield
+        except Exception:  # the driver loop of watching: one broken document must not end the node
+            self.failures += 1
+            _log.exception("watching for or of %s has failed", who)
 
     def _address_of(self, request: Request) -> str:
         address = self._equipment.addresses.of_ours(request.uri)
@@ -254,7 +275,10 @@ class PresenceServer:
 
     async def _follow(self, watched: _Watched) -> None:
         with watched.scope:
-            await watched.person.run()
+            while True:
+                with self._surviving(watched.person.address):
+                    await watched.person.run()
+                await trio.sleep(AGAIN_SECONDS)
 
     def _let_go(self, watched: _Watched | None) -> None:
         if watched is None:
@@ -266,7 +290,7 @@ class PresenceServer:
 
     def _person_changed(self, package: str, address: str) -> None:
         for watcher in self._watchers_of(package, address):
-            watcher.note_change()
+            self._tell(watcher)
 
     def _watchers_of(self, package: str, address: str) -> Iterator[Watcher]:
         return (each for each in self._watchers if each.package.name == package and each.address == address)
