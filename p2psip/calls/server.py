@@ -270,8 +270,8 @@ class CallServer:
                 raise RemoteError(f"{method} is not served here", status=405)
 
     def _register(self, exchange: ServerExchange) -> Refusal | None:
-        if exchange.flow.transport == OVERLAY:
-            raise RemoteError("nodes do not register with one another", status=403)
+        if exchange.flow.transport == OVERLAY or self._is_provider(exchange.flow):
+            raise RemoteError("nodes and providers do not register here", status=403)
         now = self._clock.now()
         account = self._authenticator.check(exchange.request, exchange.flow, now)
         if isinstance(account, Refusal):

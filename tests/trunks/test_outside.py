@@ -145,6 +145,17 @@ async def test_a_provider_may_call_and_nothing_else(autojump_clock: MockClock) -
         assert (await provider.sip.start(message, _flow(provider)).final_response()).status == 403
 
 
+async def test_no_provider_comes_to_the_registrar_by_any_door(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        node, _phone, _outside = await _alice(c, static(sources=(ipaddress.ip_network("192.0.2.9/32"),)))
+        for door in (_flow(provider), Flow("udp", provider.address, node.sip.address)):
+            request = _register()
+            request.headers.set("Call-ID", f"scan-{door.remote[1]}")
+            response = await provider.sip.start(request, door).final_response()
+            assert (response.status, response.warning) == (403, "nodes and providers do not register here")
+
+
 async def test_a_static_provider_is_known_by_its_address(autojump_clock: MockClock) -> None:
     async with country() as c:
         provider = await c.provider()
