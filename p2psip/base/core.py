@@ -4,11 +4,14 @@ A core is synchronous and exact. It never reads a clock, never opens a socket an
 that the same object runs on a real socket (`p2psip.net.driver`) and by the thousand on a virtual clock (`simulations`).
 """
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 Address = tuple[str, int]
 """An IP address as text (IPv6 without brackets) and a port."""
+
+IPV6_NETWORK_BITS = 64
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -50,3 +53,14 @@ def is_synthetic(host: str) -> bool:
     published, voted for or dialled.
     """
     return host.startswith("100::")
+
+
+def host_key(address: str) -> str:
+    """What counts as one source: an IPv4 address, or a network of IPV6_NETWORK_BITS."""
+    if ":" not in address:
+        return address
+    try:
+        network = ipaddress.ip_network((address.partition("%")[0], IPV6_NETWORK_BITS), strict=False)
+    except ValueError:
+        return address
+    return str(network)

@@ -6,9 +6,10 @@ first, and who floods with invented sources still meets the bucket of all.
 """
 
 import enum
-import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass, field
+
+from p2psip.base.core import host_key
 
 HOSTS_MAX = 4_096
 MESSAGES_PER_SECOND = 25.0
@@ -19,7 +20,6 @@ INVITES_BURST = 4.0
 PROBES_MAX = 5
 PROBE_FORGOTTEN_SECONDS = 60.0
 BLOCK_SECONDS = 600.0
-IPV6_NETWORK_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +151,3 @@ class Admission:
         if len(self._hosts) > HOSTS_MAX:
             self._hosts.popitem(last=False)
         return host
-
-
-def host_key(address: str) -> str:
-    """What counts as one source: an IPv4 address, or a network of IPV6_NETWORK_BITS."""
-    if ":" not in address:
-        return address
-    try:
-        network = ipaddress.ip_network((address.partition("%")[0], IPV6_NETWORK_BITS), strict=False)
-    except ValueError:
-        return address
-    return str(network)

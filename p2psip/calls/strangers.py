@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import trio
 
+from p2psip.base.core import host_key
 from p2psip.base.errors import RemoteError
-from p2psip.calls.admission import BLOCK_SECONDS, Admission, AdmissionLimits, Verdict, host_key
+from p2psip.calls.admission import BLOCK_SECONDS, Admission, AdmissionLimits, Verdict
 from p2psip.calls.answers import unsupported_options
 from p2psip.calls.equipment import Equipment, Party
 from p2psip.sip.build import make_response

@@ -1,5 +1,6 @@
 """Who of the open SIP world is listened to, by hand."""
 
+from p2psip.base.core import host_key
 from p2psip.calls.admission import (
     ALL_MESSAGES_BURST,
     ALL_MESSAGES_PER_SECOND,
@@ -14,7 +15,6 @@ from p2psip.calls.admission import (
     AdmissionLimits,
     TokenBucket,
     Verdict,
-    host_key,
 )
 
 MANY = AdmissionLimits(1_000, 1_000, 60_000.0, 60_000.0)
