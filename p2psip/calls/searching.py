@@ -225,7 +225,8 @@ class Searching:
         if failure is None:
             return 200
         if line is None:
-            return failure.status
+            asks_password = refusal is not None and refusal.status in (401, 407)
+            return 502 if asks_password else failure.status  # the next way may need none
         if refusal is not None and refusal.status < 400 and may_redirect:
             allowed = [each.uri for each in refusal.contacts if line.may_redirect(each.uri)][:1]
             for uri in allowed:

@@ -188,7 +188,7 @@ async def test_a_dead_server_is_followed_by_the_next(autojump_clock: MockClock) 
         assert len(_invites(second)) == 1
 
 
-@pytest.mark.parametrize("status", [503, 403, 500])
+@pytest.mark.parametrize("status", [503, 403, 500, 401, 407])
 async def test_a_trunk_that_cannot_help_is_followed_by_the_next(autojump_clock: MockClock, status: int) -> None:
     async with country() as c:
         first, second = await c.provider("a.example", 8), await c.provider("b.example", 9)
@@ -200,6 +200,21 @@ async def test_a_trunk_that_cannot_help_is_followed_by_the_next(autojump_clock: 
         await (await phone.call(GERMANY)).established()
         assert [each["calls"] for each in outside.status()] == [0, 1]
         assert str(status) in outside.status()[0]["last_error"]
+
+
+@pytest.mark.parametrize("status", [401, 407])
+async def test_a_server_that_asks_for_a_password_is_followed_by_the_next_way(
+    autojump_clock: MockClock, status: int
+) -> None:
+    async with country() as c:
+        somebody, provider = await c.provider("somewhere.example", 8), await c.provider(number=9)
+        somebody.refuse = lambda _request: (status, [])
+        provider.asks = False
+        direct = Route("enum", "sip:carol@somewhere.example", (Hop("udp", somebody.address, "somewhere.example"),))
+        plan = Plan({"+4989": [Step("enum", "", "", (direct,)), *over("static")]})
+        _node, phone, _outside = await _alice(c, static(), plan=plan)
+        await (await phone.call(GERMANY)).established()
+        assert len(_invites(somebody)) == len(_invites(provider)) == 1
 
 
 async def test_a_server_that_wants_to_be_left_alone_is(autojump_clock: MockClock) -> None:
