@@ -31,12 +31,12 @@ class PublicDoor:
                 port = (await self._sip.listen_udp(host, port))[1]
                 self._strangers.open(port)
                 self._sip.distrust(port)
-                await self._sip.listen_door(host, port, Door("tcp"))
+                await self._sip.listen_door(host, port, Door("tcp", accepts=self._strangers.accepts))
                 if tls_port:
                     assert self._settings.certificate is not None
                     self._strangers.open(tls_port)
                     context = listening_context(self._settings.certificate, self._settings.key)
-                    await self._sip.listen_door(host, tls_port, Door("tls", context))
+                    await self._sip.listen_door(host, tls_port, Door("tls", context, self._strangers.accepts))
             except OSError as error:  # ssl.SSLError is one
                 where = address_text((host, port))
                 raise SettingsError(

@@ -105,6 +105,10 @@ class Strangers:
             return False
         return True
 
+    def accepts(self, host: str) -> bool:
+        """Whether a host may connect: one that is blocked may not, not even to end a call that it has."""
+        return not self.admission.is_blocked(host, self._equipment.clock.now())
+
     def note_malformed(self, flow: Flow) -> None:
         """What was read was no SIP."""
         if self.is_public(flow):

@@ -10,7 +10,7 @@ from itertools import count
 
 import trio
 
-from p2psip.base.core import Address
+from p2psip.base.core import Address, host_key
 from p2psip.base.errors import RemoteError
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import Flow
@@ -20,6 +20,9 @@ from p2psip.sip.websocket import WebSocketFraming
 
 CONNECTIONS_MAX = 1_024
 CONNECTIONS_PER_HOST_MAX = 256
+PUBLIC_CONNECTIONS_MAX = 256
+PUBLIC_CONNECTIONS_PER_HOST_MAX = 16
+"""Apart from those of phones, for the open world never to lock phones out; networks of IPv6 are one host there."""
 DIALLED_MAX = 512
 IDLE_SECONDS_MAX = 3_700.0
 STRANGER_IDLE_SECONDS_MAX = 600.0
@@ -40,10 +43,14 @@ Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What is spoken on a port that we listen on: "tcp", "tls", "ws" or "wss". TLS needs a `context`."""
+    """What is spoken on a port that we listen on: "tcp", "tls", "ws" or "wss". TLS needs a `context`.
+
+    One for the open world has `accepts`, which is asked whether a host may connect.
+    """
 
     transport: str = "tcp"
     context: ssl.SSLContext | None = None
+    accepts: Callable[[str], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -73,6 +80,7 @@ class StreamTransport:
         self._on_closed = on_closed
         self._connections: dict[Flow, _Connection] = {}
         self._accepted: Counter[str] = Counter()
+        self._accepted_in_public: Counter[str] = Counter()
         self._dialling = 0
         self._serials = count(1)
         self._trusting: ssl.SSLContext | None = None
@@ -165,20 +173,27 @@ class StreamTransport:
             await stream.aclose()
             return
         flow = Flow(door.transport, *ends, next(self._serials))
-        host = flow.remote[0]
-        if self._accepted.total() >= CONNECTIONS_MAX or self._accepted[host] >= CONNECTIONS_PER_HOST_MAX:
+        host, accepted = flow.remote[0], self._accepted
+        of_all, of_host = CONNECTIONS_MAX, CONNECTIONS_PER_HOST_MAX
+        if door.accepts is not None:
+            if not door.accepts(host):
+                await trio.aclose_forcefully(stream)
+                return
+            host, accepted = host_key(host), self._accepted_in_public
+            of_all, of_host = PUBLIC_CONNECTIONS_MAX, PUBLIC_CONNECTIONS_PER_HOST_MAX
+        if accepted.total() >= of_all or accepted[host] >= of_host:
             self._complain(flow, "there are too many at once")
             await stream.aclose()
             return
-        self._accepted[host] += 1
+        accepted[host] += 1
         try:
             found = stream if door.context is None else await self._greet(stream, door.context, flow)
             if found is not None:
                 await self._serve(found, flow)
         finally:
-            self._accepted[host] -= 1
-            if not self._accepted[host]:
-                del self._accepted[host]
+            accepted[host] -= 1
+            if not accepted[host]:
+                del accepted[host]
             await trio.aclose_forcefully(stream)
 
     async def _greet(self, stream: trio.SocketStream, context: ssl.SSLContext, flow: Flow) -> Stream | None:

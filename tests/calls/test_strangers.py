@@ -211,7 +211,7 @@ async def test_who_looks_for_people_is_blocked_and_a_standing_call_of_theirs_is_
     async with world() as w:
         node = await w.node("alice", "1001")
         phone = await w.phone(node, "alice", 6000)
-        open_door(w, node)
+        door = open_door(w, node)
         caller = await stranger(w, node)
         exchange = caller.sip.start(caller.invitation(f"sip:alice@{DOMAIN}"), caller.flow)
         ringing = await phone.invited()
@@ -223,6 +223,7 @@ async def test_who_looks_for_people_is_blocked_and_a_standing_call_of_theirs_is_
         with pytest.raises(RemoteError):
             await caller.first(caller.invitation(f"sip:alice@{DOMAIN}"))
         assert kinds(node)["scanner blocked"] == 1
+        assert (door.accepts(caller.flow.local[0]), door.accepts("203.0.113.5")) == (False, True)
         far = await stranger(w, node, host="203.0.113.5")
         assert (await far.first(far.request("OPTIONS", f"sip:{DOMAIN}"))).status == 200
         answered = await both(exchange.final_response, lambda: phone.answer(ringing))
