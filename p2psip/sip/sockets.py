@@ -144,15 +144,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def local_address_towards(remote: Address) -> str | None:
-    """The address of ours that packets to `remote` leave from, None without a route: ask by connecting a UDP socket.
+    """The address of ours that packets to `remote` leave from, None without a route or a free socket: ask by connecting one.
 
     Nothing is sent by that.
     """
     family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.connect((remote[0], remote[1] or 1))
-        except (OSError, OverflowError):
-            return None
-        local: str = sock.getsockname()[0]
-        return None if local in WILDCARDS else local
+            local: str = sock.getsockname()[0]
+    except (OSError, OverflowError):
+        return None
+    return None if local in WILDCARDS else local

@@ -1,5 +1,8 @@
 """UDP sockets bound to every address: flows, and so Via and Contact, name the one that packets leave from."""
 
+import errno
+import socket
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -118,3 +121,21 @@ def test_asking_the_kernel() -> None:
     assert sockets.local_address_towards((LOCALHOST, 0)) == LOCALHOST
     assert sockets.local_address_towards((LOCALHOST, 70_000)) is None
     assert sockets.local_address_towards(("255.255.255.255", 5060)) is None
+
+
+async def test_a_message_is_taken_while_no_socket_is_free(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who makes this node open as many files as it may would end it."""
+
+    class Full(socket.socket):
+        def __init__(self, *_more: object) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    async with service("0.0.0.0") as (sip, bound):
+        with plain_socket() as phone, monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", Full)
+            assert sockets.local_address_towards((LOCALHOST, 5060)) is None
+            phone.sendto(request_text("OPTIONS"), (LOCALHOST, bound[1]))
+            exchange = await sip.incoming.receive()
+            assert exchange.flow.remote == phone.getsockname()
