@@ -242,6 +242,10 @@ class Forking:
             self.close(200, "Call completed elsewhere")
             self._emit(Progress(branch, response))
         elif branch is not self.winner or response.to.tag != self._winning_tag:
+            if (response.to.tag or "") not in branch.dialogs and len(branch.dialogs) >= EARLY_DIALOGS_MAX:
+                branch.is_over = True
+                self._note_settled()
+                return False  # more forks than there may be: each would cost a dialog and a BYE
             self.dismiss(branch, response, 487, "the call was over already")
             branch.is_over = True
             self._note_settled()
