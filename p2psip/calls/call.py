@@ -108,6 +108,11 @@ class Call:
             self._free()
 
     @property
+    def has_gone_out(self) -> bool:
+        """Whether somebody outside of the overlay has answered."""
+        return any(searching.has_gone_out for searching in self._searches)
+
+    @property
     def dialog_id(self) -> DialogId:
         """The dialog with the caller, early or not."""
         return self._leg.dialog_id

@@ -1,7 +1,8 @@
 """Redirections (3xx) by phones of this node: call forwarding, as far as the node allows it.
 
 Nothing is followed unless its target matches a pattern of `[calls] redirects`, and then only as a call of the phone that
-redirects: its rights, the dial plan and the caps of trunks count, as if it had dialled the target. What other nodes, providers
+redirects: its rights, the dial plan and the caps of trunks count, as if it had dialled the target. A stranger of the open SIP
+world is led to people of the overlay only, for others cost money or go out in our name. What other nodes, providers
 and the world outside redirect is never followed here; nodes follow for their own phones and pass no 3xx on.
 RFC 3261 §8.1.3.4 (3xx, q values), RFC 7044 (History-Info, which ends loops), RFC 5806 (Diversion, which phones show).
 """
@@ -69,7 +70,8 @@ class Redirects:
             return None
         shown = self._caller.display or self._caller.address
         display = f"{shown} via {binding.address.partition('@')[0]}"
-        party = Party(binding.address, display, branch.target.flow, binding.account)
+        is_for_stranger = self._caller.serves_stranger
+        party = Party(binding.address, display, branch.target.flow, binding.account, is_for_stranger=is_for_stranger)
         try:
             groups = self._groups(branch, response, party)
         except RemoteError as error:

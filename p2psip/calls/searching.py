@@ -47,7 +47,7 @@ class Costs(Protocol):
 class Searching:
     """The search of one call. `found` is called before somebody rings.
 
-    `lines` are the trunks in use, the caller's too.
+    `lines` are the trunks in use, the caller's too; `has_gone_out` is set when somebody outside has answered.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Searching:
         self._before = len(forking.branches)
         self._is_member = caller.is_node and not equipment.addresses.is_own(address)
         self.lines: list[Line] = [] if caller.line is None else [caller.line]
+        self.has_gone_out = False
 
     async def run(self) -> None:
         """Search to the end, after which no more places come."""
@@ -120,6 +121,8 @@ class Searching:
                         await self._ring_people(step)
                     except RemoteError as error:  # an overlay that nobody answers in must not hold up the telephone
                         reason = error
+                elif step.found and self._caller.serves_stranger:
+                    reason = self._refuse_stranger(step)
                 elif await self._ring_outside(step):
                     return
                 elif not step.found:
@@ -144,6 +147,11 @@ class Searching:
         if step.status == 403:
             unix = self._equipment.clock.unix()
             self._equipment.incidents.note("forbidden number", self._caller.address, step.reason, unix)
+
+    def _refuse_stranger(self, step: Step) -> RemoteError:
+        words = f"{self._address} is outside, and callers from the open world are led on to people of this overlay only"
+        self._note_refused(Step("refused", step.what, words, status=403))
+        return RemoteError(words, status=403)
 
     # People
 
@@ -188,6 +196,7 @@ class Searching:
         member = self._caller.address if self._is_member else None
         before = len(self.lines)
         status = await self._try_all(self._router.outside.targets(route, self._caller.address, member))
+        self.has_gone_out = self.has_gone_out or status == 200
         if status != 200:
             for line in self.lines[before:]:
                 line.close()

@@ -2,10 +2,12 @@
 
 The node never passes a REFER on. It places the new call itself, as if the phone had dialled it, and then changes places in the
 call that stands: who is transferred hears a re-INVITE and need not know REFER or Replaces, nor does their node or provider.
-So nobody calls at the expense of others: what a REFER asks for is allowed exactly if the phone could call it.
+So nobody calls at the expense of others: what a REFER asks for is allowed exactly if the phone could call it, and a stranger of
+the open SIP world is led to people of the overlay only.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -109,7 +111,7 @@ class Transfer:
         self._call = call
         self._talk: Talk = talk
         self._leaves = leaves
-        self._sender = sender
+        self._sender = replace(sender, is_for_stranger=call.caller.serves_stranger)
         self._referral = referral
         self._outcome: Failure | None = None
         self._settled = trio.Event()
@@ -233,6 +235,7 @@ class Transfer:
         found = find_standing(self._host.standing, self._referral.replaces.dialog_id)
         if found is None or found.call is self._call or not self._may_replace(found):
             raise RemoteError("there is no such call to replace", status=481)
+        self._check_cost(found.call)
         if found.side is not None and self._referral.replaces.early_only:
             raise RemoteError("the call to replace is answered already", status=486)
         if found.side is None:
@@ -243,7 +246,14 @@ class Transfer:
                 return
             found = again
         assert found.side is not None
+        self._check_cost(found.call)
         await self._join_standing(found.call, found.side)
+
+    def _check_cost(self, other: Call) -> None:
+        """RemoteError(403) where a caller from the open world would be joined with somebody outside."""
+        for one, another in ((self._call, other), (other, self._call)):
+            if one.caller.serves_stranger and another.has_gone_out:
+                raise RemoteError("callers from the open world are led on to people of this overlay only", status=403)
 
     def _may_replace(self, found: Standing) -> bool:
         person = found.call.caller.address if found.side is None else self._host.person_of(found.side)
