@@ -32,6 +32,7 @@ REQUEST_SECONDS_MAX = 6.0
 FAREWELL_SECONDS_MAX = 2.0
 
 _ELSEWHERE = (408, 503)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 _log = logging.getLogger(__name__)
 
@@ -372,10 +373,12 @@ class TrunkLine:
 
 
 def _plain(host: str) -> str:
-    """An address without its wrapping in IPv6 (mapped, RFC 4291 §2.5.5.2); what is none stays as it is."""
+    """The IPv4 address within one of IPv6 (mapped, RFC 4291 §2.5.5.2, or NAT64, RFC 6052); any other stays as it is."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host
+    if isinstance(address, ipaddress.IPv6Address) and address in _NAT64:
+        return str(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)

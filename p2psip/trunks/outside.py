@@ -21,6 +21,7 @@ from p2psip.trunks.numbering import is_number, written
 from p2psip.trunks.placed import PlacedCall
 
 TRUNKS_MAX = 32
+LOOK_UP_SECONDS_MAX = 3.0
 TOLL_FRAUD = "toll fraud"
 
 
@@ -206,24 +207,26 @@ class Outside:
             yield await _server(line, str(uri), hop)
 
     async def _over_hops(self, route: Route) -> AsyncIterator[OutsideTarget | RemoteError]:
+        await self._look_up_servers()
         for hop in route.hops:
-            line = await self._line_at(hop)
+            line = self._line_at(hop)
             if line is None:
                 yield await self._direct(route.uri, hop)
             else:
                 words = f"{route.uri} leads to the provider of trunk {line.trunk.name}, which is called as a trunk only"
                 yield RemoteError(words, status=403)
 
-    async def _line_at(self, hop: Hop) -> TrunkLine | None:
+    async def _look_up_servers(self) -> None:
+        """Learn where the providers are now; what takes too long is as it was known last."""
+        with trio.move_on_after(LOOK_UP_SECONDS_MAX):
+            async with trio.open_nursery() as nursery:
+                for line in self.lines.values():
+                    nursery.start_soon(_look_up, line)
+
+    def _line_at(self, hop: Hop) -> TrunkLine | None:
         """The trunk whose provider, which knows us by our address, is at `hop`: a call past the dial plan and the caps."""
-        for line in self.lines.values():
-            if line.is_named(hop.host) or line.is_at(hop.address[0]):
-                return line
-            with suppress(RemoteError):
-                await line.servers.hops()  # its names may lead elsewhere by now
-            if line.is_at(hop.address[0]):
-                return line
-        return None
+        lines = self.lines.values()
+        return next((line for line in lines if line.is_named(hop.host) or line.is_at(hop.address[0])), None)
 
     async def _direct(self, uri: str, hop: Hop) -> OutsideTarget | RemoteError:
         try:
@@ -235,6 +238,11 @@ class Outside:
             return error
         server = hop.host or hop.address[0]
         return OutsideTarget(uri, flow, DirectCall(self._home, server) if self._home else None, server)
+
+
+async def _look_up(line: TrunkLine) -> None:
+    with suppress(RemoteError):
+        await line.servers.hops()
 
 
 async def _server(placed: PlacedCall, uri: str, hop: Hop) -> OutsideTarget | RemoteError:

@@ -4,10 +4,12 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from p2psip.naming.routing import Hop, Route, Step
 from p2psip.sip.uri import SipUri, unescape
+from p2psip.trunks.outside import LOOK_UP_SECONDS_MAX
 from tests.calls.world import Node, Phone
 from tests.trunks.provider import Country, Plan, country, over, static
 
@@ -50,6 +52,7 @@ async def test_a_number_at_any_name_of_a_provider_is_that_number(autojump_clock:
     [
         ("192.0.2.9", "somewhere.example", {}),
         ("::ffff:192.0.2.9", "somewhere.example", {}),
+        ("64:ff9b::192.0.2.9", "somewhere.example", {}),
         ("192.0.2.77", "Provider.example.", {}),
         ("198.51.100.7", "somewhere.example", {"sources": (ip_network("198.51.100.0/24"),)}),
     ],
@@ -66,6 +69,21 @@ async def test_no_call_goes_to_a_provider_past_its_trunk(
         response = await (await phone.call("sip:carol@somewhere.example")).response(403)
         assert "leads to the provider of trunk static" in response.warning
         assert provider.count("INVITE") == 0
+
+
+async def test_a_trunk_whose_name_cannot_be_looked_up_holds_no_other_call_up_for_long(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with country() as c:
+        friend = await c.provider("friend.example")
+        friend.asks = False
+        route = Route("domain", "sip:carol@friend.example", (Hop("udp", friend.address, "friend.example"),))
+        plan = Plan({"carol": [Step("domain", "", "", (route,))]})
+        _node, phone, outside = await _alice(c, static(), plan=plan)
+        monkeypatch.setattr(outside.lines["static"].servers, "hops", trio.sleep_forever)
+        started = trio.current_time()
+        await (await phone.call("sip:carol@friend.example")).established()
+        assert trio.current_time() - started < LOOK_UP_SECONDS_MAX + 1
 
 
 @pytest.mark.parametrize(
