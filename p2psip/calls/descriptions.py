@@ -5,6 +5,7 @@ leg's own. Audio only: other media lines are answered with port 0 and keep their
 """
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +29,7 @@ NO_FAX = "fax as T.38 is not carried here: send it as audio (G.711)"
 _PASSED = ("rtpmap", "fmtp", "ptime", "maxptime")
 _FAX_PREFIXES = ("T38", "Transcoding")
 _UNSPECIFIED = ("0.0.0.0", "::")
+_PORT = re.compile(r"[0-9]{1,5}")
 _WITHOUT_RECEIVING = {"sendrecv": "sendonly", "sendonly": "sendonly", "recvonly": "inactive", "inactive": "inactive"}
 REVERSED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 
@@ -163,7 +165,7 @@ def phone_addresses(description: SessionDescription, media: MediaDescription) ->
     if host in _UNSPECIFIED:
         return None
     words = (media.get("rtcp") or "").split()
-    if not words or not words[0].isdigit() or not 0 < int(words[0]) < 65_536:
+    if not words or _PORT.fullmatch(words[0]) is None or not 0 < int(words[0]) < 65_536:
         return (host, media.port), None
     return (host, media.port), (words[3] if len(words) == 4 else host, int(words[0]))
 

@@ -27,6 +27,8 @@ WAITING_MAX = 32
 _SIGNAL = re.compile(r"(?im)^\s*signal\s*=\s*([0-9A-D*#]|1[0-5])\s*$")
 _DURATION = re.compile(r"(?im)^\s*duration\s*=\s*([0-9]{1,6})\s*$")
 _NUMBERED = re.compile(r"1[0-5]|[0-9A-Da-d*#]")
+_PAYLOAD_TYPE = re.compile(r"[0-9]{1,3}")
+_RATE = re.compile(r"[0-9]{1,6}")
 _TAKES = ("sendrecv", "recvonly")
 
 
@@ -70,7 +72,8 @@ class EventFormat:
         for name, value in audio.attributes:
             number, _, codec = (value or "").partition(" ")
             parts = codec.split("/")
-            if name == "rtpmap" and len(parts) > 1 and parts[1].isascii() and parts[1].isdigit():
+            is_read = _PAYLOAD_TYPE.fullmatch(number) and len(parts) > 1 and _RATE.fullmatch(parts[1])
+            if name == "rtpmap" and is_read:
                 rates[number] = int(parts[1])
                 if parts[0].lower() == "telephone-event" and number in audio.formats:
                     events.append((number, rates[number]))

@@ -129,7 +129,7 @@ class Registration:
         via = response.top_via
         port = via.parameter("rport") or ""
         host = via.parameter("received") or via.host.strip("[]")
-        if port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536:
+        if port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65_536:
             self.learnt = host.strip("[]"), int(port)
 
     def _accept(self, response: Response, now: float) -> None:

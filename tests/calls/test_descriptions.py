@@ -151,6 +151,16 @@ def test_the_old_way_of_holding() -> None:
     assert phone_addresses(description, media) is None
 
 
+@pytest.mark.parametrize(
+    "port", ["\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT SIX}005", "9" * 5_000, "0", "65536", "x"]
+)
+def test_an_rtcp_port_that_is_none_counts_for_nothing(port: str) -> None:
+    body = PHONE.replace(b"a=rtcp:6005", f"a=rtcp:{port}".encode())
+    assert body != PHONE
+    _audio, description, media = read_audio(body, PHONE_PROFILES, Layout())
+    assert phone_addresses(description, media) == (("192.0.2.2", 6000), None)
+
+
 def test_common_codecs_are_those_that_speak() -> None:
     events = (("rtpmap", "101 telephone-event/8000"),)
     assert not Audio(("0", "101"), events).shares_codec(Audio(("8", "101"), events))

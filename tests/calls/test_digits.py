@@ -77,6 +77,8 @@ def audio(*rtpmaps: str, formats: tuple[str, ...] = ("0", "101"), direction: str
         (audio("101 telephone-event/8000", direction="sendonly"), None),
         (audio("101 telephone-event/16000"), None),
         (audio("101 telephone-event/x", "102"), None),
+        (audio("\N{SUPERSCRIPT TWO} telephone-event/8000", formats=("0", "\N{SUPERSCRIPT TWO}")), None),
+        (audio(f"101 telephone-event/{'9' * 5_000}"), None),
         (None, None),
     ],
 )  # fmt: skip

@@ -164,7 +164,7 @@ def test_the_address_that_the_provider_sees_is_learnt_and_moves_the_contact(core
     assert not core.move(CONTACT, NOW + MOVE_SECONDS_MIN), "a NAT that changes its mind is not followed all the time"
 
 
-@pytest.mark.parametrize("via", [";rport", ";rport=0", ";rport=x", ";rport=99999999999"])
+@pytest.mark.parametrize("via", [";rport", ";rport=0", ";rport=x", ";rport=99999999999", ";rport=000001" + "9" * 5_000])
 def test_an_rport_that_is_none_teaches_nothing(core: Registration, via: str) -> None:
     core.take(_answer(core.request(CONTACT), 200, ("Contact", CONTACT), via=via), NOW)
     assert core.learnt is None
