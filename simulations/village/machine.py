@@ -127,6 +127,7 @@ class MemoryState(State):
     def __init__(self, introducers: list[tuple[bytes, Address]]) -> None:
         self._introducers = introducers
         self._phones: dict[str, Phone] = {}
+        self._changes = 0
         self.membership_saved: Membership | None = None
 
     def close(self) -> None:
@@ -160,6 +161,11 @@ class MemoryState(State):
         """The account of one user name, or None."""
         return self._phones.get(name)
 
+    def version(self) -> tuple[int, int]:
+        """Changes when a phone is added or removed."""
+        return 0, self._changes
+
     def add_phone(self, phone: Phone) -> None:
         """Store an account."""
         self._phones[phone.name] = phone
+        self._changes += 1
