@@ -81,7 +81,7 @@ class OutsidePort(Protocol):
     is_offered: bool
 
     def admit(self, flow: Flow) -> None:
-        """RemoteError(403) for what came to the socket of a trunk, but not from its provider."""
+        """RemoteError(403) for what came to a socket, or over a connection, that leads outside, but not from a provider."""
 
     def arrival(self, request: Request, flow: Flow) -> Arrival | None:
         """What a provider wants of us, or None when `flow` leads to no provider; RemoteError says what it is told."""

@@ -138,6 +138,11 @@ class StreamTransport:
             return False
         return _put(connection, connection.framing.encode(data))
 
+    def is_dialled(self, flow: Flow) -> bool:
+        """Whether `flow` is an open connection that we have dialled."""
+        connection = self._connections.get(flow)
+        return connection is not None and connection.is_dialled
+
     def expect_within(self, flow: Flow, seconds: float) -> None:
         """From now on, close the connection of `flow` when nothing comes over it for `seconds` (IDLE_SECONDS_MAX at most)."""
         connection = self._connections.get(flow)

@@ -154,6 +154,10 @@ class SipService:
         assert self._streams is not None
         return await self._streams.connect(remote, transport, host=host, context=context)
 
+    def is_dialled(self, flow: Flow) -> bool:
+        """Whether `flow` is a connection of `connect`, and no one that came in."""
+        return self._streams is not None and self._streams.is_dialled(flow)
+
     def start(self, request: Request, flow: Flow) -> ClientExchange:
         """Send `request` (a Via is added); its responses come from the exchange."""
         exchange = ClientExchange(request, flow, self, lambda: self._forget_client(exchange))

@@ -51,6 +51,9 @@ class SipPort(Protocol):
     ) -> Flow:
         """A connection."""
 
+    def is_dialled(self, flow: Flow) -> bool:
+        """Whether `flow` is a connection of `connect`, and no one that came in."""
+
 
 class TrunkLine:
     """One trunk. `context` says which authorities are trusted where it is spoken to over TLS."""

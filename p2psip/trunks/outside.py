@@ -87,8 +87,8 @@ class Outside:
 
     def admit(self, flow: Flow) -> None:
         """See OutsidePort."""
-        is_outward = self._exit.owns(flow) or any(line.is_own_socket(flow) for line in self.lines.values())
-        if is_outward and not self.is_provider(flow):
+        is_socket = self._exit.owns(flow) or any(line.is_own_socket(flow) for line in self.lines.values())
+        if (is_socket or self._sip.is_dialled(flow)) and not self.is_provider(flow):
             raise RemoteError("only the provider is heard here", status=403)
 
     def arrival(self, request: Request, flow: Flow) -> Arrival | None:

@@ -249,10 +249,12 @@ async def test_a_connection_is_dialled_once_and_again_after_it_has_ended(autojum
         await wait_all_tasks_blocked(0.01)
         (data, arriving) = there.messages[0]
         assert (data, arriving.remote) == (WHOLE, first.local)
+        assert (here.transport.is_dialled(first), there.transport.is_dialled(arriving)) == (True, False)
         there.transport._connections[arriving].scope.cancel()
         await wait_all_tasks_blocked(0.01)
         assert [flow for flow, _when in here.closed] == [first]
         assert not here.transport.send(WHOLE, first)
+        assert not here.transport.is_dialled(first)
         second = await here.transport.connect(there.address)
         assert second != first
         assert here.transport.send(WHOLE, second)

@@ -11,7 +11,7 @@ from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
 from p2psip.calls.incidents import Incidents
-from p2psip.naming.routing import Hop, Route, Step
+from p2psip.naming.routing import Hop, Route, Step, Transport
 from p2psip.sip.build import make_response
 from p2psip.sip.dialog import Dialog
 from p2psip.sip.digest import DigestServer, digest_secret, parse_fields
@@ -110,6 +110,10 @@ class Provider:
         return False
 
 
+DIALLED = 77
+"""The number of every connection that is dialled."""
+
+
 class TrunkSip(MemorySip):
     """A SIP service whose trunk sockets are ports of its own address."""
 
@@ -124,7 +128,10 @@ class TrunkSip(MemorySip):
     async def connect(self, transport: str, remote: Address, **_more: Any) -> Flow:
         if remote not in self.network.services:
             raise RemoteError("no connection", status=503)
-        return Flow(transport, self.address, remote, 0 if transport == "udp" else 77)
+        return Flow(transport, self.address, remote, 0 if transport == "udp" else DIALLED)
+
+    def is_dialled(self, flow: Flow) -> bool:
+        return flow.serial == DIALLED
 
 
 @dataclass
@@ -133,12 +140,13 @@ class Locator:
 
     servers: dict[str, list[Address]]
     error: RemoteError | None = None
+    transport: Transport = "udp"
 
     async def locate(self, uri: SipUri) -> Sequence[Hop]:
         await trio.lowlevel.checkpoint()
         if self.error is not None:
             raise self.error
-        return [Hop("udp", address, uri.host) for address in self.servers.get(uri.host, [])]
+        return [Hop(self.transport, address, uri.host) for address in self.servers.get(uri.host, [])]
 
 
 @dataclass
