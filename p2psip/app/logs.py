@@ -1,8 +1,9 @@
 """Logging for a person (one line, a short time) or for a machine (one JSON object a line)."""
 
-import json
 import logging
 import sys
+
+from p2psip.app.json_lines import json_line
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -17,7 +18,7 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json_line(line)
 
 
 class _Words(logging.Formatter):

@@ -1,6 +1,5 @@
 """How answers are printed: as JSON when asked for, else as short text and tables for a person."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,8 @@ import segno
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from p2psip.app.json_lines import json_line
 
 
 class Printer:
@@ -20,7 +21,7 @@ class Printer:
     def answer(self, value: Any, for_a_person: Callable[[], None]) -> None:
         """`value` as one JSON line, or whatever `for_a_person` prints."""
         if self.as_json:
-            print(json.dumps(value, ensure_ascii=False), flush=True)
+            print(json_line(value), flush=True)
         else:
             for_a_person()
 

@@ -194,6 +194,7 @@ def _seconds(contact: NameAddr, request: Request) -> int:
 
 def _quality(contact: NameAddr) -> float:
     try:
-        return min(max(float(contact.parameter("q") or "1"), 0.0), 1.0)
+        quality = float(contact.parameter("q") or "1")
     except ValueError:
         return 1.0
+    return quality if 0.0 <= quality <= 1.0 else 1.0  # also for what is no number at all

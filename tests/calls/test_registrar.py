@@ -68,6 +68,13 @@ async def test_quality_orders_and_contact_parameters_come_back(autojump_clock: M
         assert moved.contacts[1].parameter("+sip.instance") == instance
 
 
+async def test_a_quality_that_is_no_number_counts_as_none(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        phone = await one_phone(w)
+        await phone.ask(phone.registration("<sip:a@127.0.0.1:1>;q=nan", "<sip:b@127.0.0.1:2>;q=9"))
+        assert [b.quality for b in phone.node.server.bindings.of("alice@home.example", 1_000)] == [1.0, 1.0]
+
+
 async def test_an_older_request_of_the_same_call_id_is_refused(autojump_clock: MockClock) -> None:
     async with world() as w:
         phone = await one_phone(w)
