@@ -85,6 +85,7 @@ class TrunkLine:
         )
         self.health = Health(trunk.health_seconds, chance.child("health"))
         self.caps = Caps(f"trunk {trunk.name}", trunk.calls_max, trunk.calls_per_minute_max)
+        self.arrivals = Caps(f"calls in over trunk {trunk.name}", trunk.calls_max, trunk.calls_per_minute_max)
         offer = trunk.offer
         self.members = {
             member: Caps(
@@ -208,7 +209,7 @@ class TrunkLine:
             "expires_seconds": expires,
             "health": self.health.words if self.health.is_up else f"down: {self.health.words}",
             "last_error": self.last_error,
-            "calls": self.caps.calls,
+            "calls": self.caps.calls + self.arrivals.calls,
             "calls_max": self.caps.calls_max,
             "calls_per_minute_max": self.caps.calls_per_minute_max,
             "numbers": dict(self.trunk.numbers),

@@ -104,7 +104,7 @@ class Outside:
                 failure = failure or error
                 continue
             caller, display = caller_of(line.trunk, request)
-            return Arrival(PlacedCall(line), caller, display, callee)
+            return Arrival(PlacedCall(line, is_arrival=True), caller, display, callee)
         assert failure is not None
         raise failure
 

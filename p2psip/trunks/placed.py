@@ -15,15 +15,23 @@ from p2psip.trunks.registration import retry_after
 class PlacedCall:
     """Fulfils `p2psip.calls.outside.Line`. `member` are the caps of the member of the overlay who calls, if it is not us.
 
-    RemoteError(503) when a cap would be passed, but for an emergency; what was counted is given back by `close`. `number` is
-    what was called, in the words of the provider.
+    RemoteError(503) when a cap would be passed, but for an emergency; what was counted is given back by `close`. Calls that
+    come in have caps of their own: where UDP proves a provider, others can forge them, and nobody could call out any more.
+    `number` is what was called, in the words of the provider.
     """
 
     def __init__(
-        self, line: TrunkLine, member: Caps | None = None, *, number: str = "", is_emergency: bool = False
+        self,
+        line: TrunkLine,
+        member: Caps | None = None,
+        *,
+        number: str = "",
+        is_emergency: bool = False,
+        is_arrival: bool = False,
     ) -> None:
         now, unix = line.clock.now(), line.clock.unix()
-        self._caps = [line.caps] if member is None else [line.caps, member]
+        own = line.arrivals if is_arrival else line.caps
+        self._caps = [own] if member is None else [own, member]
         for caps in self._caps:
             if not is_emergency:
                 caps.check(now, unix)

@@ -113,9 +113,19 @@ async def test_a_number_that_is_nobodys_gets_404_and_one_call_too_many_503(autoj
         assert response.status == 404
         assert "nobody's here" in response.warning
         assert outside.status()[0]["calls"] == 0
-        outside.lines["provider"].caps.begin(0.0)
+        outside.lines["provider"].arrivals.begin(0.0)
         await trio.sleep(1)
         assert (await (await _calls_in(provider)).final_response()).status == 503
+
+
+async def test_calls_that_come_in_leave_room_for_those_that_go_out(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.asks = False
+        _node, phone, outside = await _alice(c, static(calls_max=1))
+        outside.lines["static"].arrivals.begin(0.0)
+        await (await phone.call(GERMANY)).established()
+        assert outside.status()[0]["calls"] == 2
 
 
 async def test_nobody_but_the_provider_is_heard_at_the_socket_of_a_trunk(autojump_clock: MockClock) -> None:
