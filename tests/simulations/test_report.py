@@ -142,6 +142,7 @@ def test_one_lookup_is_enough_to_draw() -> None:
     assert "<svg" in report_html(Result("churn", 1, tables=tables))
 
 
+@pytest.mark.slow
 def test_the_same_result_gives_the_same_bytes_in_any_process() -> None:
     code = (
         "import hashlib; from simulations.report import report_html; from tests.simulations.made_up import made_up;"

@@ -37,6 +37,7 @@ def workers() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
 
 
+@pytest.mark.slow
 def test_points_run_in_processes_of_their_own_which_end_with_the_block(tmp_path: Path) -> None:
     wanted = [
         task(1),

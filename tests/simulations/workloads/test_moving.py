@@ -27,6 +27,7 @@ def test_movers_move_and_the_others_stay() -> None:
     assert swarm.bootstrap not in moved
 
 
+@pytest.mark.slow
 def test_who_has_moved_is_found_at_the_new_address_by_all_whoever_has_come_and_gone_before() -> None:
     """Holders hand copies to newcomers, of whom the author knows nothing: these show the old address until they expire."""
     asked, found = 0, 0
