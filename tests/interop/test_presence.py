@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import groupby
 
 import pytest
 import trio
@@ -125,13 +126,16 @@ async def shows(phone: Baresip, word: str) -> None:
 
 
 async def wait_for_lamps(phone: Baresip, *wanted: str) -> None:
-    """Until a baresip was told this of waiting messages last; what came before its events could be read is not known."""
-    with trio.fail_after(EVENT_SECONDS_MAX):
-        while True:
-            told = [event["param"].splitlines()[0] for event in phone.events if event.get("type") == "MWI_NOTIFY"]
-            if tuple(line.rpartition(" ")[2] for line in told[-len(wanted) :]) == wanted:
-                return
+    """Until a baresip was told these changes of its waiting messages last, however often; what came before its events could be
+    read is not known."""
+    told: list[str] = []
+    with trio.move_on_after(EVENT_SECONDS_MAX):
+        while tuple(told[-len(wanted) :]) != wanted:
+            lines = [event["param"].splitlines()[0] for event in phone.events if event.get("type") == "MWI_NOTIFY"]
+            told = [word for word, _ in groupby(line.rpartition(" ")[2] for line in lines)]
             await trio.sleep(0.1)
+        return
+    raise AssertionError(f"the phone was told of waiting messages {told}, not {wanted}")
 
 
 async def wait_for_watcher(town: Town) -> None:
