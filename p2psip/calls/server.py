@@ -20,6 +20,7 @@ from p2psip.calls.authentication import Authenticator, Refusal
 from p2psip.calls.bindings import BINDINGS_PER_ADDRESS_MAX, Binding, BindingTable
 from p2psip.calls.call import Call
 from p2psip.calls.call_log import CallLog
+from p2psip.calls.claims import peer
 from p2psip.calls.clicking import Referrals
 from p2psip.calls.ends import MediaEnd
 from p2psip.calls.equipment import Equipment, Party, name_of
@@ -38,7 +39,6 @@ from p2psip.sip.build import make_response
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.flow import OVERLAY, Flow
-from p2psip.sip.headers import NameAddr
 from p2psip.sip.uri import OtherUri, SipUri
 
 CALLS_MAX = 1_000
@@ -307,7 +307,7 @@ class CallServer:
         sender = await self.sender(exchange)
         if sender is None:
             return
-        if "Replaces" in exchange.request.headers:
+        if "Replaces" in exchange.request.headers and sender.kind != "stranger":
             await self._pickups.serve(exchange, sender)
             return
         await self._carry(exchange, sender, self._router.address_of(exchange.request, sender))
@@ -349,7 +349,7 @@ class CallServer:
         if request.max_forwards == 0:
             raise RemoteError("too many hops", status=483)
         if flow.transport == OVERLAY:
-            return self._peer(request.from_, flow)
+            return peer(request, flow, self._settings.overlay, self._directory)
         if self._router.outside.is_provider(flow):
             raise RemoteError("a provider may call, and nothing else", status=403)
         if self._settings.trust_registered_flows:
@@ -361,13 +361,6 @@ class CallServer:
             await self._send_later(exchange, account)
             return None
         return Party(self._equipment.addresses.main(account.address), request.from_.display, flow, account.name)
-
-    def _peer(self, claimed: NameAddr, flow: Flow) -> Party:
-        """A node may speak for the addresses of its certificate only."""
-        address = claimed.sip_uri().address
-        if address not in self._directory.addresses_of(flow.remote[0]):
-            raise RemoteError(f"the node that sent this is not {address}", status=403)
-        return Party(address, claimed.display, flow, kind="node")
 
     async def _send_later(self, exchange: ServerExchange, refusal: Refusal) -> None:
         """Wrong passwords are answered slowly; above DELAYED_MAX of them waiting, at once and with 503."""

@@ -14,6 +14,7 @@ from p2psip.base.core import host_key
 from p2psip.base.errors import RemoteError
 from p2psip.calls.admission import BLOCK_SECONDS, Admission, AdmissionLimits, Verdict
 from p2psip.calls.answers import unsupported_options
+from p2psip.calls.claims import stranger
 from p2psip.calls.equipment import Equipment, Party
 from p2psip.sip.build import make_response
 from p2psip.sip.exchange import ServerExchange
@@ -24,12 +25,9 @@ from p2psip.sip.uri import OtherUri, SipUri, unescape
 
 REFUSAL_SECONDS = 2.0
 RETRY_SECONDS = 60
-DISPLAY_LETTERS_MAX = 64
 REQUEST_LINE_BYTES_MAX = 2_304
 """A method, a URI of the longest that are read, and the version."""
 ALLOWED_METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS"
-NOT_VERIFIED = "not verified"
-NOBODY = "anonymous@anonymous.invalid"  # RFC 3323 §4.1.1.3
 
 _ALLOW = ("Allow", ALLOWED_METHODS)
 _TOLD_WHEN_RINGING = frozenset((486, 488, 600, 603, 606))
@@ -166,17 +164,12 @@ class Strangers:
 
     def party(self, claimed: NameAddr, flow: Flow) -> Party:
         """Who says to be calling, marked so that nobody takes it for proved; RemoteError(403) for one of our own names."""
-        address, shown = NOBODY, str(claimed.uri)
-        if isinstance(claimed.uri, SipUri):
-            if claimed.uri.host.lower().rstrip(".") in (self._door.name, self._equipment.settings.overlay):
-                self._probe(flow.remote[0], f"claims to be {claimed.uri.address}")
-                raise RemoteError(f"nobody of {claimed.uri.host} calls from outside", status=403)
-            shown = claimed.uri.address
-            address = shown if claimed.uri.user else NOBODY
-        name = _clean(claimed.display or "", DISPLAY_LETTERS_MAX)
-        shown = _clean(shown, 2 * DISPLAY_LETTERS_MAX)
-        display = f"{NOT_VERIFIED}: {name} ({shown})" if name else f"{NOT_VERIFIED}: {shown}"
-        return Party(address, display, flow, None, "stranger")
+        uri = claimed.uri
+        ours = (self._door.name, self._equipment.settings.overlay)
+        if isinstance(uri, SipUri) and uri.host.lower().rstrip(".") in ours:
+            self._probe(flow.remote[0], f"claims to be {uri.address}")
+            raise RemoteError(f"nobody of {uri.host} calls from outside", status=403)
+        return stranger(claimed, flow)
 
     def _address_of(self, uri: SipUri | OtherUri) -> str | None:
         if not isinstance(uri, SipUri) or uri.user is None or uri.host.lower() != self._door.name:
@@ -228,9 +221,3 @@ class Discretion:
 
     def _plain(self, status: int) -> Response:
         return make_response(self._exchange.request, status, to_tag=self._tag)
-
-
-def _clean(text: str, letters: int) -> str:
-    """What a stranger sent, fit for a display: no line ends, no quotes that could close our own words."""
-    kept = "".join(letter if letter.isprintable() and letter not in '"\\()' else " " for letter in text[: 4 * letters])
-    return " ".join(kept.split())[:letters]

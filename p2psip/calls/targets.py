@@ -90,7 +90,8 @@ class Router:
             return request.uri.address
         if address is None or address.startswith("@") or "@" not in address:
             raise RemoteError(f"only people of {self._settings.overlay} can be reached from here", status=404)
-        if sender.is_node and not self._addresses.is_own(address) and not self.outside.may_use(sender.address, address):
+        may_pass = sender.kind == "node" and self.outside.may_use(sender.address, address)
+        if sender.is_node and not self._addresses.is_own(address) and not may_pass:
             raise RemoteError(f"{address} does not live on this node", status=404)
         return address
 

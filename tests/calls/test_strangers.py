@@ -10,11 +10,10 @@ from trio.testing import MockClock
 
 from p2psip.base.errors import RemoteError
 from p2psip.calls.admission import BLOCK_SECONDS, PROBES_MAX, AdmissionLimits
+from p2psip.calls.claims import NOBODY, NOT_VERIFIED
 from p2psip.calls.incidents import Incidents
 from p2psip.calls.ports import CallSettings
 from p2psip.calls.strangers import (
-    NOBODY,
-    NOT_VERIFIED,
     REFUSAL_SECONDS,
     REQUEST_LINE_BYTES_MAX,
     DomainDoor,
@@ -23,49 +22,10 @@ from p2psip.calls.strangers import (
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
-from p2psip.sip.message import Request, Response
 from p2psip.sip.uri import SipUri
+from tests.calls.elsewhere import DOMAIN, PEOPLE, PUBLIC_PORT, open_door, stranger
 from tests.calls.steps import both
-from tests.calls.world import Node, Phone, World, world
-
-PUBLIC_PORT = 5062
-DOMAIN = "people.example"
-PEOPLE = {"alice": "alice@home.example", "1001": "1001@home.example"}
-OFTEN = AdmissionLimits(10, 10, 6_000.0, 600.0)
-
-
-def open_door(w: World, node: Node, limits: AdmissionLimits = OFTEN, ringing_seconds_max: float = 60.0) -> Strangers:
-    """Open the public door of a node."""
-    door = DomainDoor(DOMAIN, PEOPLE, limits, ringing_seconds_max)
-    strangers = Strangers(door, node.server._equipment, node.server._carry)
-    node.server.strangers = strangers
-    node.sip.gate, node.sip.on_malformed = strangers.hears, strangers.note_malformed
-    strangers.open(PUBLIC_PORT)
-    node.sip.distrust(PUBLIC_PORT)
-    w.network.services[node.sip.address[0], PUBLIC_PORT] = node.sip
-    return strangers
-
-
-class Stranger(Phone):
-    """A user agent of elsewhere, at the public door."""
-
-    def request(self, method: str, uri: str, *, to: str | None = None, **more: object) -> Request:
-        request = super().request(method, uri, to=to, **more)
-        request.headers.set("From", f'"Mallory" <sip:{self.name}@elsewhere.example>;tag=s{self.cseq}')
-        return request
-
-    async def first(self, request: Request) -> Response:
-        return await self.sip.start(request, self.flow).final_response()
-
-
-async def stranger(w: World, node: Node, port: int = 7000, host: str = "198.51.100.7") -> Stranger:
-    """Somebody of elsewhere."""
-    found = Stranger(w, node, "mallory", port)
-    found.sip.address = (host, port)
-    w.network.services[found.sip.address] = found.sip
-    found.flow = Flow("udp", found.sip.address, (node.sip.address[0], PUBLIC_PORT))
-    await w.nursery.start(found.sip.run)
-    return found
+from tests.calls.world import Node, world
 
 
 def kinds(node: Node) -> dict[str, int]:
