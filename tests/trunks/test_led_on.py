@@ -10,8 +10,8 @@ from p2psip.naming.routing import Hop, Route, Step
 from p2psip.sip.build import make_response
 from p2psip.sip.exchange import ServerExchange
 from p2psip.sip.flow import Flow
+from tests.calls.elsewhere import DOMAIN, Stranger, open_door, stranger
 from tests.calls.steps import both
-from tests.calls.test_strangers import DOMAIN, Stranger, open_door, stranger
 from tests.calls.transferring import dial, hear, refer, replaces
 from tests.calls.world import Established, Node, Phone
 from tests.trunks.provider import Country, Plan, Provider, country, over, static
