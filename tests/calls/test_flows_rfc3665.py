@@ -1,8 +1,8 @@
 """The flows of RFC 3665 as whole ladders, with a node in the place of each proxy and registrar.
 
 A node is a B2BUA that acts as a user agent server to its phones: so it challenges with 401 where the RFC's proxies use 407, and
-between nodes a 183 carries the transport (see DEVIATIONS.md). Left out: §3.3, since nodes prove themselves to one another by
-certificate and not by passwords, §3.5 (an ALG), and the redirect server of §3.6.
+between nodes a 183 carries the transport (see DEVIATIONS.md). §3.3, §3.5 and the redirect server of §3.6, where more than two
+proxies stand between the phones, are in `test_flows_rfc3665_beyond.py`; `docs/flows.md` lists all sections.
 """
 
 from functools import partial

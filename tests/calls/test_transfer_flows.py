@@ -1,6 +1,7 @@
 """The flows of RFC 5589 as ladders: what each phone says and hears, compared as a whole.
 
 Between the phones is a B2BUA at each node, so who is transferred hears a re-INVITE where the RFC shows a new INVITE.
+`docs/flows.md` says where each section is shown.
 """
 
 import trio
@@ -20,7 +21,7 @@ from tests.calls.world import Established
 
 
 async def test_blind_transfer(autojump_clock: MockClock) -> None:
-    """RFC 5589 §6.1: the transferor waits for the outcome."""
+    """RFC 5589 §6.1 in the dialog of the call, as §6.2 shows: the transferor waits for the outcome."""
     async with village() as v:
         alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
         v.watch()
@@ -92,7 +93,7 @@ async def test_blind_transfer_by_somebody_who_hangs_up_at_once(autojump_clock: M
 
 
 async def test_the_target_is_busy(autojump_clock: MockClock) -> None:
-    """RFC 5589 §6.3: the call stays as it was."""
+    """RFC 5589 §6.3.1: the call stays as it was."""
     async with village() as v:
         alice, bob = await asked(v)
         v.carol.refuse(await v.carol.invited(), 486)
@@ -117,7 +118,7 @@ async def test_the_target_is_busy(autojump_clock: MockClock) -> None:
 
 
 async def test_the_target_does_not_answer(autojump_clock: MockClock) -> None:
-    """RFC 5589 §6.4: the transferor has the call again, and it is reported."""
+    """RFC 5589 §6.3.2: the transferor has the call again, and it is reported."""
     async with village() as v:
         alice, bob = await asked(v)
         invite = await v.carol.invited()
@@ -157,7 +158,7 @@ async def test_who_is_transferred_hangs_up_while_the_target_rings(autojump_clock
 
 
 async def test_attended_transfer(autojump_clock: MockClock) -> None:
-    """RFC 5589 §7.1: the transferor has talked to the target, and gives the call that it has to who waits."""
+    """RFC 5589 §7.3: the transferor has talked to the target, and gives the call that it has to who waits."""
     async with village() as v:
         alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
         consulting, carol = await talk(v.alice, v.carol, "sip:carol@home.example")

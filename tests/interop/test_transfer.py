@@ -122,7 +122,7 @@ async def test_a_baresip_transfers_its_call(town: Town) -> None:
 
 
 async def test_a_linphone_transfers_after_a_consultation(town: Town) -> None:
-    """RFC 5589 §7.1: it holds bob, calls carol at its own node, and joins the two by REFER with Replaces."""
+    """RFC 5589 §7.3: it holds bob, calls carol at its own node, and joins the two by REFER with Replaces."""
     carols = await town.network.add_phone(town.alice, "carol")
     async with (
         baresip(town.folder / "b", town.bob_phone, town.speech("b", BOB_HERTZ)) as bob,
