@@ -8,14 +8,14 @@ LISTED = set(re.findall(r"`(test_\w+)`", (HERE.parents[1] / "docs" / "flows.md")
 LADDERS = ("test_flows_rfc3665.py", "test_flows_rfc3665_beyond.py", "test_transfer_flows_consulted.py")
 
 
-def tests_of(path: Path) -> set[str]:
+def defined_in(path: Path) -> set[str]:
     return set(re.findall(r"^async def (test_\w+)", path.read_text("utf-8"), re.MULTILINE))
 
 
 def test_every_test_that_the_list_names_is_there() -> None:
-    present = set().union(*(tests_of(path) for path in HERE.glob("test_*.py")))
+    present = set().union(*(defined_in(path) for path in HERE.glob("test_*.py")))
     assert LISTED - present == set()
 
 
 def test_every_ladder_stands_in_the_list() -> None:
-    assert set().union(*(tests_of(HERE / name) for name in LADDERS)) - LISTED == set()
+    assert set().union(*(defined_in(HERE / name) for name in LADDERS)) - LISTED == set()

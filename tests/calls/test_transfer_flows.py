@@ -7,6 +7,7 @@ Between the phones is a B2BUA at each node, so who is transferred hears a re-INV
 import trio
 from trio.testing import MockClock
 
+from p2psip.sip.exchange import ServerExchange
 from tests.calls.transferring import (
     Village,
     answer_of,
@@ -124,10 +125,32 @@ async def test_the_target_does_not_answer(autojump_clock: MockClock) -> None:
         invite = await v.carol.invited()
         v.carol.ring(invite)
         assert await hear(alice, "NOTIFY") == "SIP/2.0 180 Ringing"
+        v.world.nursery.start_soon(given_up, v, invite)
         assert (await hear(alice, "NOTIFY")).startswith("SIP/2.0 408")
         await hangs_up_both(bob, alice)
         await trio.sleep(1)
+        assert v.ladder.columns == {
+            "alice": [
+                "> REFER",
+                "< 202 REFER",
+                "< NOTIFY SIP/2.0 100 Trying",
+                "> 200 NOTIFY",
+                "< NOTIFY SIP/2.0 180 Ringing",
+                "> 200 NOTIFY",
+                "< NOTIFY SIP/2.0 408 Request Timeout",
+                "> 200 NOTIFY",
+                "< BYE",
+                "> 200 BYE",
+            ],
+            "carol": ["< INVITE sendrecv", "> 180 INVITE", "< CANCEL", "> 200 CANCEL", "> 487 INVITE", "< ACK"],
+            "bob": ["> BYE", "< 200 BYE"],
+        }
         assert v.open_legs() == 0
+
+
+async def given_up(v: Village, invite: ServerExchange) -> None:
+    await invite.cancelled.wait()
+    v.carol.refuse(invite, 487)
 
 
 async def test_the_target_is_busy_and_the_transferor_gone(autojump_clock: MockClock) -> None:
