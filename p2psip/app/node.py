@@ -94,7 +94,7 @@ class Node:
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
         self.calls = self._serve_calls()
         self.presence = serve_presence(self.calls, self.directory, settings.presence)
-        self.public_door = PublicDoor(self.sip, settings.domain, self.calls.strangers)
+        self.public_door = PublicDoor(self.sip, settings.domain, self.calls.strangers, machine.home or Path(), clock)
         self.trunking = Trunking(
             settings,
             membership.addresses,

@@ -1,23 +1,29 @@
 """Opens the public door (`[domain]`): sockets of their own, apart from those where phones register."""
 
+from pathlib import Path
 from typing import Any
 
+from p2psip.app.renewed_certificate import RenewedCertificate
 from p2psip.app.settings import SettingsError
 from p2psip.app.settings_domain import DomainSettings
 from p2psip.base.core import address_text
+from p2psip.calls.ports import ClockPort
 from p2psip.calls.strangers import Strangers
-from p2psip.net.tls import listening_context
 from p2psip.sip.connections import Door
 from p2psip.sip.service import SipService
 
 
 class PublicDoor:
-    """The sockets of one node's public door; `strangers` None: it stays closed."""
+    """The sockets of one node's public door; `strangers` None: it stays closed. Paths of the settings start at `home`."""
 
-    def __init__(self, sip: SipService, settings: DomainSettings, strangers: Strangers | None) -> None:
+    def __init__(
+        self, sip: SipService, settings: DomainSettings, strangers: Strangers | None, home: Path, clock: ClockPort
+    ) -> None:
         self._sip = sip
         self._settings = settings
         self._strangers = strangers
+        self._home = home
+        self._clock = clock
         self.opened: list[tuple[str, str, int]] = []
 
     async def open(self) -> None:
@@ -26,24 +32,35 @@ class PublicDoor:
             return
         self._sip.gate, self._sip.on_malformed = self._strangers.hears, self._strangers.note_malformed
         port, tls_port = self._settings.port, self._settings.tls_port
+        certificate = self._certificate() if tls_port else None
         for host in self._settings.hosts:
             try:
                 port = (await self._sip.listen_udp(host, port))[1]
                 self._strangers.open(port)
                 self._sip.distrust(port)
                 await self._sip.listen_door(host, port, Door("tcp", accepts=self._strangers.accepts))
-                if tls_port:
-                    assert self._settings.certificate is not None
+                if certificate is not None:
                     self._strangers.open(tls_port)
-                    context = listening_context(self._settings.certificate, self._settings.key)
-                    await self._sip.listen_door(host, tls_port, Door("tls", context, self._strangers.accepts))
-            except OSError as error:  # ssl.SSLError is one
+                    door = Door("tls", certificate.context, self._strangers.accepts)
+                    await self._sip.listen_door(host, tls_port, door)
+            except OSError as error:
                 where = address_text((host, port))
                 raise SettingsError(
                     f"[domain] the public door cannot open at {where}: {error.strerror or error}; it needs ports of its own"
                 ) from error
             self.opened += [("udp", host, port), ("tcp", host, port)]
             self.opened += [("tls", host, tls_port)] if tls_port else []
+
+    def _certificate(self) -> RenewedCertificate:
+        settings = self._settings
+        assert settings.certificate is not None
+        assert settings.key is not None
+        certificate, key = self._home / settings.certificate, self._home / settings.key
+        try:
+            return RenewedCertificate(certificate, key, settings.name, self._clock)
+        except OSError as error:  # ssl.SSLError is one
+            words = f"[domain] certificate {certificate} and key {key} cannot be used: {error.strerror or error}"
+            raise SettingsError(words) from error
 
     def as_json(self) -> dict[str, Any] | None:
         """`name`, `doors` (as of phones), `calls` under way and `dropped` messages; None when closed."""
