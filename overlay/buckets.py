@@ -14,6 +14,8 @@ BUCKET_CONTACTS_MAX = 20
 TABLE_CONTACTS_MAX = 2_000
 NETWORK_CONTACTS_MAX = 10
 FAILURES_MAX = 2
+FAR_BUCKETS = 2
+FAR_CONTACTS = 4
 
 
 class RoutingTable:
@@ -139,6 +141,15 @@ class RoutingTable:
                 del found[count:]
                 break
         return found
+
+    def far_from(self, target: int) -> list[Contact]:
+        """The FAR_CONTACTS closest to `target` of each far bucket, where the table is the hardest to fill for one attacker."""
+        far = [self._buckets.get(BITS - 1 - bit, []) for bit in range(FAR_BUCKETS)]
+        return [
+            contact
+            for bucket in far
+            for contact in sorted(bucket, key=lambda contact: contact.number ^ target)[:FAR_CONTACTS]
+        ]
 
     def oldest_bucket_target(self, draw: int) -> int:
         """A number inside one of the buckets in use, chosen by `draw`, to refresh it with a lookup."""

@@ -7,7 +7,8 @@ Against members that lie: of what somebody names, no more are asked while those 
 invented ones neither push others out nor cost time; a node named at two addresses is tried at both. Where more ids stand beside
 the target than chance puts there, or fewer answer than should, the whole region is searched: at points spread over it
 (`overlay.region`), each contact asked about another one, by turns over the paths that began at different contacts of our own
-table and never meet (disjoint paths: S/Kademlia, Baumgart and Mies 2007, §4.4). Then votes of one cell of the region count once.
+table, one of them far from the target, and never meet (disjoint paths: S/Kademlia, Baumgart and Mies 2007, §4.4). Then votes of
+one cell of the region count once.
 """
 
 from bisect import insort
@@ -101,10 +102,15 @@ class Lookup:
         """Whether this node is a candidate already."""
         return node_key in self._addresses
 
-    def add(self, contacts: Iterable[Contact], hops: int = 0) -> None:
-        """More candidates, of our own table; the farthest beyond CANDIDATES_MAX are dropped."""
+    def add(self, contacts: Iterable[Contact], far: Iterable[Contact] = ()) -> None:
+        """Candidates of our own table: the closest, and some of all its other parts.
+
+        Those have a path to themselves: who surrounds us, or the target in our table, does not stand everywhere.
+        """
         for contact in contacts:
-            self._add(contact, hops + 1, None)
+            self._add(contact, 1, None, len(self._order) % self.paths)
+        for contact in far:
+            self._add(contact, 1, None, self.paths)
         self._drop()
 
     def next_to_ask(self) -> Contact | None:
@@ -148,7 +154,7 @@ class Lookup:
             namer.open -= candidate.asked and not candidate.failed
         self.hops = max(self.hops, candidate.hops)
         for named in contacts:
-            self._add(named, candidate.hops + 1, candidate)
+            self._add(named, candidate.hops + 1, candidate, candidate.path)
         self._drop()
         if self.wants_records:
             self.agreed = self.agreement.add(records, self._voter(candidate), is_thorough=self.is_thorough)
@@ -187,7 +193,7 @@ class Lookup:
             known = next((candidate for candidate in self._order if candidate.contact is contact), None)
         return known
 
-    def _add(self, contact: Contact, hops: int, namer: _Candidate | None) -> None:
+    def _add(self, contact: Contact, hops: int, namer: _Candidate | None, path: int) -> None:
         known = self._candidate(contact)
         if known is not None:
             if (
@@ -202,7 +208,6 @@ class Lookup:
         if addresses >= ADDRESSES_EACH_MAX:
             return
         self._addresses[contact.node_key] = addresses + 1
-        path = len(self._order) % self.paths if namer is None else namer.path
         cell = None if self.region is None else self.region.cell(contact.number)
         named = [] if namer is None else [namer]
         place = contact.node_key, contact.address
@@ -355,7 +360,7 @@ class Lookup:
 
     def _search_thoroughly(self) -> None:
         self.is_thorough = True
-        self._turns = [0] * self.paths
+        self._turns = [0] * (self.paths + 1)
 
     def _lacks_something(self) -> bool:
         """Whether what the late ones may say still matters: no record yet, or fewer than WIDTH places to go on from."""

@@ -164,7 +164,8 @@ class Searches:
         self.now = now
         lookup.started = now
         lookup.agreement.unix = now + self.unix_offset
-        lookup.add(self._table.find_closest(lookup.target, START_CONTACTS))
+        far = self._table.far_from(lookup.target) if self._policy.paths > 1 else ()
+        lookup.add(self._table.find_closest(lookup.target, START_CONTACTS), far)
         self._running[number] = _Running(lookup, now, then)
         self._advance(number)
 

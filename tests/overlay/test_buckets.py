@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kademlia.node import Node, NodeHeap
 
-from overlay.buckets import BITS, BUCKET_CONTACTS_MAX, NETWORK_CONTACTS_MAX, TABLE_CONTACTS_MAX, RoutingTable
+from overlay.buckets import (
+    BITS,
+    BUCKET_CONTACTS_MAX,
+    FAR_BUCKETS,
+    FAR_CONTACTS,
+    NETWORK_CONTACTS_MAX,
+    TABLE_CONTACTS_MAX,
+    RoutingTable,
+)
 from overlay.contact import Contact
 
 NUMBERS = st.integers(0, (1 << BITS) - 1)
@@ -68,6 +76,15 @@ def test_one_that_failed_makes_room_in_a_full_bucket() -> None:
     assert table.add(contact(99, node_id=FAR + 99))
     assert table.get(everyone[4]) is None
     assert len(table) == BUCKET_CONTACTS_MAX
+
+
+def test_the_far_ones_are_the_closest_of_each_half_quarter_and_so_on_that_is_not_ours() -> None:
+    table = RoutingTable(0)
+    for index in range(40):
+        table.add(contact(index, node_id=(index + 1) << BITS - 6))
+    places = [each.number >> BITS - 6 for each in table.far_from(0)]
+    assert places == [place + offset for place in (32, 16)[:FAR_BUCKETS] for offset in range(FAR_CONTACTS)]
+    assert RoutingTable(0).far_from(0) == []
 
 
 def test_we_are_not_in_our_own_table() -> None:

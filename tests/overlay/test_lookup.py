@@ -355,6 +355,19 @@ def test_too_few_in_the_region_make_the_lookup_look_farther() -> None:
     assert lookup.messages == 43
 
 
+@pytest.mark.parametrize("knows_far", [True, False])
+def test_a_gang_that_stands_around_the_target_in_our_table_is_passed_by_way_of_its_far_parts(knows_far: bool) -> None:
+    region = region_of(0, 1_000.0)
+    lookup = Lookup(0, True, region=region)
+    gang, (far, honest) = contacts(60), numbered([region.radius * 100, region.radius // 2])
+    far.node_key, honest.node_key = bytes(31) + b"f", bytes(31) + b"h"
+    lookup.add(gang[:40], [far] if knows_far else [])
+    while not lookup.finished:
+        for contact in ask_all(lookup):
+            lookup.answered(contact, [honest] if contact is far else gang, [authored(1)] if contact is honest else [])
+    assert lookup.agreement.tells == knows_far
+
+
 def test_no_lookup_sends_more_than_the_bound() -> None:
     region = region_of(0, 1_000.0)
     lookup = Lookup(0, True, region=region)
