@@ -130,10 +130,10 @@ class Resolver:
                 step = self._trunk(plan, choice)
             else:
                 step = Step(choice.stage, choice.what, choice.reason, (_people(choice),))
-            yield replace(step, trail=(*notes, *step.trail))
+            yield replace(step, trail=(*notes, *step.trail), is_emergency=plan.is_emergency)
             notes = ()
         if plan.refused is not None:
-            yield _refused(plan.dialled, plan.refused, notes)
+            yield replace(_refused(plan.dialled, plan.refused, notes), is_emergency=plan.is_emergency)
 
     # ENUM
 

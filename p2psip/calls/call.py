@@ -248,11 +248,21 @@ class Call:
         if winner is None or self._stopped is not None:
             self._dismiss_late_winner(winner)
             timeout = Failure(408, "nobody answered")
-            self._fail(self._stopped or (forking.best_failure() if forking.is_hopeless else timeout))
+            failure = self._stopped or (forking.best_failure() if forking.is_hopeless else timeout)
+            await self._announce(offer)
+            self._fail(self._stopped if self._stopped is not None and self._stopped.status == 487 else failure)
             return None
         assert winner.branch is not None
         assert winner.response is not None
         return self._answer_of(winner.branch, winner.response, offer)
+
+    async def _announce(self, offer: Audio | None) -> None:
+        """Let a phone of ours hear that its call for help has failed; CANCEL and BYE end that."""
+        is_ours = self.caller.kind == "phone" and not self.caller.serves_stranger and self._given_end is None
+        if is_ours and self._searches[0].is_for_help and self._forking.is_hopeless and self._stopped is None:
+            self.patch.part()
+            with self._patience:
+                await self._equipment.announcing.play(self._leg, self._end, offer, self._hearing.told)
 
     def _dismiss_late_winner(self, winner: Progress | None) -> None:
         if winner is not None and winner.branch is not None and winner.response is not None:

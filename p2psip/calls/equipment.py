@@ -7,6 +7,7 @@ from typing import Literal
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.addresses import Addresses
+from p2psip.calls.announcing import Announcing
 from p2psip.calls.call_log import CallLog
 from p2psip.calls.ends import MediaEnd, OverlayEnd
 from p2psip.calls.incidents import Incidents
@@ -71,6 +72,10 @@ class Equipment:
     log: CallLog
     incidents: Incidents = field(default_factory=Incidents)
     take: Callable[[ServerExchange], None] = _take_nothing
+    announcing: Announcing = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "announcing", Announcing(self.settings.announcement, self.clock, self.chance))
 
     def contact(self, address: str, flow: Flow, line: Line | None = None) -> str:
         """Our Contact value towards the other end of `flow`, with the user part of `address`; of a provider on `line`, its own."""

@@ -1,5 +1,6 @@
 """What calls need of the world: small protocols that the services (or an adapter in the composition root) fulfil."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -180,7 +181,8 @@ class CallSettings:
     `contact_host` stands in Contact where a socket is bound to every address. With `trust_registered_flows` a phone that
     has registered is not asked for its password again for each call (for phones that cannot do that). `srtp`: see
     `p2psip.calls.phone_end`. `session_seconds` is the session interval that we ask for (RFC 4028); 0 for none.
-    `redirects` are patterns of the addresses that our phones may redirect their calls to.
+    `redirects` are patterns of the addresses that our phones may redirect their calls to. `announcement` is what a phone hears
+    that dials for help in vain (16-bit samples at 8 kHz); None for nothing but the refusal.
     """
 
     overlay: str
@@ -193,3 +195,4 @@ class CallSettings:
     srtp: Literal["off", "offered", "required"] = "offered"
     session_seconds: int = 1_800
     redirects: Sequence[str] = ()
+    announcement: "array[int] | None" = None

@@ -16,7 +16,7 @@ from p2psip.calls.descriptions import Audio
 from p2psip.calls.equipment import Equipment, Party
 from p2psip.calls.forking import Branch, Forking
 from p2psip.calls.outside import Line, OutsideTarget
-from p2psip.calls.targets import Router, Target, Wanted
+from p2psip.calls.targets import Router, Target, Wanted, may_be_emergency
 from p2psip.naming.routing import Route, Step
 from p2psip.sip.flow import OVERLAY
 from p2psip.sip.headers import NameAddr
@@ -47,7 +47,8 @@ class Costs(Protocol):
 class Searching:
     """The search of one call. `found` is called before somebody rings.
 
-    `lines` are the trunks in use, the caller's too; `has_gone_out` is set when somebody outside has answered.
+    `lines` are the trunks in use, the caller's too; `has_gone_out` is set when somebody outside has answered, `is_for_help`
+    when an emergency number was dialled, and nobody of the overlay is called so.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Searching:
         self._is_member = caller.is_node and not equipment.addresses.is_own(address)
         self.lines: list[Line] = [] if caller.line is None else [caller.line]
         self.has_gone_out = False
+        self.is_for_help = False
 
     async def run(self) -> None:
         """Search to the end, after which no more places come."""
@@ -111,6 +113,7 @@ class Searching:
         try:
             async for step in steps:
                 has_plan = True
+                self.is_for_help |= step.is_emergency and step.stage in ("trunk", "refused")
                 if step.stage == "refused":
                     self._note_refused(step)
                     raise RemoteError(step.reason, status=step.status or 403)
@@ -136,7 +139,9 @@ class Searching:
             self._ring_here(self._address)
             await self._ring_elsewhere(self._address)
         if not self._found_so_far and not self._forking.failures:
-            raise reason or await self._router.why_nobody(self._address)
+            reason = reason or await self._router.why_nobody(self._address)
+            self.is_for_help |= reason.status == 503 and may_be_emergency(self._address)
+            raise reason
 
     @property
     def _found_so_far(self) -> int:

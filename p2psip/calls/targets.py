@@ -134,10 +134,15 @@ class Router:
         """Nobody can be reached: 480 for a name that exists, 404 for one that does not, 503 for who dials for help in vain."""
         if self._addresses.is_own(address) or await self._directory.name_exists(address):
             return RemoteError(f"no phone of {address} is registered now", status=480)
-        number = address.partition("@")[0]
-        if number in EMERGENCY_SOMEWHERE:
+        if may_be_emergency(address):
+            number = address.partition("@")[0]
             return RemoteError(f"{number} cannot be called from here: use another telephone", status=503)
         return RemoteError(f"nobody in this overlay is called {address}", status=404)
+
+
+def may_be_emergency(address: str) -> bool:
+    """Whether the name in `address` is an emergency number anywhere."""
+    return address.partition("@")[0] in EMERGENCY_SOMEWHERE
 
 
 def _phone(binding: Binding, address: str) -> Target:

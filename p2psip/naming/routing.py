@@ -49,7 +49,7 @@ class Step:
 
     `status` is the SIP status that tells a caller of this step, if it is the last one: 403 and 404 for what is refused or
     exists nowhere, 503 and 504 for what may work later; None where there are routes. `trail` is how it came about, line by
-    line, for who wants to know more.
+    line, for who wants to know more. `is_emergency`: an emergency number was dialled.
     """
 
     stage: StepName
@@ -58,6 +58,7 @@ class Step:
     found: tuple[Route, ...] = ()
     status: int | None = None
     trail: tuple[str, ...] = ()
+    is_emergency: bool = False
 
 
 class ResolverPort(Protocol):
