@@ -85,10 +85,11 @@ async def baresip(
     parameters: str = "",
     contacts: str = "",
     settings: Sequence[str] = (),
+    registers: bool = True,
 ) -> AsyncIterator[Baresip]:
     """Run a baresip registered as `account` that speaks the WAV file `speaks` (8 kHz). `encryption` is its `mediaenc`, such as
     "srtp-mand" or "dtls_srtp"; `modules` are loaded beside the usual ones, `parameters` (";name=value") added to the account,
-    `contacts` is its list of people, `settings` are more lines of its configuration.
+    `contacts` is its list of people, `settings` are more lines of its configuration. Who does not register finds servers itself.
 
     In a network namespace it is started by the command `prefix`, and `new_socket` makes a TCP socket there.
     """
@@ -96,6 +97,7 @@ async def baresip(
     control_port = free_port(socket.SOCK_STREAM)
     _write_configuration(folder, account, speaks, control_port, encryption, modules, settings)
     line = _account_line(account, transport, answer, encryption, parameters)
+    line = line if registers else f"<sip:{account.address}>;regint=0;answermode={answer};audio_codecs=PCMU{parameters}"
     (folder / "accounts").write_text("" if MWI in modules else line)
     (folder / "contacts").write_text(contacts)
     log = (folder / "log").open("wb")
