@@ -16,7 +16,6 @@ from benchmarks import sip_servers
 from benchmarks.sip_message import PEER_VARIABLE
 from benchmarks.sip_servers import Server
 from tests.interop.programs import free_port
-from tests.interop.test_sipp import answering
 
 REGISTRATIONS = 2_000
 CALLS = 400
@@ -68,7 +67,7 @@ async def _node(folder: Path) -> dict[str, float]:
     provider = free_port()
     async with sip_servers.node(folder / "node", provider=provider) as server:
         found = await _register_and_call(folder, server)
-        async with answering(folder, provider):
+        async with sip_servers.answering(folder, provider):
             caller = free_port()
             await sip_servers.register_both(folder, server, caller, free_port())
             found["trunk"] = await _calls(folder, server, NUMBER, caller, TRUNK_CALLS, TRUNK_CALLS_PER_SECOND)
@@ -77,7 +76,7 @@ async def _node(folder: Path) -> dict[str, float]:
 
 async def _sippy(folder: Path) -> dict[str, float]:
     callee = free_port()
-    async with sip_servers.sippy(folder / "sippy", callee) as server, answering(folder, callee):
+    async with sip_servers.sippy(folder / "sippy", callee) as server, sip_servers.answering(folder, callee):
         return {"call": await _calls(folder, server, "kitchen", free_port(), CALLS, CALLS_PER_SECOND)}
 
 
@@ -95,16 +94,13 @@ async def _register_and_call(folder: Path, server: Server) -> dict[str, float]:
     found = {"register": (server.cpu() - begun) / REGISTRATIONS * 1e6}
     caller, callee = free_port(), free_port()
     await sip_servers.register_both(folder, server, caller, callee)
-    async with answering(folder, callee):
+    async with sip_servers.answering(folder, callee):
         found["call"] = await _calls(folder, server, "kitchen", caller, CALLS, CALLS_PER_SECOND)
     return found
 
 
 async def _calls(folder: Path, server: Server, target: str, port: int, count: int, rate: int) -> float:
-    """CPU microseconds for each of `count` calls; half as many come before, to warm everything up.
-
-    A few may fail on a busy machine: sippy sometimes sends a 180 after its 200, which sipp counts.
-    """
+    """CPU microseconds for each of `count` calls; half as many come before, to warm everything up."""
     await sip_servers.calls(folder, server, target, rate=rate, count=count // 2, port=port)
     await trio.sleep(1)
     begun = server.cpu()

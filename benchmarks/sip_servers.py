@@ -124,7 +124,6 @@ async def node(folder: Path, *, provider: int | None = None) -> AsyncIterator[Se
 async def sippy(folder: Path, callee: int) -> AsyncIterator[Server]:
     """sippy's `b2bua_simple`, which sends all calls to `callee`; it has no digest and no media."""
     port = free_port()
-    folder.mkdir()  # noqa: ASYNC240 - before anything runs
     command = [str(Path(os.environ[PEER_VARIABLE]).parent / "b2bua_simple"), "-f", "-l", "127.0.0.1"]
     command += ["-p", str(port), "-n", f"127.0.0.1:{callee}", "-L", str(folder / "log")]
     async with _running(command, folder) as process:
@@ -164,6 +163,14 @@ async def register_both(folder: Path, server: Server, caller: int, callee: int) 
     """Register desk at port `caller` and kitchen at port `callee`."""
     await register(folder, server.desk, caller, seconds=300)
     await register(folder, server.kitchen, callee, seconds=300)
+
+
+@asynccontextmanager
+async def answering(folder: Path, port: int) -> AsyncIterator[None]:
+    """sipp on `port` as a phone that rings for 50 ms and answers."""
+    command = [program("sipp"), "-sf", str(SCENARIOS / "ringing.xml"), "-i", "127.0.0.1", "-p", str(port), "-nostdin"]
+    async with _running([*command, "-l", "100000"], folder / f"callee-{port}"):
+        yield
 
 
 async def run(folder: Path, address: tuple[str, int], *arguments: str, rate: int, count: int) -> Outcome:
@@ -212,6 +219,7 @@ def _foreign(port: int, process: trio.Process) -> Server:
 
 @asynccontextmanager
 async def _running(command: Sequence[str], folder: Path) -> AsyncIterator[trio.Process]:
+    folder.mkdir(exist_ok=True)  # noqa: ASYNC240 - before anything runs
     with (folder / "output").open("wb") as log:
         process = await trio.lowlevel.open_process(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:
