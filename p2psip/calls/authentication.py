@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from p2psip.base.chance import Chance
+from p2psip.calls.addresses import Addresses
 from p2psip.calls.limiter import BLOCK_SECONDS, GuessLimiter
 from p2psip.calls.ports import Account, AccountsPort
+from p2psip.calls.proven_request import is_for_request
 from p2psip.sip.build import make_response
 from p2psip.sip.digest import DigestServer, digest_secret, parse_fields
 from p2psip.sip.errors import SipSyntaxError
@@ -32,11 +34,15 @@ class Authenticator:
         self._default_algorithm = default_algorithm
         self._chance = chance
         self._digest = DigestServer(realm, chance)
+        self._addresses = Addresses(realm, ())
         self._nobody = digest_secret("SHA-256", chance.token(16), realm, chance.token(16))
         self.limiter = GuessLimiter()
 
     def check(self, request: Request, flow: Flow, now: float) -> Account | Refusal:
-        """The account that `request` proves to be, or the answer to send: 401, as a user agent server does (§22.2)."""
+        """The account that `request` proves to be, or the answer to send: 401, as a user agent server does (§22.2).
+
+        400 to the right password in credentials that were computed for another request (RFC 7616 §3.4.6).
+        """
         fields = self._credentials(request)
         host = flow.remote[0]
         if fields is None:
@@ -53,11 +59,19 @@ class Authenticator:
         verdict = self._digest.check(fields, request.method, secret, algorithm, now)
         if account is not None and verdict.accepted:
             self.limiter.succeed(host, user, now)
+            if not is_for_request(fields.get("uri", ""), request, flow, self._addresses):
+                return self._refuse_changed(request, user, fields.get("uri", ""))
             return account
         challenge = self._challenge(request, algorithm, now, stale=verdict.stale)
         if verdict.stale:
             return Refusal(challenge)
         return Refusal(challenge, self.limiter.fail(host, user, now), ("wrong password", f"as {user!r}"))
+
+    def _refuse_changed(self, request: Request, user: str, uri: str) -> Refusal:
+        words = f'399 {self._digest.realm} "the uri of these credentials is not that of the request"'
+        response = make_response(request, 400, to_tag=self._chance.token(4), headers=[("Warning", words)])
+        said = f"as {user!r}: {request.method} to {request.uri} with credentials for {uri!r}"
+        return Refusal(response, incident=("credentials of another request", said))
 
     def _algorithm(self, request: Request) -> str:
         """The algorithm of the account that is likely to answer: phones name themselves in From."""
