@@ -23,7 +23,6 @@ class Line(Protocol):
     name: str
     credentials: Credentials | None
     codecs: tuple[str, ...]
-    seconds_max: float | None
     silent_seconds: float
 
     def contact(self, flow: Flow) -> str:
@@ -47,6 +46,9 @@ class Line(Protocol):
 
     def note_answered(self) -> None:
         """The call was answered: its time counts from now."""
+
+    def more_seconds(self) -> float | None:
+        """How long the answered call may go on before this is asked again: 0 ends it, None is for ever."""
 
     def close(self) -> None:
         """The call is over, or never came to be; may be said twice."""

@@ -101,10 +101,11 @@ class Searching:
         """The call was answered: its time counts, and `cut` ends it where a trunk gives no more."""
         for line in self.lines:
             line.note_answered()
-        seconds = [line.seconds_max for line in self.lines if line.seconds_max is not None]
-        if seconds:
+        while seconds := [more for line in self.lines if (more := line.more_seconds()) is not None]:
+            if min(seconds) <= 0.0:
+                cut(Failure(503, "the minutes of today on this trunk are used up"))
+                return
             await trio.sleep(min(seconds))
-            cut(Failure(503, "the minutes of today on this trunk are used up"))
 
     async def _search(self) -> None:
         steps = self._router.steps(self._address, self._invite, self._caller)

@@ -1,4 +1,8 @@
-"""How much may be called: calls at once, calls per minute, minutes per day. A core: times are arguments."""
+"""How much may be called: calls at once, calls per minute, minutes per day. A core: times are arguments.
+
+Minutes are taken before they are talked, a little at a time (`take`), and what was not talked is given back. So those used and
+those of calls under way are never more than the cap, however many calls there are; who finds nothing left ends.
+"""
 
 from collections import deque
 
@@ -6,6 +10,7 @@ from p2psip.base.errors import RemoteError
 
 MINUTE_SECONDS = 60.0
 DAY_SECONDS = 86_400
+TAKEN_SECONDS_MAX = 10.0
 
 
 class Caps:
@@ -43,14 +48,27 @@ class Caps:
         self.calls += 1
         self._begun.append(now)
 
-    def end(self, unix: float, talked_seconds: float) -> None:
-        """A call is over, after so long from answer to end."""
+    def end(self) -> None:
+        """A call is over."""
         self.calls -= 1
+
+    def take(self, unix: float) -> float | None:
+        """The seconds that a call may talk now, at most TAKEN_SECONDS_MAX and to the end of the day; None for any number."""
+        left = self.seconds_left(unix)
+        if left is None:
+            return None
+        taken = min(left, TAKEN_SECONDS_MAX, DAY_SECONDS - unix % DAY_SECONDS)
+        self._seconds += taken
+        return taken
+
+    def give_back(self, seconds: float, taken_unix: float, unix: float) -> None:
+        """Of what was taken at `taken_unix`, so much was not talked; another day has got nothing from it."""
         self._turn(unix)
-        self._seconds += talked_seconds
+        if int(taken_unix) // DAY_SECONDS == self._day:
+            self._seconds -= seconds
 
     def seconds_left(self, unix: float) -> float | None:
-        """What is left of today (UTC); None where time is not counted."""
+        """What nobody has taken of today (UTC); None where time is not counted."""
         if self.minutes_per_day_max is None:
             return None
         self._turn(unix)

@@ -14,7 +14,6 @@ SILENT_SECONDS = 4.0
 class DirectCall:
     """Fulfils `p2psip.calls.outside.Line` where there is no provider: no password, no caps, no redirection."""
 
-    seconds_max: float | None = None
     credentials: Credentials | None = None
     codecs: tuple[str, ...] = ()
     silent_seconds = SILENT_SECONDS
@@ -53,6 +52,10 @@ class DirectCall:
 
     def note_answered(self) -> None:
         """See Line."""
+
+    def more_seconds(self) -> float | None:
+        """See Line."""
+        return None
 
     def close(self) -> None:
         """See Line."""

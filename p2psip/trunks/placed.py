@@ -17,6 +17,7 @@ class PlacedCall:
 
     RemoteError(503) when a cap would be passed, but for an emergency; what was counted is given back by `close`. Calls that
     come in have caps of their own: where UDP proves a provider, others can forge them, and nobody could call out any more.
+    The minutes of a member are taken from the first ring on; an emergency needs none.
     `number` is what was called, in the words of the provider.
     """
 
@@ -39,13 +40,16 @@ class PlacedCall:
             caps.begin(now)
         self.line = line
         self._number = number
-        self._answered: float | None = None
+        self._minutes = None if is_emergency else member
+        self._taken: float | None = None
+        self._taken_unix = unix
+        self._ends: float | None = None
         self._is_closed = False
+        self._take()
         self.name = f"trunk {line.trunk.name}"
         self.credentials: Credentials | None = line.credentials
         self.codecs = line.trunk.codecs
         self.silent_seconds = line.trunk.answer_seconds
-        self.seconds_max = None if member is None or is_emergency else member.seconds_left(unix)
 
     def contact(self, flow: Flow) -> str:
         """See Line."""
@@ -84,13 +88,32 @@ class PlacedCall:
 
     def note_answered(self) -> None:
         """See Line."""
-        self._answered = self.line.clock.now()
+        if self._taken is not None and self._ends is None and not self._is_closed:
+            self._ends = self.line.clock.now() + self._taken
+
+    def more_seconds(self) -> float | None:
+        """See Line."""
+        if self._ends is None or self._is_closed:
+            return None
+        now = self.line.clock.now()
+        if self._ends <= now:
+            self._take()
+            self._ends += self._taken or 0.0
+        return max(0.0, self._ends - now)
 
     def close(self) -> None:
         """See Line."""
         if self._is_closed:
             return
         self._is_closed = True
-        talked = 0.0 if self._answered is None else self.line.clock.now() - self._answered
         for caps in self._caps:
-            caps.end(self.line.clock.unix(), talked)
+            caps.end()
+        if self._minutes is None or self._taken is None:
+            return
+        unused = self._taken if self._ends is None else max(0.0, self._ends - self.line.clock.now())
+        self._minutes.give_back(min(unused, self._taken), self._taken_unix, self.line.clock.unix())
+
+    def _take(self) -> None:
+        if self._minutes is not None:
+            self._taken_unix = self.line.clock.unix()
+            self._taken = self._minutes.take(self._taken_unix)

@@ -3,7 +3,7 @@
 import pytest
 
 from p2psip.base.errors import RemoteError
-from p2psip.trunks.caps import DAY_SECONDS, Caps
+from p2psip.trunks.caps import DAY_SECONDS, TAKEN_SECONDS_MAX, Caps
 
 UNIX = 1_800_000_000.0
 
@@ -16,7 +16,7 @@ def test_so_many_calls_at_once_and_no_more() -> None:
     with pytest.raises(RemoteError, match="trunk x carries 2 calls already") as error:
         caps.check(0.0, UNIX)
     assert error.value.status == 503
-    caps.end(UNIX, 0.0)
+    caps.end()
     caps.check(0.0, UNIX)
 
 
@@ -25,24 +25,44 @@ def test_so_many_calls_within_a_minute_and_no_more() -> None:
     for second in range(3):
         caps.check(second, UNIX)
         caps.begin(second)
-        caps.end(UNIX, 0.0)
+        caps.end()
     with pytest.raises(RemoteError, match="3 calls within a minute"):
         caps.check(59.9, UNIX)
     caps.check(60.0, UNIX)
 
 
+def take_all(caps: Caps, unix: float) -> float:
+    """All that is left of the day, taken bit by bit."""
+    taken = 0.0
+    while more := caps.take(unix):
+        taken += more
+    return taken
+
+
 def test_so_many_minutes_a_day_and_more_on_the_next() -> None:
     caps = Caps("bob", 1, 100, 10)
-    caps.begin(0.0)
-    caps.end(UNIX, 540.0)
-    assert caps.seconds_left(UNIX) == 60.0
-    caps.begin(0.0)
-    caps.end(UNIX, 60.0)
+    assert caps.take(UNIX) == TAKEN_SECONDS_MAX
+    assert caps.seconds_left(UNIX) == 590.0
+    assert take_all(caps, UNIX) == 590.0
     with pytest.raises(RemoteError, match="10 minutes of today"):
         caps.check(0.0, UNIX)
+    caps.give_back(5.0, UNIX, UNIX)
+    caps.check(0.0, UNIX)
+    assert take_all(caps, UNIX) == 5.0
     caps.check(0.0, UNIX + DAY_SECONDS)
+    assert take_all(caps, UNIX + DAY_SECONDS) == 600.0
+
+
+def test_what_is_taken_ends_with_the_day_and_is_not_given_back_to_another() -> None:
+    caps = Caps("bob", 1, 100, 1)
+    midnight = (UNIX // DAY_SECONDS + 1) * DAY_SECONDS
+    assert caps.take(midnight - 3.0) == 3.0
+    assert caps.take(midnight) == TAKEN_SECONDS_MAX
+    caps.give_back(3.0, midnight - 3.0, midnight)
+    assert caps.seconds_left(midnight) == 50.0
 
 
 def test_without_a_cap_of_minutes_time_is_not_counted() -> None:
     caps = Caps("trunk x", 1, 1)
     assert caps.seconds_left(UNIX) is None
+    assert caps.take(UNIX) is None
