@@ -99,6 +99,9 @@ class SipPort(Protocol):
     def watch_flow(self, flow: Flow, seconds: float) -> None:
         """Close the connection of `flow` when nothing comes over it for `seconds`."""
 
+    def instead_of(self, flow: Flow) -> Flow | None:
+        """The UDP flow in whose place this node has dialled the connection `flow`; None for every other flow."""
+
     def follow_flows(self, successor: Callable[[Flow], tuple[Flow, SipUri] | None]) -> None:
         """Ask `successor` for another flow, and the Contact there, when one has failed."""
 

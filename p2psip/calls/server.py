@@ -239,7 +239,9 @@ class CallServer:
 
     def _check(self, exchange: ServerExchange) -> None:
         request = exchange.request
-        self._router.outside.admit(exchange.flow)
+        udp = self._sip.instead_of(exchange.flow)
+        if udp is None or not (self.bindings.of_flow(udp) or self.bindings.of_flow(exchange.flow)):
+            self._router.outside.admit(exchange.flow)
         if unknown := unsupported_options(request):
             raise RemoteError(f"{', '.join(unknown)} is not supported here", status=420)
         if isinstance(request.uri, OtherUri) and request.uri.scheme != "tel":

@@ -158,6 +158,10 @@ class SipService:
         """Whether `flow` is a connection of `connect`, and no one that came in."""
         return self._streams is not None and self._streams.is_dialled(flow)
 
+    def instead_of(self, flow: Flow) -> Flow | None:
+        """The UDP flow in whose place this node has dialled the connection `flow`; None for every other flow."""
+        return self.ways.instead_of(flow)
+
     def start(self, request: Request, flow: Flow) -> ClientExchange:
         """Send `request` (a Via is added); its responses come from the exchange."""
         exchange = ClientExchange(request, flow, self, lambda: self._forget_client(exchange))
@@ -261,6 +265,7 @@ class SipService:
             _log.exception("a message of %d bytes over %s made the SIP layer fail", len(data), flow)
 
     def _flow_closed(self, flow: Flow) -> None:
+        self.ways.forget(flow)
         self._layer.flow_closed(flow, self._now())
         for hook in self._closed_hooks:
             hook(flow)
@@ -355,6 +360,7 @@ class SipService:
             with trio.fail_after(TCP_INSTEAD_SECONDS_MAX):
                 exchange.flow = await self.connect("tcp", udp.remote)
             exchange.fallback = udp
+            self.ways.note_instead(exchange.flow, udp)
         except (RemoteError, trio.TooSlowError):
             self.ways.note_without_tcp(udp.remote, self._now())
         if exchange.is_cancelled:

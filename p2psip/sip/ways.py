@@ -18,6 +18,7 @@ VIA_BYTES_MAX = 128
 WAYS_MAX = 4
 WITHOUT_TCP_MAX = 1_024
 WITHOUT_TCP_SECONDS = 600.0
+INSTEAD_MAX = 1_024
 
 FLOW_FAILED = 430
 
@@ -41,6 +42,7 @@ class Ways:
 
     def __init__(self) -> None:
         self._without_tcp: dict[Address, float] = {}
+        self._instead_of: dict[Flow, Flow] = {}
         self.successor: Successor | None = None
 
     def wants_tcp(self, request: Request, flow: Flow, now: float) -> bool:
@@ -60,6 +62,21 @@ class Ways:
         while len(self._without_tcp) >= WITHOUT_TCP_MAX:
             del self._without_tcp[next(iter(self._without_tcp))]
         self._without_tcp[remote] = now + WITHOUT_TCP_SECONDS
+
+    def note_instead(self, connection: Flow, udp: Flow) -> None:
+        """`connection` was dialled (or found open) for what was too large for `udp`; until `forget`, or INSTEAD_MAX later ones."""
+        self._instead_of.pop(connection, None)
+        while len(self._instead_of) >= INSTEAD_MAX:
+            del self._instead_of[next(iter(self._instead_of))]
+        self._instead_of[connection] = udp
+
+    def instead_of(self, connection: Flow) -> Flow | None:
+        """The UDP flow, to the same peer, whose place `connection` has taken last; None where it has taken none."""
+        return self._instead_of.get(connection)
+
+    def forget(self, connection: Flow) -> None:
+        """It has ended."""
+        self._instead_of.pop(connection, None)
 
     def next_request(self, attempt: Attempt) -> Request | None:
         """The request again, for `attempt.flow`, which is another one now; None when there is no other way."""

@@ -70,6 +70,30 @@ async def test_a_large_request_goes_over_tcp_to_who_listens_there(autojump_clock
         assert trio.current_time() == 0.0
 
 
+async def test_a_connection_is_remembered_for_the_flow_whose_place_it_took_until_it_ends(
+    autojump_clock: MockClock,
+) -> None:
+    async with service() as (caller, _), service() as (callee, address):
+        await callee.listen_tcp(*address)
+        udp = await caller.connect("udp", address)
+        caller.start(sized(2_000, f"sip:bob@{address[0]}:{address[1]}"), udp)
+        arriving = await callee.incoming.receive()
+        dialled = await caller.connect("tcp", address)
+        assert (caller.instead_of(dialled), caller.instead_of(udp)) == (udp, None)
+        assert callee.instead_of(arriving.flow) is None
+        caller._flow_closed(dialled)
+        assert caller.instead_of(dialled) is None
+
+
+def test_connections_in_the_place_of_udp_are_forgotten_above_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways_module, "INSTEAD_MAX", 2)
+    ways = Ways()
+    connections = [Flow("tcp", ("127.0.0.1", 5), ("127.0.0.1", 6), serial) for serial in (1, 2, 3)]
+    for connection in connections:
+        ways.note_instead(connection, UDP)
+    assert [ways.instead_of(each) for each in connections] == [None, UDP, UDP]
+
+
 async def test_a_large_request_goes_over_udp_where_there_is_no_tcp(autojump_clock: MockClock) -> None:
     async with service() as (caller, _), service() as (callee, address):
         for number in range(2):
