@@ -10,11 +10,11 @@ from media import g711
 from media.announcement import announcement
 from media.rtp import RtpPacket
 from media.tones import tone
-from p2psip.calls.announcing import ANNOUNCEMENT_SECONDS_MAX, ANNOUNCEMENTS_MAX
+from p2psip.calls.announcing import ANNOUNCEMENT_SECONDS_MAX, ANNOUNCEMENTS_MAX, CONNECT_SECONDS_MAX
 from p2psip.sip.extensions import tokens
 from p2psip.sip.sdp import SessionDescription
 from tests.calls.early_steps import EarlyCaller, calls
-from tests.calls.fakes import FINGERPRINT
+from tests.calls.fakes import FINGERPRINT, FakeLeg
 from tests.calls.ladders import Ladder
 from tests.calls.steps import two_nodes
 from tests.calls.test_secure_calls import secure
@@ -23,12 +23,19 @@ from tests.calls.world import Node, Outgoing, Phone, World, sdp, world
 HELP = "sip:112@home.example"
 SPOKEN = announcement(tone(300.0, 1.0))
 SECONDS = len(SPOKEN) / g711.SAMPLE_RATE
+ICE = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=rtcp-mux\r\n"
 
 
 async def one_phone(w: World, samples: "array[int] | None" = SPOKEN) -> tuple[Node, Phone]:
     """A node without a trunk for emergencies, and its phone."""
     node = await w.node("alice", "1001", announcement=samples)
     return node, await w.phone(node, "alice", 6000)
+
+
+def by_dtls(more: str) -> bytes:
+    """What a phone says that wants DTLS-SRTP."""
+    keys = f"a=fingerprint:{FINGERPRINT}\r\na=setup:actpass\r\n{more}"
+    return sdp(6001).replace(b"RTP/AVP", b"UDP/TLS/RTP/SAVPF") + keys.encode()
 
 
 def heard(node: Node, leg: int = -1) -> list[RtpPacket]:
@@ -203,10 +210,9 @@ async def test_it_is_srtp_where_the_phone_offers_that(autojump_clock: MockClock)
         assert heard(node)
 
 
-@pytest.mark.parametrize("ice", ["", "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=rtcp-mux\r\n"])
+@pytest.mark.parametrize("ice", ["", ICE])
 async def test_it_is_dtls_where_the_phone_offers_that(autojump_clock: MockClock, ice: str) -> None:
-    keys = f"a=fingerprint:{FINGERPRINT}\r\na=setup:actpass\r\n{ice}"
-    offer = sdp(6001).replace(b"RTP/AVP", b"UDP/TLS/RTP/SAVPF") + keys.encode()
+    offer = by_dtls(ice)
     async with world() as w:
         node, alice = await one_phone(w)
         outgoing = await alice.call(HELP, offer)
@@ -214,6 +220,20 @@ async def test_it_is_dtls_where_the_phone_offers_that(autojump_clock: MockClock,
         assert (line.protocol, line.get("ice-ufrag") is not None) == ("UDP/TLS/RTP/SAVPF", bool(ice))
         await outgoing.response(503)
         assert heard(node)
+
+
+async def test_a_browser_whose_path_never_comes_is_refused_soon(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeLeg, "wait_connected", lambda _leg: trio.sleep_forever())
+    async with world() as w:
+        node, alice = await one_phone(w)
+        outgoing = await alice.call(HELP, by_dtls(ICE))
+        await outgoing.response(183)
+        started = trio.current_time()
+        assert "use another telephone" in (await outgoing.response(503)).warning
+        assert trio.current_time() - started == pytest.approx(CONNECT_SECONDS_MAX, abs=0.1)
+        assert not heard(node)
 
 
 # Nothing to hear
