@@ -225,7 +225,10 @@ async def test_it_is_dtls_where_the_phone_offers_that(autojump_clock: MockClock,
 async def test_a_browser_whose_path_never_comes_is_refused_soon(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FakeLeg, "wait_connected", lambda _leg: trio.sleep_forever())
+    async def never(_leg: FakeLeg) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(FakeLeg, "wait_connected", never)
     async with world() as w:
         node, alice = await one_phone(w)
         outgoing = await alice.call(HELP, by_dtls(ICE))
