@@ -7,7 +7,7 @@ that requests within it are served from the first provisional response on.
 from p2psip.calls.answers import ALLOWED_METHODS, SUPPORTED, Failure, refuse
 from p2psip.calls.call_log import CallRecord
 from p2psip.calls.ends import MediaEnd
-from p2psip.calls.equipment import Equipment, Party, name_of
+from p2psip.calls.equipment import Equipment, Party, caller_name
 from p2psip.calls.reliable import ReliableProvisionals
 from p2psip.calls.sides import SDP, Side
 from p2psip.sip.build import make_response
@@ -29,7 +29,7 @@ class CallerLeg:
         self._said: set[int] = set()
         self._described = b""
         self.exchange = exchange
-        self.name = name_of(caller.flow, caller.account or "")
+        self.name = caller_name(caller)
         self.provisionals = ReliableProvisionals(exchange, equipment.chance)
         self._side: Side | None = None
 

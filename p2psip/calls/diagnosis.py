@@ -122,7 +122,7 @@ def _why_nothing_came(source: EndFacts) -> str:
         return (
             f"packets came from {source.refused_from}, but {source.name} announced {announced} and signals from another"
             f" host: {source.refused} packet(s) were refused, as they could be anybody's;"
-            " let the phone announce the address that it sends from (switch STUN and its external address off)"
+            " let it announce the address that it sends from (switch STUN and its external address off)"
         )
     if source.refused:
         return f"what came from {source.name} was no RTP: {source.refused} packet(s) were refused"
@@ -130,7 +130,7 @@ def _why_nothing_came(source: EndFacts) -> str:
         return f"{source.name} has announced no address for audio, and nothing came from it"
     return (
         f"nothing came from {source.name}: packets were expected from {announced} at {local}, and none arrived;"
-        f" a firewall between the phone and this node, or a wrong address in its settings"
+        f" a firewall between it and this node, or a wrong address in its settings"
     )
 
 

@@ -114,3 +114,12 @@ class Equipment:
 def name_of(flow: Flow, who: str = "") -> str:
     """What a ladder calls the other end of `flow`."""
     return f"node {flow.remote[0][:8]}" if flow.transport == OVERLAY else f"phone {who}".strip()
+
+
+def caller_name(caller: Party) -> str:
+    """What a ladder calls the end that a call came from: a stranger is no phone, and neither is a provider."""
+    if caller.line is not None:
+        return caller.line.name
+    if caller.kind != "stranger":
+        return name_of(caller.flow, caller.account or "")
+    return f"{name_of(caller.flow)} for a stranger" if caller.is_node else f"stranger {caller.flow.remote[0]}"

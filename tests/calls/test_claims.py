@@ -57,7 +57,12 @@ async def test_a_stranger_reaches_who_is_at_another_node_and_is_shown_as_not_ver
             assert (await there.ask("BYE")).status == 200
 
         assert (await both(exchange.final_response, answer)).status == 200
-        assert [record["caller"] for record in b.server.status()["recent"]] == ["mallory@elsewhere.example"]
+        at_a, at_b = a.server.call_facts(1), b.server.call_facts(1)
+        assert at_a is not None
+        assert at_b is not None
+        assert at_b["caller"] == "mallory@elsewhere.example"
+        assert at_a["ladder"][0]["source"] == "stranger 198.51.100.7"
+        assert at_b["ladder"][0]["source"] == f"node {a.sip.node_id[:8]} for a stranger"
 
 
 async def test_somebody_at_two_nodes_is_rung_at_both(autojump_clock: MockClock) -> None:
