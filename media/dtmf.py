@@ -1,8 +1,10 @@
-"""Digits as telephone events (RFC 4733). Between phones they pass unchanged; here they are read, made for services, and put into
-a stream of audio for a phone that says its digits by signalling.
+"""Digits as telephone events (RFC 4733). Between phones they pass unchanged; here they are read, made for services, put into a
+stream of audio for a phone that says its digits by signalling, and taken out of one for a phone that hears them so.
 """
 
 import struct
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from media.rtp import RtpPacket, is_rtp
@@ -15,6 +17,12 @@ REPEATED_ENDS = 3
 DURATION_MAX = 0xFFFF
 
 PACKETS_PER_SECOND = 50
+
+EVENT_SILENCE_SECONDS = 0.2
+"""A press of which nothing is heard for so long is over: four updates of the slowest senders (RFC 4733 §2.5.1.2)."""
+PRESSES_QUEUED_MAX = 32
+PRESSES_REMEMBERED_MAX = 16
+
 _SEQUENCES, _TIMESTAMPS = 1 << 16, 1 << 32
 
 _EVENT = struct.Struct("!BBH")
@@ -106,3 +114,100 @@ class DigitInsertion:
             self._ends += 1
         event = TelephoneEvent(self._digit, self._ends > 0, EVENT_VOLUME, self._duration)
         return RtpPacket(self._payload_type, is_first, sequence, self._begun, ssrc, event.to_bytes()).to_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPress:
+    """One key that was pressed, and for how long, in seconds."""
+
+    digit: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Held:
+    """The key that is down: where its first segment began, that of the present one, and how long it has lasted (samples)."""
+
+    digit: str
+    ssrc: int
+    timestamp: int
+    before: int
+    duration: int
+    clock_rate: int
+
+
+class PressReader:
+    """Reads key presses out of a stream, each of them once. `clock_rates` (Hz) are by the payload types of its events.
+
+    A press is over with the first of its ends, with the next press, or when nothing more of it comes: ends get lost, and come
+    again (RFC 4733 §2.5.1.4); one packet of it is enough. What lasts longer than a duration can say comes in segments, which
+    follow one another without a gap (§2.5.1.3). Of presses that nobody takes, those above PRESSES_QUEUED_MAX are lost.
+    """
+
+    def __init__(self, clock_rates: Mapping[int, int]) -> None:
+        self.clock_rates = clock_rates
+        self._held: _Held | None = None
+        self._deadline = 0.0
+        self._over: deque[tuple[int, int]] = deque(maxlen=PRESSES_REMEMBERED_MAX)
+        self._presses: deque[KeyPress] = deque()
+
+    def receive(self, packet: bytes, now: float) -> bool:
+        """Take one packet; whether it is an event, which is no audio. `now` is steady seconds."""
+        if len(packet) < 2 or packet[1] & 0x7F not in self.clock_rates or not is_rtp(packet):
+            return False
+        try:
+            rtp = RtpPacket.parse(packet)
+            event = TelephoneEvent.parse(rtp.payload)
+        except RemoteError:
+            return True  # another event than a digit, or a broken one: no audio either
+        if (rtp.ssrc, rtp.timestamp) not in self._over:
+            self._take(rtp, event, now)
+        return True
+
+    def handle_timeout(self, now: float) -> None:
+        """End a press of which nothing has come for EVENT_SILENCE_SECONDS."""
+        if self._held is not None and now >= self._deadline:
+            self._end()
+
+    def poll_timeout(self) -> float | None:
+        """When the present press counts as over, in steady seconds; None while no key is down."""
+        return None if self._held is None else self._deadline
+
+    def poll_output(self) -> KeyPress | None:
+        """The next press that is over."""
+        return self._presses.popleft() if self._presses else None
+
+    def _take(self, rtp: RtpPacket, event: TelephoneEvent, now: float) -> None:
+        held = self._held
+        if held is None or (held.ssrc, held.timestamp, held.digit) != (rtp.ssrc, rtp.timestamp, event.digit):
+            held = self._begin(held, rtp, event)
+        held.duration = max(held.duration, event.duration)
+        self._deadline = now + EVENT_SILENCE_SECONDS
+        if event.end:
+            self._end()
+
+    def _begin(self, held: _Held | None, rtp: RtpPacket, event: TelephoneEvent) -> _Held:
+        """Another press than before, or the next segment of the same one."""
+        before = 0
+        if held is not None and _goes_on(held, rtp, event):
+            self._over.append((held.ssrc, held.timestamp))
+            before = held.before + (rtp.timestamp - held.timestamp) % _TIMESTAMPS
+        elif held is not None:
+            self._end()
+        rate = self.clock_rates[rtp.payload_type]
+        self._held = _Held(event.digit, rtp.ssrc, rtp.timestamp, before, 0, rate)
+        return self._held
+
+    def _end(self) -> None:
+        held, self._held = self._held, None
+        assert held is not None
+        self._over.append((held.ssrc, held.timestamp))
+        if len(self._presses) < PRESSES_QUEUED_MAX:
+            self._presses.append(KeyPress(held.digit, (held.before + held.duration) / held.clock_rate))
+
+
+def _goes_on(held: _Held, rtp: RtpPacket, event: TelephoneEvent) -> bool:
+    """Whether an event is the next segment: without a marker, and as far on as a duration can say, or nearly so."""
+    since = (rtp.timestamp - held.timestamp) % _TIMESTAMPS
+    is_same = (held.digit, held.ssrc) == (event.digit, rtp.ssrc) and not rtp.marker
+    return is_same and max(held.duration, DURATION_MAX // 2) <= since <= DURATION_MAX

@@ -7,9 +7,14 @@ from hypothesis import strategies as st
 from media.dtmf import (
     DIGITS,
     DURATION_MAX,
+    EVENT_SILENCE_SECONDS,
+    PRESSES_QUEUED_MAX,
+    PRESSES_REMEMBERED_MAX,
     REPEATED_ENDS,
     UPDATES_PER_DIGIT_MAX,
     DigitInsertion,
+    KeyPress,
+    PressReader,
     TelephoneEvent,
     digit_payloads,
 )
@@ -125,3 +130,121 @@ def test_a_press_ends_whatever_the_timestamps_are(stamps: list[int], seconds: fl
 def test_only_digits_are_pressed() -> None:
     with pytest.raises(LocalError):
         DigitInsertion("x", 0.1, payload_type=101, clock_rate=8_000)
+
+
+# Presses that are read out of a stream
+
+
+def said(digit: str, timestamp: int, *, updates: int = 4, ssrc: int = 7) -> list[bytes]:
+    """The packets of one press; the first has the marker."""
+    return [
+        RtpPacket(101, not number, timestamp // 160 + number, timestamp, ssrc, event.to_bytes()).to_bytes()
+        for number, event in enumerate(digit_payloads(digit, updates))
+    ]
+
+
+def read(packets: list[bytes], *, step: float = 0.02) -> list[KeyPress]:
+    """What a reader makes of `packets`, and of the silence after them."""
+    reader, now = PressReader({101: 8_000}), 0.0
+    for packet in packets:
+        now += step
+        reader.handle_timeout(now)
+        assert reader.receive(packet, now)
+    reader.handle_timeout(now + EVENT_SILENCE_SECONDS)
+    assert reader.poll_timeout() is None
+    return list(iter(reader.poll_output, None))
+
+
+def test_a_press_is_read_once_with_its_duration() -> None:
+    assert read(said("5", 160)) == [KeyPress("5", 0.1)]
+    assert read(said("5", 160) + said("5", 1_600) + said("#", 3_200)) == [
+        KeyPress("5", 0.1), KeyPress("5", 0.1), KeyPress("#", 0.1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", range(7))
+def test_any_packet_of_a_press_is_enough(kept: int) -> None:
+    (press,) = read([said("5", 160)[kept]])
+    assert press.digit == "5"
+    assert press.seconds == pytest.approx(min(kept + 1, 5) * 0.02)
+
+
+def test_a_press_whose_ends_are_lost_is_over_with_the_next_one() -> None:
+    assert read(said("5", 160)[:4] + said("6", 1_600)) == [KeyPress("5", 0.08), KeyPress("6", 0.1)]
+
+
+def test_packets_that_come_late_or_twice_make_no_second_press() -> None:
+    first, second = said("5", 160), said("5", 1_600)
+    assert [each.digit for each in read(first + first)] == ["5"]
+    assert [each.digit for each in read(first[:5] + second[:2] + first[5:] + second[2:] + first)] == ["5", "5"]
+
+
+def test_silence_ends_a_press_and_what_comes_of_it_later_is_no_other_one() -> None:
+    packets = said("5", 160)
+    reader = PressReader({101: 8_000})
+    reader.receive(packets[0], 1.0)
+    assert reader.poll_timeout() == 1.0 + EVENT_SILENCE_SECONDS
+    reader.handle_timeout(1.0 + EVENT_SILENCE_SECONDS / 2)
+    assert reader.poll_output() is None
+    reader.handle_timeout(1.0 + EVENT_SILENCE_SECONDS)
+    assert reader.poll_output() == KeyPress("5", 0.02)
+    reader.receive(packets[-1], 3.0)
+    assert (reader.poll_output(), reader.poll_timeout()) == (None, None)
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_a_press_that_is_longer_than_a_duration_can_say(lost: int) -> None:
+    """RFC 4733 §2.5.1.3; the last `lost` packets of the first segment do not come."""
+    start = (1 << 32) - 1_000  # timestamps wrap
+    durations = [*range(160, DURATION_MAX, 160), DURATION_MAX]
+    segment = [RtpPacket(101, d == 160, d // 160, start, 7, event("5", d)).to_bytes() for d in durations]
+    rest = (start + DURATION_MAX) % (1 << 32)
+    after = [RtpPacket(101, False, 500, rest, 7, event("5", d, end=d == 480)).to_bytes() for d in (160, 320, 480)]
+    (press,) = read(segment[: len(segment) - lost] + after)
+    assert press == KeyPress("5", (DURATION_MAX + 480) / 8_000)
+
+
+def event(digit: str, duration: int, *, end: bool = False) -> bytes:
+    return TelephoneEvent(digit, end, 10, duration).to_bytes()
+
+
+def test_audio_control_and_other_payload_types_are_left_alone_and_other_events_taken_out() -> None:
+    reader = PressReader({101: 8_000})
+    for packet in (
+        RtpPacket(0, False, 1, 160, 7, b"x" * 160).to_bytes(),
+        RtpPacket(96, False, 1, 160, 7, event("5", 160)).to_bytes(),
+        bytes((0x80, 200)) + bytes(26),
+        b"", b"\x80", bytes((0x80, 101)),
+    ):  # fmt: skip
+        assert not reader.receive(packet, 0.0)
+    flash = RtpPacket(101, True, 1, 160, 7, bytes((16, 0x8A, 0, 160))).to_bytes()
+    assert reader.receive(flash, 0.0)
+    assert reader.receive(RtpPacket(101, True, 1, 160, 7, b"").to_bytes(), 0.0)
+    assert (reader.poll_output(), reader.poll_timeout()) == (None, None)
+
+
+def test_presses_that_nobody_takes_are_bounded() -> None:
+    reader = PressReader({101: 8_000})
+    for number in range(PRESSES_QUEUED_MAX + 1):
+        for packet in said("5", 1_600 * (number + 1)):
+            reader.receive(packet, 0.0)
+    assert len(list(iter(reader.poll_output, None))) == PRESSES_QUEUED_MAX
+
+
+def test_only_so_many_presses_are_remembered() -> None:
+    presses = [said("5", 1_600 * (number + 1)) for number in range(PRESSES_REMEMBERED_MAX + 1)]
+    again = read([packet for press in presses for packet in press] + presses[1])
+    assert len(again) == len(presses)
+    again = read([packet for press in presses for packet in press] + presses[0])
+    assert len(again) == len(presses) + 1, "the oldest is forgotten"
+
+
+@given(st.lists(st.binary(max_size=40)), st.lists(st.integers(0, 6)))
+def test_any_packets_make_presses_or_none(rubbish: list[bytes], kept: list[int]) -> None:
+    reader = PressReader({101: 8_000, 0: 8_000})
+    for packet in [*rubbish, *(said("5", 160)[number] for number in kept)]:
+        reader.receive(packet, 0.0)
+    reader.handle_timeout(9.0)
+    presses = list(iter(reader.poll_output, None))
+    assert all(each.digit in DIGITS and each.seconds >= 0.0 for each in presses)
+    assert len(presses) == bool(kept) or rubbish
