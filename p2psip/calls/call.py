@@ -23,6 +23,7 @@ from p2psip.calls.forking import Branch, Forking, Progress
 from p2psip.calls.hearing import Hearing
 from p2psip.calls.invitations import Invitations
 from p2psip.calls.patch import EndWatch, Patch
+from p2psip.calls.pressing import with_events
 from p2psip.calls.redirects import Redirects
 from p2psip.calls.searching import Searching, offered
 from p2psip.calls.services import OFFER, answer_audio, open_service
@@ -299,7 +300,8 @@ class Call:
         self._early.close()
         self._forking.close_dialogs(but=callee)
         is_described = self._leg.provisionals.answered
-        body = b"" if is_described else self._end.write(answered.audio, is_offer=offer is None)
+        audio = answered.audio if offer is None else with_events(answered.audio, offer, callee)
+        body = b"" if is_described else self._end.write(audio, is_offer=offer is None)
         self._early.tell_caller |= is_described and offer is not None and self._hearing.told != answered.audio
         self._join(callee.name, branch.end.leg, branch.end)
         talk = self._talk = Talk(self._equipment, caller, callee)

@@ -11,6 +11,7 @@ from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.descriptions import Audio
 from p2psip.calls.negotiation import Negotiation, glare_pause
+from p2psip.calls.pressing import with_events
 from p2psip.calls.services import OFFER, answer_audio
 from p2psip.calls.sides import SDP, Side
 from p2psip.sip.exchange import ServerExchange
@@ -29,11 +30,12 @@ _RECEIVES = ("sendrecv", "recvonly")
 
 
 class Changes:
-    """Serves re-INVITE and UPDATE of both sides. `end` is told when the call cannot go on."""
+    """Serves re-INVITE and UPDATE of both sides. `end` is told when the call cannot go on, `note` after each change."""
 
-    def __init__(self, negotiation: Negotiation, end: Callable[[RemoteError], None]) -> None:
+    def __init__(self, negotiation: Negotiation, end: Callable[[RemoteError], None], note: Callable[[], None]) -> None:
         self._negotiation = negotiation
         self._end = end
+        self._note = note
 
     def begin(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
         """Serve a re-INVITE, UPDATE or PRACK of `side`; RemoteError(491 or 500) during another change."""
@@ -88,6 +90,7 @@ class Changes:
             self._fail(exchange, side, error)
         finally:
             self._negotiation.end()
+            self._note()
             watch.cancel()
             side.leave(exchange)
 
@@ -119,7 +122,7 @@ class Changes:
         else:
             change, response = await other.offer(other.end.write(audio, is_offer=True), method=_method(request, other))
             other.acknowledge(change, response)
-            answer = fitting(other.end.take(response.body, is_offer=False), audio)
+            answer = with_events(fitting(other.end.take(response.body, is_offer=False), audio), audio, other)
         await self._answer(exchange, side, side.end.write(answer, is_offer=False))
 
     async def _answer(self, exchange: ServerExchange, side: Side, body: bytes) -> None:

@@ -4,6 +4,7 @@ The press takes the place of audio in the stream (`media/dtmf.py`): the leg's pa
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -40,6 +41,15 @@ class Press:
     seconds: float = PRESS_SECONDS
 
     @classmethod
+    def of(cls, digit: str, seconds: float) -> "Press":
+        """A press that lasts no longer and no shorter than phones can make of it."""
+        return cls(digit, min(max(seconds, PRESS_SECONDS_MIN), PRESS_SECONDS_MAX))
+
+    def to_bytes(self) -> bytes:
+        """The body of an INFO of RELAY_TYPE."""
+        return f"Signal={self.digit}\r\nDuration={round(self.seconds * 1_000)}\r\n".encode()
+
+    @classmethod
     def parse(cls, request: Request) -> "Press | None":
         """The press in an INFO; None for an INFO about something else, or about a key that is no digit (a flash)."""
         kind = (request.content_type or "").partition(";")[0].strip().lower()
@@ -52,7 +62,7 @@ class Press:
             return None
         duration = _DURATION.search(text)
         seconds = PRESS_SECONDS if duration is None else int(duration[1]) / 1_000
-        return cls(_digit(signal[1]), min(max(seconds, PRESS_SECONDS_MIN), PRESS_SECONDS_MAX))
+        return cls.of(_digit(signal[1]), seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +78,20 @@ class EventFormat:
         if audio is None or audio.direction not in _TAKES:
             return None
         rates = {"0": 8_000, "3": 8_000, "8": 8_000, "9": 8_000, "18": 8_000}
-        events: list[tuple[str, int]] = []
-        for name, value in audio.attributes:
-            number, _, codec = (value or "").partition(" ")
-            parts = codec.split("/")
-            is_read = _PAYLOAD_TYPE.fullmatch(number) and len(parts) > 1 and _RATE.fullmatch(parts[1])
-            if name == "rtpmap" and is_read:
-                rates[number] = int(parts[1])
-                if parts[0].lower() == "telephone-event" and number in audio.formats:
-                    events.append((number, rates[number]))
+        rates |= {number: rate for number, _codec, rate in _rtpmaps(audio)}
         spoken = next((rates[each] for each in audio.formats if each in rates), 8_000)
-        return next((cls(int(number), rate) for number, rate in events if rate == spoken), None)
+        return next((cls(number, rate) for number, rate in event_formats(audio).items() if rate == spoken), None)
+
+
+def event_formats(audio: Audio | None) -> dict[int, int]:
+    """The clock rates (Hz) of telephone events in a description, by payload type, in the order of its rtpmaps."""
+    if audio is None:
+        return {}
+    return {
+        int(number): rate
+        for number, codec, rate in _rtpmaps(audio)
+        if codec == "telephone-event" and number in audio.formats
+    }
 
 
 @runtime_checkable
@@ -143,6 +156,16 @@ class Keypad:
         packet = insertion.make(made if made and before == last else last, self._ssrc)
         self._made = last, packet
         send(packet)
+
+
+def _rtpmaps(audio: Audio) -> Iterator[tuple[str, str, int]]:
+    """Payload type, codec in lower case, clock rate of each rtpmap that can be read."""
+    for name, value in audio.attributes:
+        if name == "rtpmap":
+            number, _, codec = (value or "").partition(" ")
+            parts = codec.split("/")
+            if _PAYLOAD_TYPE.fullmatch(number) and len(parts) > 1 and _RATE.fullmatch(parts[1]) and int(parts[1]):
+                yield number, parts[0].lower(), int(parts[1])
 
 
 def _digit(text: str) -> str:

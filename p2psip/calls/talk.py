@@ -14,6 +14,7 @@ from p2psip.calls.ends import OverlayEnd
 from p2psip.calls.equipment import Equipment
 from p2psip.calls.loans import Loan
 from p2psip.calls.negotiation import Negotiation
+from p2psip.calls.pressing import Pressing
 from p2psip.calls.refreshing import Refreshing
 from p2psip.calls.relaying import RELAYED_METHODS, Relaying
 from p2psip.calls.restarts import PathRestarts
@@ -53,7 +54,8 @@ class Talk:
         self._over = trio.Event()
         self.negotiation = Negotiation()
         self._relaying = Relaying(equipment)
-        self._changes = Changes(self.negotiation, self._fail)
+        self._pressing = Pressing(equipment, caller, callee)
+        self._changes = Changes(self.negotiation, self._fail, self._pressing.review)
         self.confirmed = trio.Event()
         self.awaits_answer = False  # the callee's offer has no answer before the caller's ACK
         self.leaver: Side | None = None  # whose BYE does not end the call: a transfer by it is under way
@@ -64,6 +66,7 @@ class Talk:
     async def run(self) -> Ending:
         """Return when the call is over; whoever did not hang up has been told by then."""
         async with trio.open_nursery() as nursery:
+            self._pressing.begin(nursery)
             for side, other in ((self.caller, self.callee), (self.callee, self.caller)):
                 if side is not None:
                     nursery.start_soon(self._serve, side, other, nursery)
@@ -105,7 +108,8 @@ class Talk:
             self.ending.lent.recall(ending.status, ending.words)
 
     async def settle(self, *, tell_caller: bool, tell_callee: bool) -> None:
-        """Tell the sides what they were not told before the answer."""
+        """The sides are agreed: tell them what they were not told before the answer."""
+        self._pressing.review()
         chance = self._equipment.chance
         if tell_callee and self.callee is not None:
             await self._changes.settle(self.callee, self.caller, chance)
