@@ -8,12 +8,13 @@ from p2psip.calls.session_timer import SessionTimer
 from p2psip.calls.sides import SDP
 from p2psip.calls.targets import Target
 from p2psip.sip.build import MAX_FORWARDS, make_request
+from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import OVERLAY
 from p2psip.sip.headers import NameAddr
 from p2psip.sip.message import Request
 from p2psip.sip.uri import SipUri
 
-_PASSED_ON = ("Subject", "Referred-By", "Privacy")
+_PASSED_ON = ("Subject", "Privacy")
 _DIVERTED = ("History-Info", "Diversion")
 
 
@@ -38,6 +39,7 @@ class Invitations:
         headers = [("Contact", self.contact(target)), ("Allow", ALLOWED_METHODS)]
         headers += [("Supported", "100rel, timer" if reliable else "timer"), *timer.asking()]
         headers += [pair for pair in self._invite.headers if pair[0] in self._passed_on]
+        headers += self._referrer(target)
         from_ = shown_as(self._caller, target.flow, self._equipment.tag(), private=self._private)
         to = SipUri.of_address(target.address)
         presented = presented_to(self._equipment, self._caller, target, self._invite)
@@ -61,3 +63,20 @@ class Invitations:
         if target.line is not None and target.line.credentials is not None:
             target.line.credentials.attach(request)
         return request
+
+    def _referrer(self, target: Target) -> list[tuple[str, str]]:
+        """Referred-By (RFC 3892) where it names the caller, whom this node or theirs has proved: anybody can write another name.
+
+        So it goes with a transfer by a person of the overlay, and never with what strangers and providers say, nor with who
+        does not want to be shown. Its tokens (§5) are not passed on.
+        """
+        claimed = self._invite.headers.get("Referred-By")
+        is_hidden = self._private and target.flow.transport != OVERLAY
+        if claimed is None or is_hidden or self._caller.kind not in ("phone", "node"):
+            return []
+        try:
+            uri = NameAddr.parse(claimed).uri
+        except SipSyntaxError:
+            return []
+        address = self._caller.address
+        return [("Referred-By", f"<sip:{address}>")] if isinstance(uri, SipUri) and uri.address == address else []
