@@ -64,10 +64,22 @@ class Audio:
 
 @dataclass(slots=True)
 class Layout:
-    """The media lines of one leg as they were first agreed, and which of them is the audio; it only ever grows."""
+    """The media lines of one leg as they were first agreed, and which of them is the audio; it only ever grows.
+
+    `lines` are those of what was read last; of an offer that was refused nothing stays (RFC 3264 §8).
+    """
 
     lines: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
     audio: int = 0
+    _agreed: tuple[list[tuple[str, str, tuple[str, ...]]], int] = field(default_factory=lambda: ([], 0))
+
+    def agree(self) -> None:
+        """The present lines were offered and answered."""
+        self._agreed = self.lines, self.audio
+
+    def revert(self) -> None:
+        """Back to what was agreed on last."""
+        self.lines, self.audio = self._agreed
 
 
 @dataclass(slots=True)

@@ -73,6 +73,7 @@ class PhoneEnd(Agreement):
         self._announced = phone_addresses(description, media)
         if not is_offer:
             self._aim(is_fax=audio.is_fax)
+            self._layout.agree()
         self.note_taken(audio, is_offer=is_offer)
         return audio
 
@@ -81,10 +82,12 @@ class PhoneEnd(Agreement):
         if audio.is_fax and (self.is_secure or self._security.is_required):
             raise RemoteError(NO_FAX, status=488)
         if is_offer:
+            self._layout.revert()
             line = self._security.offer_line()
         else:
             line = self._security.answer_line(None if self._announced is None else self._announced[0][0])
             self._aim(is_fax=audio.is_fax)
+            self._layout.agree()
         self.note_written(audio, is_offer=is_offer)
         return write_description(audio, self._origin, self._layout, line)
 
@@ -99,7 +102,6 @@ class PhoneEnd(Agreement):
         """See MediaEnd."""
         if self.offered is None or not self._security.next_form():
             return None
-        self._layout.lines.clear()
         return self.write(self.offered, is_offer=True)
 
     def own_answer(self, audio: Audio) -> Audio | None:

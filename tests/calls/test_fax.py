@@ -1,5 +1,7 @@
 """T.38: passed between two legs in the clear, refused in words wherever it cannot be carried."""
 
+from functools import partial
+
 import pytest
 from trio.testing import MockClock
 
@@ -13,6 +15,7 @@ from p2psip.sip.sdp import SessionDescription
 from tests.calls.fakes import FakeMedia
 from tests.calls.steps import both, connect, two_nodes
 from tests.calls.test_phone_end import crypto, sdp
+from tests.calls.world import sdp as world_sdp
 from tests.calls.world import world
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
@@ -81,11 +84,49 @@ def test_other_nodes_are_not_asked_for_it() -> None:
     assert caught.value.status == 488
 
 
-async def test_a_call_across_the_overlay_says_why_and_goes_on(autojump_clock: MockClock) -> None:
+BOTH = (HEAD + "m=audio 0 RTP/AVP 0\r\n" + "\r\n".join(FAX_LINES) + "\r\n").encode()
+"""As machines write it that keep the audio line, switched off, before the fax."""
+
+
+def test_a_refused_offer_leaves_the_lines_as_they_were() -> None:
+    end, media = phone_end()
+    end.take(sdp("RTP/AVP"), is_offer=True)
+    end.write(Audio(("0",)), is_offer=False)
+    assert end.take(BOTH, is_offer=True).is_fax  # and then the other side refuses it
+    lines = SessionDescription.parse(end.write(Audio(("0",)), is_offer=True)).media
+    assert [(line.kind, line.port) for line in lines] == [("audio", media.legs[0].local[1])]
+
+
+def test_lines_that_were_agreed_on_stay(autojump_clock: MockClock) -> None:
+    end, media = phone_end()
+    end.write(end.take(BOTH, is_offer=True), is_offer=False)
+    lines = SessionDescription.parse(end.write(Audio(("0",)), is_offer=True)).media
+    assert [(line.kind, line.port) for line in lines] == [("audio", 0), ("audio", media.legs[0].local[1])]
+
+
+@pytest.mark.parametrize("offer", [FAX, BOTH], ids=["instead of audio", "beside audio that is off"])
+@pytest.mark.parametrize("is_callee", [False, True], ids=["caller", "callee"])
+async def test_a_call_across_the_overlay_says_why_and_goes_on_with_audio(
+    autojump_clock: MockClock, offer: bytes, is_callee: bool
+) -> None:
+    """488 with a Warning (RFC 3261 §21.4.26, §20.43) at the node of the machine, which asks nobody else and changes nothing."""
     async with world() as w:
-        _a, _b, alice, bob = await two_nodes(w)
+        a, b, alice, bob = await two_nodes(w)
         here, there = await connect(alice, bob, "sip:bob@home.example")
-        refused = await here.ask("INVITE", body=FAX, content_type="application/sdp")
+        machine, node, other = (there, b, here) if is_callee else (here, a, there)
+        leg = node.media.legs[1 if is_callee else 0]
+        before, sink = list(leg.remotes), leg.sink
+        refused = await machine.ask("INVITE", body=offer, content_type="application/sdp")
         assert refused.status == 488
-        assert NO_FAX.partition(":")[0] in refused.warning
-        assert (await both(lambda: here.ask("BYE"), lambda: there.expect("BYE"))).status == 200
+        assert refused.warning == NO_FAX
+        assert refused.headers.get("Warning") == f'399 home.example "{NO_FAX}"'
+        assert not refused.body
+        assert (leg.is_raw, leg.remotes, leg.sink) == (False, before, sink)
+        assert other.requests.statistics().current_buffer_used == 0
+        audio = world_sdp(6001, "0 101", "sendonly")
+        answer = world_sdp(6101, "0 101", "recvonly")
+        change = partial(machine.ask, "INVITE", body=audio, content_type="application/sdp")
+        held = await both(change, partial(other.expect, "INVITE", body=answer))
+        (line,) = SessionDescription.parse(held.body).media
+        assert (held.status, line.kind, line.get("recvonly")) == (200, "audio", "")
+        assert (await both(lambda: machine.ask("BYE"), lambda: other.expect("BYE"))).status == 200
