@@ -280,8 +280,7 @@ class DialPlan:
             return None
         national = number.removeprefix("+" + country.code)
         bare = national.removeprefix(country.national_prefix)  # some providers take +49 0900 for 0900
-        prefix = next((prefix for prefix in country.premium if national.startswith(prefix)), None)
-        prefix = prefix or next((prefix for prefix in country.premium if bare.startswith(prefix)), None)
+        prefix = country.premium_prefix(national) or country.premium_prefix(bare)
         if prefix is not None:
             return f"{country.iso} {country.national_prefix}{prefix}"
         return f"{country.iso} exchange 976" if country.code == "1" and "976" in (national[3:6], bare[3:6]) else None

@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 
 from p2psip.base.errors import RemoteError
-from p2psip.naming.countries import CODES, PREFIX_DIGITS_MAX
+from p2psip.naming.countries import CODES, E164_DIGITS_MAX, PREFIX_DIGITS_MAX
 
 DIALLED_CHARACTERS_MAX = 64
-E164_DIGITS_MAX = 15  # ITU-T E.164
 E164_DIGITS_MIN = 7
 TEL_URI_CHARACTERS_MAX = 512
 

@@ -67,7 +67,9 @@ def test_the_table_of_countries_fits_the_codes() -> None:
     for iso, country in COUNTRIES.items():
         assert country.iso == iso
         assert CODES[country.code] == iso or (iso, CODES[country.code]) == ("CA", "US")
-        assert all(each.isdigit() for each in (*country.emergency, *country.premium, *country.international_prefixes))
+        assert all(each.isdigit() for each in (*country.emergency, *country.international_prefixes))
+        assert all(prefix.isdigit() and 1 <= least <= most <= 15 for prefix, least, most in country.premium)
+        assert len(set(country.premium)) == len(country.premium)
 
 
 def test_tel_uris() -> None:
