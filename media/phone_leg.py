@@ -7,6 +7,7 @@ import ipaddress
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import trio
@@ -21,6 +22,7 @@ from p2psip.base.errors import LocalError, RemoteError
 
 RTCP_BYTES_MIN = 8
 EARLY_DTLS_MAX = 4
+HOSTS_CACHED_MAX = 256
 
 
 def _plan_nothing(_leg: "PhoneLeg") -> None:
@@ -263,6 +265,7 @@ class PhoneLeg:
             return
 
 
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
 def _check_is_address(host: str) -> None:
     try:
         ipaddress.ip_address(host)

@@ -3,11 +3,13 @@
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from p2psip.sip.uri import OtherUri, SipUri
 
 EMERGENCY_URN = "service:sos"  # RFC 5031 §4.2
 EMERGENCY = "112"
+HOSTS_CACHED_MAX = 256
 
 _SEPARATORS = re.compile(r"[\s().\-]")
 
@@ -46,6 +48,7 @@ class Addresses:
         return address in self.own
 
 
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
 def _is_this_machine(host: str) -> bool:
     if host == "localhost":
         return True

@@ -307,7 +307,8 @@ class Call:
         talk = self._talk = Talk(self._equipment, caller, callee)
         talk.awaits_answer = late is not None
         for searching in self._searches:
-            nursery.start_soon(searching.limit, self._cut)
+            if searching.lines:
+                nursery.start_soon(searching.limit, self._cut)
         nursery.start_soon(self._accept, talk, body, late, callee)
         await self._talk_until_over(talk, caller, callee)
 

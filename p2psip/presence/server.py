@@ -296,7 +296,9 @@ class PresenceServer:
         return (each for each in self._watchers if each.package.name == package and each.address == address)
 
     def _note_change(self) -> None:
-        self._changed.set()
+        """Every call and every REGISTER is a change, of which most nodes have nobody to tell."""
+        if self._watchers:
+            self._changed.set()
 
     # PUBLISH
 
@@ -320,7 +322,7 @@ class PresenceServer:
         )
         headers = [("SIP-ETag", tag), ("Expires", str(seconds))]
         exchange.respond(make_response(request, 200, to_tag=self._equipment.tag(), headers=headers))
-        self._note_change()
+        self._changed.set()
 
 
 def _package_of(request: Request) -> Package:
