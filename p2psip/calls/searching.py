@@ -151,8 +151,9 @@ class Searching:
     def _note_refused(self, step: Step) -> None:
         """What the dial plan forbids may be a stolen phone that calls numbers which pay the thief."""
         if step.status == 403:
-            unix = self._equipment.clock.unix()
-            self._equipment.incidents.note("forbidden number", self._caller.address, step.reason, unix)
+            account, unix = self._caller.account, self._equipment.clock.unix()
+            who = self._caller.address if account is None else f"phone {account} of {self._caller.address}"
+            self._equipment.incidents.note("forbidden number", who, step.reason, unix)
 
     def _refuse_stranger(self, step: Step) -> RemoteError:
         words = f"{self._address} is outside, and callers from the open world are led on to people of this overlay only"

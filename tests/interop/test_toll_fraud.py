@@ -74,7 +74,8 @@ async def test_nobody_makes_the_owner_of_a_trunk_pay(tmp_path: Path, capsys: pyt
         assert "What was refused" in words
         assert "forbidden" in words
         log = (home / "log").read_text()
-        assert "forbidden number by alice@home.example" in log
+        assert "forbidden number by phone " in log
+        assert " of alice@home.example: " in log
         assert "scan by 127.0.0.1" in log
     finally:
         await network.close()

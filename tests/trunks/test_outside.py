@@ -346,6 +346,7 @@ async def test_what_the_plan_refuses_is_told_with_its_reason(autojump_clock: Moc
         assert response.warning == "premium numbers need a rule"
         (incident,) = node.server.status()["refused"]["recent"]
         assert (incident["kind"], incident["words"]) == ("forbidden number", response.warning)
+        assert incident["who"] == "phone alice of alice@home.example"
 
 
 async def test_people_of_the_overlay_are_called_without_the_trunk(autojump_clock: MockClock) -> None:
