@@ -265,7 +265,7 @@ def explain(
 @app.command()
 def call(
     context: typer.Context,
-    target: Annotated[str, typer.Argument(help="sip:name@overlay, a name or a number.")],
+    target: Annotated[str, typer.Argument(help='sip:name@overlay, a name or a number ("+44 20 7946 0018" too).')],
     play: Annotated[Path | None, typer.Option(help="WAV file to speak (8 kHz mono).")] = None,
     record: Annotated[Path | None, typer.Option(help="WAV file for what is heard.")] = None,
     seconds: Annotated[float, typer.Option(help="Hang up after this time; 0: after the file.")] = 0.0,
@@ -321,7 +321,7 @@ def doctor(
 @app.command()
 def message(
     context: typer.Context,
-    target: Annotated[str, typer.Argument(help="sip:name@overlay, a name or a number.")],
+    target: Annotated[str, typer.Argument(help='sip:name@overlay, a name or a number ("+44 20 7946 0018" too).')],
     text: Annotated[str, typer.Argument(help="What to say.")],
 ) -> None:
     """Send a text message through the running node."""

@@ -8,6 +8,7 @@ from p2psip.app.examination import doctor_facts, relay_facts, supernode_facts
 from p2psip.app.timekeeping import correction_in_words
 from p2psip.base.core import address_text
 from p2psip.base.errors import RemoteError
+from p2psip.naming.typed import as_typed, number_of_tel
 from p2psip.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class NodeCommands:
 
 
 def full_address(target: str, overlay: str) -> str:
-    """`alice`, `alice@home.example` or `sip:alice@home.example` as an address."""
-    text = target if target.lower().startswith(("sip:", "sips:")) else f"sip:{target}"
+    """`alice`, `alice@home.example`, `sip:alice@home.example` or a number, as it is typed, as an address."""
+    typed = as_typed(target)
+    text = typed if typed.lower().startswith(("sip:", "sips:")) else f"sip:{number_of_tel(typed)}"
     uri = SipUri.parse(text if "@" in text else f"{text}@{overlay}")
     return uri.address

@@ -22,6 +22,7 @@ from p2psip.base.errors import RemoteError
 from p2psip.calls.addresses import Addresses
 from p2psip.naming.numbers import owner_of
 from p2psip.naming.routing import Route, Step
+from p2psip.naming.typed import as_typed
 from p2psip.net.clock import Clock
 from p2psip.sip.uri import SipUri
 
@@ -122,8 +123,8 @@ async def explain_here(home: Path, settings: Settings, target: str, caller: str 
 
 
 def as_uri(target: str, overlay: str) -> str:
-    """What a person types, as a URI: a name or number is one of the overlay."""
-    text = target.strip()
+    """What a person types, as a URI: a name or number is one of the overlay. RemoteError as by `as_typed`."""
+    text = as_typed(target)
     if text.lower().startswith(("sip:", "sips:", "tel:", "urn:")):
         return text if text[:4].lower() in ("tel:", "urn:") or "@" in text else f"{text}@{overlay}"
     user, at, host = text.rpartition("@")

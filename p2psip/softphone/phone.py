@@ -11,6 +11,7 @@ import trio
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
+from p2psip.naming.typed import as_typed, number_of_tel
 from p2psip.sip.build import make_request, make_response
 from p2psip.sip.dialog import Dialog, DialogId
 from p2psip.sip.digest import Challenge, respond
@@ -332,10 +333,13 @@ class Softphone:
         return f"<sip:{self._credentials.name}@{host}:{flow.local[1]};transport={flow.transport}>"
 
     def _uri(self, target: str) -> SipUri:
-        if not _DIALABLE.fullmatch(target):
+        typed = as_typed(target)
+        if not _DIALABLE.fullmatch(typed):
             raise RemoteError(f"{target!r} cannot be dialled")
-        text = target if target.lower().startswith(("sip:", "sips:")) else f"sip:{target}"
-        return SipUri.parse(text if "@" in text else f"{text}@{self._domain}")
+        if typed.lower().startswith(("sip:", "sips:")):
+            return SipUri.parse(typed if "@" in typed else f"{typed}@{self._domain}")
+        text = number_of_tel(typed).replace("#", "%23")
+        return SipUri.parse(f"sip:{text}" if "@" in text else f"sip:{text}@{self._domain}")
 
 
 class Maker(Protocol):

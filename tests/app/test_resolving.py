@@ -273,7 +273,8 @@ async def test_an_explanation_names_the_step_that_is_taken() -> None:
     ("typed", "uri"),
     [
         ("bob", "sip:bob@home.example"),
-        (" 030 123 ", "sip:030%20123@home.example"),
+        (" 030 123 ", "sip:030123@home.example"),
+        ("+44 20 7946-0018", "sip:+442079460018@home.example"),
         ("*747", "sip:*747@home.example"),
         ("bob@elsewhere.example", "sip:bob@elsewhere.example"),
         ("sip:bob", "sip:bob@home.example"),

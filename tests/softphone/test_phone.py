@@ -93,3 +93,26 @@ async def test_what_is_dialled_is_a_whole_address(target: str) -> None:
     sip = FakeSip(200)
     await phone(sip).send_text(target, "hello")
     assert str(sip.requests[0].uri) == "sip:bob@home.example"
+
+
+@pytest.mark.parametrize(
+    ("target", "user"),
+    [
+        ("+44 20 7946-0018", "+442079460018"),
+        ("tel:+44 20 7946 0018;phone-context=x", "+442079460018"),
+        ("sip:+44 20 7946 0018", "+442079460018"),
+        (" 1001 ", "1001"),
+        ("*74 7#", "*747%23"),
+    ],
+)
+async def test_numbers_are_dialled_as_people_write_them(target: str, user: str) -> None:
+    sip = FakeSip(200)
+    await phone(sip).send_text(target, "hello")
+    assert str(sip.requests[0].uri) == f"sip:{user}@home.example"
+
+
+async def test_a_number_with_a_zero_in_brackets_is_not_dialled() -> None:
+    sip = FakeSip(200)
+    with pytest.raises(RemoteError, match="leave out"):
+        await phone(sip).send_text("+44 (0)20 7946 0018", "hello")
+    assert sip.requests == []
