@@ -28,8 +28,8 @@ UNSPECIFIED = ("0.0.0.0", "::", "")
 class Party:
     """Who sent a request: the address that was proved, the name to display, the flow, and the phone's account.
 
-    Of a "trunk" (a provider) and a "stranger" (the open SIP world) the address is what was claimed. `is_for_stranger` is a phone
-    that leads a stranger's call on.
+    Of a "trunk" (a provider) and a "stranger" (the open SIP world) the address is what was claimed. `for_stranger` is the
+    address that a stranger claims whose call a phone leads on.
     """
 
     address: str
@@ -38,12 +38,17 @@ class Party:
     account: str | None = None
     kind: Literal["phone", "node", "trunk", "stranger"] = "phone"
     line: Line | None = None
-    is_for_stranger: bool = False
+    for_stranger: str = ""
 
     @property
     def serves_stranger(self) -> bool:
         """Whether what it calls is for somebody of the open SIP world, at whose wish nobody here shall pay."""
-        return self.kind == "stranger" or self.is_for_stranger
+        return bool(self.stranger)
+
+    @property
+    def stranger(self) -> str:
+        """What the stranger claims to be for whom it calls; "" for nobody."""
+        return self.address if self.kind == "stranger" else self.for_stranger
 
     @property
     def is_node(self) -> bool:

@@ -70,8 +70,8 @@ class Redirects:
             return None
         shown = self._caller.display or self._caller.address
         display = f"{shown} via {binding.address.partition('@')[0]}"
-        is_for_stranger = self._caller.serves_stranger
-        party = Party(binding.address, display, branch.target.flow, binding.account, is_for_stranger=is_for_stranger)
+        stranger = self._caller.stranger
+        party = Party(binding.address, display, branch.target.flow, binding.account, for_stranger=stranger)
         try:
             groups = self._groups(branch, response, party)
         except RemoteError as error:

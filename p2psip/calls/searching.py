@@ -25,6 +25,7 @@ from p2psip.sip.uri import SipUri
 
 OUTSIDE_TARGETS_MAX = 12
 
+_OF_FORWARDING = ("Privacy", "History-Info", "Diversion")
 _NEXT_SERVER = (408, 503)
 _NEXT_ROUTE = (402, 403, 408, 500, 502, 503, 504)
 
@@ -261,7 +262,8 @@ def offered(audio: Audio, target: Target) -> Audio:
 def presented_to(equipment: Equipment, caller: Party, target: Target, invite: Request) -> Presented | None:
     """Who calls, where `target` is told otherwise than a phone: From (without tag) and further header fields; else None.
 
-    A provider is told what it wants. Another node believes our own addresses only, so who came by telephone is a name there.
+    A provider is told what it wants. Another node believes our own addresses only, so who came by telephone is a name there; a
+    stranger whom a phone of ours leads on is a stranger there, too.
     """
     if target.line is not None:
         return target.line.present(caller.address, caller.account, invite)
@@ -269,4 +271,7 @@ def presented_to(equipment: Equipment, caller: Party, target: Target, invite: Re
         shown = caller.address.partition("@")[0]
         display = f"{caller.display} ({shown}) by telephone" if caller.display else f"{shown} by telephone"
         return NameAddr(display, SipUri.of_address(equipment.addresses.own[0])), ()
+    if target.flow.transport == OVERLAY and caller.for_stranger:
+        from_ = NameAddr(caller.display or caller.address, SipUri.of_address(caller.for_stranger))
+        return from_, tuple(pair for pair in invite.headers if pair[0] in _OF_FORWARDING)
     return None

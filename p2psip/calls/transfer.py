@@ -111,7 +111,7 @@ class Transfer:
         self._call = call
         self._talk: Talk = talk
         self._leaves = leaves
-        self._sender = replace(sender, is_for_stranger=call.caller.serves_stranger)
+        self._sender = replace(sender, for_stranger=call.caller.stranger)
         self._referral = referral
         self._outcome: Failure | None = None
         self._settled = trio.Event()

@@ -74,7 +74,15 @@ async def test_a_stranger_is_forwarded_to_people(autojump_clock: MockClock) -> N
         p = await _place(c)
         exchange = p.call()
         _redirect(await p.alice.invited(), "sip:bob@home.example")
-        p.bob.refuse(await p.bob.invited(), 486)
+        ringing = await p.bob.invited()
+        from_ = ringing.request.from_
+        assert from_.display == "not verified: Mallory mallory@elsewhere.example via alice (mallory@elsewhere.example)"
+        assert from_.sip_uri().address == "mallory@elsewhere.example"
+        assert (
+            "mallory" in (ringing.request.headers.get("History-Info") or "")
+            or "History-Info" in ringing.request.headers
+        )
+        p.bob.refuse(ringing, 486)
         assert (await exchange.final_response()).status in (480, 486)
 
 
@@ -99,6 +107,16 @@ async def test_a_stranger_is_transferred_to_nobody_outside(autojump_clock: MockC
         assert await hear(alice, "NOTIFY") == "SIP/2.0 100 Trying"
         assert await hear(alice, "NOTIFY") == "SIP/2.0 403 Forbidden"
         assert p.provider.count("INVITE") == 0
+
+
+async def test_a_stranger_is_transferred_to_people_as_a_stranger(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        p = await _place(c)
+        alice = await _talking(p)
+        assert (await refer(alice, "<sip:bob@home.example>")).status == 202
+        from_ = (await p.bob.invited()).request.from_
+        assert (from_.display or "").startswith("not verified: ")
+        assert from_.sip_uri().address == "mallory@elsewhere.example"
 
 
 @pytest.mark.parametrize("is_asked_of_stranger", [True, False])
