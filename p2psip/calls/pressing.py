@@ -22,7 +22,9 @@ def with_events(answer: Audio, offer: Audio, callee: Side) -> Audio:
     """The answer of `callee` as the caller gets it: with the telephone events of their offer, where INFO can carry digits on."""
     if not wants_info(callee, answer):
         return answer
-    form = EventFormat.of(offer.with_direction("sendrecv"))
+    form = EventFormat.of(
+        Audio((*answer.formats, *offer.formats), offer.attributes)
+    )  # with the clock of what is spoken
     if form is None:
         return answer
     number = str(form.payload_type)
@@ -45,6 +47,16 @@ def wants_info(side: Side, heard: Audio | None) -> bool:
         and side.allows("INFO")
         and not event_formats(heard)
     )
+
+
+def event_types(said: Audio | None, heard: Audio | None) -> dict[int, int]:
+    """Under which payload types a peer may send events: those that it was told, and its own that mean nothing else there."""
+    taken = () if said is None else said.formats
+    own = {number: rate for number, rate in event_formats(heard).items() if str(number) not in taken}
+    return own | event_formats(said)
+
+
+_REFUSALS = (405, 415, 501)
 
 
 class Pressing:
@@ -86,14 +98,14 @@ class _Tap:
         self._reader = PressReader({})
         self._sink: Sink | None = None
         self._woken = trio.Event()
+        self._is_refused = False
 
     def divert(self) -> None:
         """Stand between the stream and whoever hears it, if that is not so yet."""
         leg = self._side.end.leg
-        if not isinstance(leg, TappedLeg):
+        if not isinstance(leg, TappedLeg) or self._is_refused:
             return
-        said, heard = self._side.end.said, self._side.end.heard
-        self._reader.clock_rates = event_formats(heard) | event_formats(said)
+        self._reader.clock_rates = event_types(self._side.end.said, self._side.end.heard)
         if leg.sink is not None and leg.sink != self._take:
             self._sink = leg.sink
             leg.connect(self._take)
@@ -106,7 +118,7 @@ class _Tap:
             leg.connect(self._sink)
 
     async def run(self) -> None:
-        """Say one press after the other until cancelled; what the phone answers changes nothing."""
+        """Say one press after the other until cancelled. A phone that knows no such INFO hears the stream as it is from then on."""
         while True:
             press = self._reader.poll_output()
             if press is not None:
@@ -126,9 +138,14 @@ class _Tap:
 
     async def _say(self, press: Press) -> None:
         try:
-            await self._other.final_response(self._other.send("INFO", body=press.to_bytes(), content_type=RELAY_TYPE))
+            info = self._other.send("INFO", body=press.to_bytes(), content_type=RELAY_TYPE)
+            response = await self._other.final_response(info)
         except RemoteError as error:
             self._other.note_heard(f"no answer to INFO: {error}")
+            return
+        if response.status in _REFUSALS:
+            self._is_refused = True
+            self.release()
 
     def _now(self) -> float:
         return self._equipment.clock.now()

@@ -8,7 +8,7 @@ from media.dtmf import digit_payloads
 from media.rtp import RtpPacket
 from p2psip.calls.descriptions import Audio
 from p2psip.calls.digits import RELAY_TYPE, Press
-from p2psip.calls.pressing import with_events
+from p2psip.calls.pressing import event_types, with_events
 from p2psip.sip.build import make_response
 from p2psip.sip.dialog import Dialog
 from p2psip.sip.exchange import ServerExchange
@@ -72,8 +72,13 @@ class Stage:
             self.hears.sink(packet)
 
     async def serve(self, status: int = 200) -> None:
-        """bob's phone takes INFO."""
+        """bob's phone takes INFO, and is held."""
         async for exchange in self.there.requests:
+            if exchange.request.method == "INVITE":
+                held, contact = sdp(6101, "0", "recvonly"), [("Contact", self.there.phone.contact)]
+                ok = make_response(exchange.request, 200, headers=contact, body=held, content_type="application/sdp")
+                await exchange.accept(ok)
+                continue
             assert exchange.request.content_type == RELAY_TYPE
             press = Press.parse(exchange.request)
             assert press is not None
@@ -127,16 +132,31 @@ async def test_ends_may_be_lost_and_every_digit_comes_once_and_in_order(autojump
         assert {milliseconds for _digit, milliseconds in s.infos} == {80}
 
 
-async def test_a_phone_that_refuses_or_never_answers_is_asked_on(autojump_clock: MockClock) -> None:
+async def test_a_phone_that_does_not_answer_is_asked_on(autojump_clock: MockClock) -> None:
     async with world() as w:
         s = await stage(w)
         s.say(*presses("1"))
         await trio.sleep(60)  # nobody answers the first one
-        w.nursery.start_soon(s.serve, 415)
+        w.nursery.start_soon(s.serve)
         s.say(*presses("23", ssrc=8))
         await trio.sleep(1)
         assert [digit for digit, _milliseconds in s.infos] == list("123")
-        assert (await s.here.ask("OPTIONS")).status == 200
+
+
+async def test_a_phone_that_refuses_info_hears_the_stream_as_it_is_from_then_on(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        s = await stage(w)
+        w.nursery.start_soon(s.serve, 415)
+        s.say(*presses("1"))
+        await trio.sleep(1)
+        s.say(*presses("2", ssrc=8))
+        await trio.sleep(1)
+        assert s.infos == [("1", 100)]
+        assert s.speaks.packets == presses("2", ssrc=8)
+        hold = sdp(6001, "0 101", "sendonly")
+        assert (await s.here.ask("INVITE", body=hold, content_type="application/sdp")).status == 200
+        s.say(*presses("3", ssrc=9))
+        assert s.speaks.packets[-7:] == presses("3", ssrc=9)
 
 
 @pytest.mark.parametrize(
@@ -190,16 +210,41 @@ async def test_two_phones_of_one_node_and_the_callers_side_too(autojump_clock: M
         assert Press.parse(await here.expect("INFO")) == Press("9", 0.1)
 
 
-def test_an_answer_that_has_the_payload_type_for_something_else_stays(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(
+    ("said", "types"),
+    [
+        (None, {101: 8_000}),
+        (Audio(("0",)), {101: 8_000}),
+        (Audio(("0", "101"), (("rtpmap", "101 opus/48000"),)), {}),
+        (Audio(("0", "96"), (("rtpmap", "96 telephone-event/8000"),)), {96: 8_000, 101: 8_000}),
+    ],
+)
+def test_what_counts_as_an_event(said: Audio | None, types: dict[int, int]) -> None:
+    heard = Audio(("0", "101"), (("rtpmap", "101 telephone-event/8000"),))
+    assert event_types(said, heard) == types
+
+
+class Bob:
+    """A phone that takes INFO."""
+
+    class end:
+        kind = "phone"
+
+    @staticmethod
+    def allows(_method: str) -> bool:
+        return True
+
+
+def test_events_have_the_clock_of_what_is_spoken() -> None:
+    maps = ("111 opus/48000/2", "96 telephone-event/48000", "97 telephone-event/8000")
+    offer = Audio(("111", "0", "96", "97"), tuple(("rtpmap", each) for each in maps))
+    for spoken, number in (("0", "97"), ("111", "96")):
+        kept = tuple(pair for pair in offer.attributes if pair[1].startswith("111"))
+        answer = Audio((spoken,), kept if spoken == "111" else ())
+        assert with_events(answer, offer, Bob).formats == (spoken, number)  # type: ignore[arg-type]
+
+
+def test_an_answer_that_has_the_payload_type_for_something_else_stays() -> None:
     offer = Audio(("0", "101"), (("rtpmap", "101 telephone-event/8000"),))
     answer = Audio(("0", "101"), (("rtpmap", "101 opus/48000"),))
-
-    class Bob:
-        class end:
-            kind = "phone"
-
-        @staticmethod
-        def allows(_method: str) -> bool:
-            return True
-
     assert with_events(answer, offer, Bob) is answer  # type: ignore[arg-type]
