@@ -1,11 +1,13 @@
 """Callers whom nobody vouches for, led on by the node of their domain to people at other nodes: claims stay claims."""
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from p2psip.calls.claims import NOT_VERIFIED, stranger
+from p2psip.calls.strangers import REFUSAL_SECONDS
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
@@ -150,3 +152,21 @@ def test_a_second_node_shows_what_the_first_one_showed(display: str, user: str) 
     claimed = NameAddr(display, SipUri.of_address(f"{user}@elsewhere.example"))
     party = stranger(NameAddr.parse(str(claimed)), FLOW)
     assert stranger(NameAddr.parse(str(party.name_addr("tag"))), FLOW).display == party.display
+
+
+@pytest.mark.parametrize("status", [404, 486, 603])
+async def test_a_phone_elsewhere_that_says_no_without_ringing_gives_nothing_away(
+    autojump_clock: MockClock, status: int
+) -> None:
+    async with world() as w:
+        a, _, _, bobs = await two_nodes(w)
+        open_door(w, a, people=BOB)
+        caller = await somebody(w, a)
+        began = trio.current_time()
+        exchange = caller.sip.start(caller.invitation(f"sip:bob@{DOMAIN}"), caller.flow)
+        bobs.refuse(await bobs.invited(), status)
+        heard = [await exchange.next_response()]
+        while heard[-1].status < 200:
+            heard.append(await exchange.next_response())
+        assert [response.status for response in heard] == [100, 480]
+        assert trio.current_time() - began == REFUSAL_SECONDS
