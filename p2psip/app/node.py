@@ -15,6 +15,7 @@ from bootstrap.messages import Enrolment
 from overlay.reachability import Role
 from overlay.service import OverlayService
 from p2psip.app.accounts import StoredAccounts
+from p2psip.app.announcement import announcement_of
 from p2psip.app.commands import NodeCommands
 from p2psip.app.connectivity import Connectivity
 from p2psip.app.directory import OverlayDirectory
@@ -94,7 +95,7 @@ class Node:
         self.directory = OverlayDirectory(self.overlay, self.sip, membership.addresses)
         self.calls = self._serve_calls()
         self.presence = serve_presence(self.calls, self.directory, settings.presence)
-        self.public_door = PublicDoor(self.sip, settings.domain, self.calls.strangers, machine.home or Path(), clock)
+        self.public_door = PublicDoor(self.sip, settings.domain, self.calls.strangers, clock)
         self.trunking = Trunking(
             settings,
             membership.addresses,
@@ -184,6 +185,7 @@ class Node:
             srtp=self.settings.sip.srtp,
             session_seconds=self.settings.sip.session_seconds,
             redirects=self.settings.calls.redirects,
+            announcement=announcement_of(self.settings.calls, self._machine.home),
         )
         return CallServer(
             settings=settings,

@@ -1,6 +1,5 @@
 """Opens the public door (`[domain]`): sockets of their own, apart from those where phones register."""
 
-from pathlib import Path
 from typing import Any
 
 from p2psip.app.renewed_certificate import RenewedCertificate
@@ -14,15 +13,14 @@ from p2psip.sip.service import SipService
 
 
 class PublicDoor:
-    """The sockets of one node's public door; `strangers` None: it stays closed. Paths of the settings start at `home`."""
+    """The sockets of one node's public door; `strangers` None: it stays closed."""
 
     def __init__(
-        self, sip: SipService, settings: DomainSettings, strangers: Strangers | None, home: Path, clock: ClockPort
+        self, sip: SipService, settings: DomainSettings, strangers: Strangers | None, clock: ClockPort
     ) -> None:
         self._sip = sip
         self._settings = settings
         self._strangers = strangers
-        self._home = home
         self._clock = clock
         self.opened: list[tuple[str, str, int]] = []
 
@@ -55,12 +53,11 @@ class PublicDoor:
         settings = self._settings
         assert settings.certificate is not None
         assert settings.key is not None
-        certificate, key = self._home / settings.certificate, self._home / settings.key
         try:
-            return RenewedCertificate(certificate, key, settings.name, self._clock)
+            return RenewedCertificate(settings.certificate, settings.key, settings.name, self._clock)
         except OSError as error:  # ssl.SSLError is one
-            words = f"[domain] certificate {certificate} and key {key} cannot be used: {error.strerror or error}"
-            raise SettingsError(words) from error
+            files = f"certificate {settings.certificate} and key {settings.key}"
+            raise SettingsError(f"[domain] {files} cannot be used: {error.strerror or error}") from error
 
     def as_json(self) -> dict[str, Any] | None:
         """`name`, `doors` (as of phones), `calls` under way and `dropped` messages; None when closed."""

@@ -12,7 +12,7 @@ from p2psip.app.settings_calls import CallsSettings
 from p2psip.app.settings_dial_plan import DialPlanSettings, DnsSettings, trunks_named
 from p2psip.app.settings_domain import DomainSettings
 from p2psip.app.settings_presence import PresenceSettings
-from p2psip.app.settings_section import Section
+from p2psip.app.settings_section import FileOfHome, Section
 from p2psip.app.settings_trunks import Trunks, check_trunks
 from p2psip.base.errors import P2psipError
 from p2psip.calls.answers import SESSION_SECONDS_MIN
@@ -76,8 +76,8 @@ class SipSettings(Section):
     tls_port: PortNumber = 0
     ws_port: PortNumber = 0
     wss_port: PortNumber = 0
-    certificate: Path | None = None
-    key: Path | None = None
+    certificate: FileOfHome | None = None
+    key: FileOfHome | None = None
     algorithms: tuple[Literal["MD5", "SHA-256"], ...] = Field(default=("MD5",), min_length=1)
     trust_registered_flows: bool = False
     srtp: Literal["off", "offered", "required"] = "offered"
@@ -132,8 +132,8 @@ class RelaySettings(Section):
     gigabytes_per_month_max: Gigabytes = 200.0
     on_battery: bool = False
     allow_private_peers: bool = False
-    certificate: Path | None = None
-    key: Path | None = None
+    certificate: FileOfHome | None = None
+    key: FileOfHome | None = None
     metrics_port: PortNumber = 0
     coturn_host: IpText | None = None
     coturn_port: PortNumber = 3_478
@@ -202,7 +202,7 @@ def load_settings(home: Path, changes: dict[str, dict[str, Any]] | None = None) 
             table[section] |= kept
             chosen |= {f"{section}.{name}" for name in kept}
     try:
-        return Settings.model_validate(table)
+        return Settings.model_validate(table, context={"home": home})
     except ValidationError as error:
         first = error.errors()[0]
         names = [str(part) for part in first["loc"]]

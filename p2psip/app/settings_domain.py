@@ -2,12 +2,11 @@
 
 import ipaddress
 import re
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from p2psip.app.settings_section import Section
+from p2psip.app.settings_section import FileOfHome, Section
 from p2psip.calls.admission import AdmissionLimits
 from p2psip.calls.strangers import DomainDoor
 
@@ -42,8 +41,8 @@ class DomainSettings(Section):
     )
     port: Annotated[int, Field(ge=0, le=65_535)] = 5_062
     tls_port: Annotated[int, Field(ge=0, le=65_535)] = 0
-    certificate: Path | None = None
-    key: Path | None = None
+    certificate: FileOfHome | None = None
+    key: FileOfHome | None = None
     people: tuple[str, ...] = Field(default=(), max_length=PEOPLE_MAX)
     calls_max: Annotated[int, Field(ge=1, le=500)] = 10
     calls_per_host_max: Annotated[int, Field(ge=1, le=500)] = 2

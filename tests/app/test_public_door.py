@@ -51,7 +51,7 @@ def public_door(home: Path, sip: FakeSip) -> PublicDoor:
     door = settings.door("home.example", ("alice@home.example",))
     assert door is not None
     strangers = Strangers(door, _Bare(), _never)  # type: ignore[arg-type]
-    return PublicDoor(sip, settings, strangers, home, Clock())  # type: ignore[arg-type]
+    return PublicDoor(sip, settings, strangers, Clock())  # type: ignore[arg-type]
 
 
 async def test_the_certificate_lies_in_the_folder_of_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +80,6 @@ async def test_the_certificate_lies_in_the_folder_of_the_node(tmp_path: Path, mo
 
 async def test_a_closed_door_opens_nothing(tmp_path: Path) -> None:
     sip = FakeSip()
-    door = PublicDoor(sip, load_settings(tmp_path).domain, None, tmp_path, Clock())  # type: ignore[arg-type]
+    door = PublicDoor(sip, load_settings(tmp_path).domain, None, Clock())  # type: ignore[arg-type]
     await door.open()
     assert (sip.opened, door.as_json()) == ([], None)

@@ -107,3 +107,10 @@ def test_a_section_that_is_no_table_is_not_hidden_by_the_command_line(tmp_path: 
 def test_the_folder_is_the_chosen_one_or_the_platforms(tmp_path: Path) -> None:
     assert home_folder(tmp_path) == tmp_path
     assert home_folder(None).name == "p2psip"
+
+
+@pytest.mark.parametrize("section", ["sip", "relay", "domain"])
+def test_files_are_looked_for_in_the_folder_of_the_node(section: str, tmp_path: Path) -> None:
+    (tmp_path / "p2psip.toml").write_text(f'[{section}]\ncertificate = "a/x.pem"\nkey = "/etc/x.key"\n')
+    found = getattr(load_settings(tmp_path), section)
+    assert (found.certificate, found.key) == (tmp_path / "a" / "x.pem", Path("/etc/x.key"))
