@@ -1,4 +1,4 @@
-"""`[calls]`: where phones of this node may redirect their calls to."""
+"""`[calls]`: where phones of this node may redirect their calls to, and what they hear when a call for help fails."""
 
 from typing import Annotated
 
@@ -8,6 +8,7 @@ from p2psip.app.settings_section import Section
 
 PATTERNS_MAX = 100
 PATTERN_CHARACTERS_MAX = 128
+PATH_CHARACTERS_MAX = 4_096
 
 
 def _pattern(text: str) -> str:
@@ -19,7 +20,9 @@ def _pattern(text: str) -> str:
 
 class CallsSettings(Section):
     """`[calls]`: `redirects` are patterns of addresses (`*@home.example`), names or numbers (`+49*`) that a phone may forward
-    its calls to by 302. Nothing is forwarded unless it matches one.
+    its calls to by 302. Nothing is forwarded unless it matches one. `announcement` names a WAV file (16-bit mono at 8 kHz) with
+    the words for who dials an emergency number in vain; "" stands for those that come with this program, "off" for none.
     """
 
     redirects: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], Field(max_length=PATTERNS_MAX)] = ()
+    announcement: Annotated[str, Field(max_length=PATH_CHARACTERS_MAX)] = ""

@@ -223,6 +223,7 @@ async def test_a_call_takes_the_way_that_enum_names_past_a_dead_server(tmp_path:
             home = await network.join("alice")
             (home / "p2psip.toml").write_text(
                 f'[dns]\nservers = ["127.0.0.1:{servers.unbound[1]}"]\n'
+                '[calls]\nannouncement = "off"\n'
                 '[dial_plan]\ncountry = "DE"\nenum_roots = ["e164.test"]\nprivate_hosts = true\n'
                 '[[dial_plan.rules]]\nmatch = "+49900."\ndeny = "nobody here pays for that"\n'
             )

@@ -1,0 +1,82 @@
+"""Real baresips dial 112 at a node that has no trunk for emergencies: they hear three tones and words, and are refused then."""
+
+import pytest
+import trio
+
+from media.announcement import LEAD_SECONDS, TONE_SECONDS, TONES_HERTZ
+from media.g711 import SAMPLE_RATE
+from media.tones import energy_share
+from media.wav import read_wav
+from p2psip.app.local_network import PhoneAccount
+from p2psip.base.errors import RemoteError
+from tests.interop.baresip import Baresip, baresip
+from tests.interop.conftest import ALICE_HERTZ, Town
+
+pytestmark = pytest.mark.interop
+
+PLAN = '[dial_plan]\ncountry = "DE"\n'
+HEARD_SECONDS_MAX = 40.0
+WINDOW_SAMPLES = 1_600
+SHARE_MIN = 0.9
+LOUD = 500.0**2
+ENCRYPTIONS = ("", "srtp-mand", "dtls_srtp")
+SAID = ["183 Session Progress", "RTP: announcement", "503 Service Unavailable"]
+
+
+def tones_heard(samples: list[int]) -> list[tuple[float, float]]:
+    """Where each of the three tones fills a window of 200 ms, as (seconds, hertz)."""
+    found = []
+    for start in range(0, len(samples) - WINDOW_SAMPLES, WINDOW_SAMPLES // 2):
+        window = samples[start : start + WINDOW_SAMPLES]
+        found += [(start / SAMPLE_RATE, hertz) for hertz in TONES_HERTZ if energy_share(window, hertz) > SHARE_MIN]
+    return found
+
+
+def loudness(samples: list[int]) -> float:
+    """The mean square."""
+    return sum(sample * sample for sample in samples) / max(len(samples), 1)
+
+
+async def recording(phone: Baresip) -> list[int]:
+    """What it has heard, once the file is whole."""
+    with trio.fail_after(10):
+        while True:
+            try:
+                return list(read_wav(phone.recordings("dec")[-1]))
+            except (RemoteError, IndexError):
+                await trio.sleep(0.1)
+
+
+async def hear(town: Town, encryption: str, account: PhoneAccount) -> None:
+    """Dial 112 with a phone of its own; AssertionError unless it hears all that it should."""
+    folder = town.folder / f"phone-{encryption or 'rtp'}"
+    async with baresip(folder, account, town.speech("alice", ALICE_HERTZ), encryption=encryption) as phone:
+        await town.wait_registered(town.alice, len(ENCRYPTIONS))
+        await phone.command("dial", "sip:112@home.example")
+        await phone.wait_for("CALL_PROGRESS")
+        assert "503" in (await phone.wait_for("CALL_CLOSED", HEARD_SECONDS_MAX))["param"]
+        samples = await recording(phone)
+    heard = tones_heard(samples)
+    pitches = [hertz for _at, hertz in heard]
+    in_order = [hertz for number, hertz in enumerate(pitches) if number == 0 or pitches[number - 1] != hertz]
+    assert in_order == list(TONES_HERTZ) * 2, (encryption, heard)
+    first, last = heard[0][0], next(at for at, hertz in heard if hertz == TONES_HERTZ[-1])
+    assert first < LEAD_SECONDS + 1.0
+    assert last - first < 3 * TONE_SECONDS
+    words = samples[round((last + 1.0) * SAMPLE_RATE) :][: 3 * SAMPLE_RATE]
+    assert loudness(words) > LOUD
+    assert all(energy_share(words, hertz) < 0.2 for hertz in (*TONES_HERTZ, ALICE_HERTZ))
+
+
+@pytest.mark.parametrize("town", [PLAN], indirect=True)
+async def test_who_dials_112_hears_tones_and_words_and_is_refused(town: Town) -> None:
+    """Three phones at once: RTP, SRTP with keys in its description, DTLS-SRTP."""
+    accounts = [town.alice_phone, *[await town.network.add_phone(town.alice) for _ in ENCRYPTIONS[1:]]]
+    async with trio.open_nursery() as nursery:
+        for encryption, account in zip(ENCRYPTIONS, accounts, strict=True):
+            nursery.start_soon(hear, town, encryption, account)
+    for number in range(1, len(ENCRYPTIONS) + 1):
+        call = await town.network.command(town.alice.home, "calls", str(number))
+        said = [step["summary"] for step in call["ladder"]]
+        assert said[1:] == SAID, call
+        assert (call["status"], "Use another telephone" in call["cause"]) == (503, True)
