@@ -45,7 +45,9 @@ def wants_info(side: Side, heard: Audio | None) -> bool:
         and not heard.is_fax
         and side.end.kind != "node"
         and side.allows("INFO")
-        and not event_formats(heard)
+        and not any(
+            name == "rtpmap" and value and "telephone-event" in value.lower() for name, value in heard.attributes
+        )
     )
 
 
