@@ -84,6 +84,7 @@ class Country:
 
     folder: Path
     network: LocalNetwork
+    issuer: Issued
     authority: Path
     far: Provider
     dns: Address
@@ -132,7 +133,7 @@ async def country(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             alice = await network.up(home)
             bob = await network.up(await network.join("bob"))
             phone = await network.add_phone(bob)
-            yield Country(folder, network, folder / "authority.pem", far, servers.knot, alice, bob, phone)
+            yield Country(folder, network, authority, folder / "authority.pem", far, servers.knot, alice, bob, phone)
         finally:
             await network.close()
 
@@ -210,6 +211,7 @@ async def test_strangers_call_in_and_people_call_out_by_the_names_of_a_real_zone
             await _strangers_call_in(world, phone)
             await _others_do_the_same(world, phone)
         await _people_call_out(world)
+        await _the_certificate_is_renewed(world)
 
 
 async def _wait_published(node: NodeProcess) -> None:
@@ -285,3 +287,22 @@ async def _people_call_out(world: Country) -> None:
                 1 if transport == "tls" else 2
             )
             phone.events.clear()
+
+
+async def _the_certificate_is_renewed(world: Country) -> None:
+    """A pair of another name is put beside a running node, and then a good one: new connections see the last good one."""
+    home = world.alice.home
+    before = (home / "door.pem").read_text()
+    issue(home, world.issuer, "another.test", "door")
+    assert await _shown(world) == before
+    new, _ = issue(home, world.issuer, DOMAIN, "door")
+    assert await _shown(world) == new.read_text() != before
+    assert (await stranger_calls(world, "tls")).status == 480, "the door works on, and bob's phone is gone"
+    log = (home / "log").read_text()
+    assert log.count("shown the old certificate") == 1
+    assert "one of another.test, not of people.test" in log
+
+
+async def _shown(world: Country) -> str:
+    port = next(each["port"] for each in world.alice.ready["domain"]["doors"] if each["transport"] == "tls")
+    return await trio.to_thread.run_sync(ssl.get_server_certificate, ("127.0.0.1", int(port)))
