@@ -1,6 +1,10 @@
 """Caps: calls at once, per minute, minutes per day."""
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from p2psip.base.errors import RemoteError
 from p2psip.trunks.caps import DAY_SECONDS, TAKEN_SECONDS_MAX, Caps
@@ -66,3 +70,26 @@ def test_without_a_cap_of_minutes_time_is_not_counted() -> None:
     caps = Caps("trunk x", 1, 1)
     assert caps.seconds_left(UNIX) is None
     assert caps.take(UNIX) is None
+
+
+@given(
+    calls=st.lists(st.tuples(st.floats(0.0, 90_000.0), st.floats(0.0, 400.0)), min_size=1, max_size=12),
+    minutes=st.integers(1, 3),
+)
+def test_however_calls_lie_no_day_has_more_than_its_minutes(calls: list[tuple[float, float]], minutes: int) -> None:
+    """Each call (its start, and how long it would talk) takes as it goes on, in the order of time."""
+    caps = Caps("bob", 100, 100, minutes)
+    talked: dict[int, float] = {}
+    under_way = [(UNIX + start, UNIX + start + wish) for start, wish in calls]
+    while under_way:
+        under_way.sort()
+        now, end = under_way.pop(0)
+        taken = caps.take(now) or 0.0
+        used = min(taken, end - now)
+        day = int(now) // DAY_SECONDS
+        talked[day] = talked.get(day, 0.0) + used
+        if used < taken:
+            caps.give_back(taken - used, now, now + used)
+        elif taken:
+            under_way.append((max(now + taken, math.nextafter(now, math.inf)), end))
+    assert all(seconds <= 60.0 * minutes + 1e-3 for seconds in talked.values())
