@@ -22,6 +22,7 @@ SHELL_FILES = {
     "sockets",
     "server",
     "exchange",
+    "dialog_table",
     "rtp_ports",
     "plane",
     "month",

@@ -101,11 +101,11 @@ class Call:
                 self._free()
                 with trio.move_on_after(LATE_SECONDS_MAX):
                     await forking.wait_settled()
+                self._close_dialogs()
                 nursery.cancel_scope.cancel()
         finally:
             self.decided.set()
-            self._forking.close_dialogs()
-            self._leg.close()
+            self._close_dialogs()
             self._free()
 
     @property
@@ -369,6 +369,10 @@ class Call:
     def _join(self, name: str, leg: Leg, end: MediaEnd | None) -> None:
         clock = self._equipment.clock
         self.patch.join(EndWatch(self._leg.name, self._end.leg, self._end, clock), EndWatch(name, leg, end, clock))
+
+    def _close_dialogs(self) -> None:
+        self._forking.close_dialogs()
+        self._leg.close()
 
     def _free(self) -> None:
         self.patch.part()

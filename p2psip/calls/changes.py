@@ -38,7 +38,7 @@ class Changes:
         self._note = note
 
     def begin(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
-        """Serve a re-INVITE, UPDATE or PRACK of `side`; RemoteError(491 or 500) during another change."""
+        """Serve a re-INVITE, UPDATE or PRACK of `side`; during another change it is refused with 491 or 500."""
         request = exchange.request
         side.timer.check(request)
         if request.body and request.content_type != SDP:
@@ -46,7 +46,6 @@ class Changes:
         if request.method != "INVITE" and not request.body:
             side.answer(exchange)
             return
-        self._negotiation.begin(side)
         nursery.start_soon(self._serve, exchange, side, other, nursery)
 
     async def settle(self, side: Side, other: Side, chance: Chance) -> None:
@@ -79,6 +78,20 @@ class Changes:
         side.end.take(response.body, is_offer=False)
 
     async def _serve(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
+        try:
+            await (
+                trio.lowlevel.checkpoint()
+            )  # the ACK of the change before may have come just now, and ends that one first
+            self._negotiation.begin(side)
+            await self._serve_alone(exchange, side, other, nursery)
+        except RemoteError as error:
+            side.refuse(exchange, error)
+        finally:
+            side.leave(exchange)
+
+    async def _serve_alone(
+        self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery
+    ) -> None:
         watch = trio.CancelScope()
         nursery.start_soon(self._pass_cancel, exchange, other, watch)
         try:
@@ -92,7 +105,6 @@ class Changes:
             self._negotiation.end()
             self._note()
             watch.cancel()
-            side.leave(exchange)
 
     async def _pass_cancel(self, exchange: ServerExchange, other: Side | None, watch: trio.CancelScope) -> None:
         with watch:

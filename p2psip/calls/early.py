@@ -4,6 +4,7 @@ A description in them is passed to the other side where that can take one (it ha
 this node answers for it, and the call settles the difference once it is answered (`Changes.settle`).
 """
 
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -16,6 +17,7 @@ from p2psip.calls.equipment import Equipment
 from p2psip.calls.negotiation import Negotiation
 from p2psip.calls.relaying import RELAYED_METHODS, Relaying
 from p2psip.calls.sides import SDP, Side
+from p2psip.sip.dialog_table import Take
 from p2psip.sip.exchange import ServerExchange
 
 
@@ -46,32 +48,23 @@ class EarlyRequests:
         self._nursery = nursery
         self._negotiation = Negotiation()
         self._relaying = Relaying(equipment)
-        self._serving: dict[Side, trio.CancelScope] = {}
+        self._serving: dict[Side, Take] = {}
         self._is_closed = False
         self.tell_caller = self.tell_callee = False
 
     def begin(self, side: Side) -> None:
         """Serve the requests of `side` from now on."""
         if not self._is_closed:
-            self._serving[side] = trio.CancelScope()
-            self._nursery.start_soon(self._serve, side, self._serving[side])
+            take = self._serving[side] = partial(self._dispatch, side)
+            side.serve(take)
 
     def close(self) -> None:
         """The call is answered or over; what comes now is left in the dialogs."""
         self._is_closed = True
-        for scope in self._serving.values():
-            scope.cancel()
+        for side, take in self._serving.items():
+            side.leave_waiting(take)
 
-    async def _serve(self, side: Side, scope: trio.CancelScope) -> None:
-        with scope:
-            async for exchange in side.requests:
-                try:
-                    side.admit(exchange)
-                    self._dispatch(exchange, side)
-                except RemoteError as error:
-                    side.refuse(exchange, error)
-
-    def _dispatch(self, exchange: ServerExchange, side: Side) -> None:
+    def _dispatch(self, side: Side, exchange: ServerExchange) -> None:
         method, has_body = exchange.request.method, bool(exchange.request.body)
         if has_body and method in ("PRACK", "UPDATE") and exchange.request.content_type != SDP:
             raise RemoteError("a call is described in application/sdp here", status=415)

@@ -13,6 +13,7 @@ from media.secure import TransportDescription
 from media.srtp import SrtpKeys
 from p2psip.base.core import Address
 from p2psip.sip.dialog import DialogId
+from p2psip.sip.dialog_table import Take
 from p2psip.sip.exchange import ClientExchange, ServerExchange
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request
@@ -92,6 +93,9 @@ class SipPort(Protocol):
 
     def open_dialog(self, dialog_id: DialogId) -> trio.MemoryReceiveChannel[ServerExchange]:
         """Requests of the peer in this dialog."""
+
+    def serve_dialog(self, dialog_id: DialogId, take: Take) -> None:
+        """Give each request of the peer in this dialog to `take`."""
 
     def close_dialog(self, dialog_id: DialogId) -> None:
         """Forget a dialog."""

@@ -17,6 +17,7 @@ from p2psip.calls.patch import EndWatch
 from p2psip.calls.sides import Side
 from p2psip.calls.talk import Talk
 from p2psip.sip.build import make_response
+from p2psip.sip.exchange import ServerExchange
 
 GLARES_MAX = 4
 LEAVE_SECONDS_MAX = 4.0
@@ -111,13 +112,14 @@ def _keeping(offer: Audio, before: Audio) -> Audio:
 
 
 async def _hear_bye(side: Side) -> None:
-    async for exchange in side.requests:
-        try:
-            side.admit(exchange)
-        except RemoteError as error:
-            side.refuse(exchange, error)
-            continue
+    heard = trio.Event()
+
+    def take(exchange: ServerExchange) -> None:
         if exchange.request.method == "BYE":
             side.answer(exchange)
-            return
-        exchange.respond(make_response(exchange.request, 481))
+            heard.set()
+        else:
+            exchange.respond(make_response(exchange.request, 481))
+
+    side.serve(take)
+    await heard.wait()

@@ -1,4 +1,6 @@
-"""One side of a call: its dialog, the flow to reach it, its media end, its channel of requests, its session timer."""
+"""One side of a call: its dialog, the flow to reach it, its media end, its requests, its session timer."""
+
+from collections import deque
 
 import trio
 
@@ -11,6 +13,7 @@ from p2psip.calls.reliable import ReliableProvisionals
 from p2psip.calls.session_timer import SessionTimer
 from p2psip.sip.build import make_response
 from p2psip.sip.dialog import Dialog
+from p2psip.sip.dialog_table import DIALOG_QUEUED_MAX, Take
 from p2psip.sip.exchange import ClientExchange, ServerExchange
 from p2psip.sip.extensions import tokens
 from p2psip.sip.flow import OVERLAY, Flow
@@ -51,11 +54,16 @@ class Side:
         self.timer = timer or SessionTimer(equipment.settings.session_seconds)
         self.provisionals: ReliableProvisionals | None = None
         self.is_early = True
-        self.requests: trio.MemoryReceiveChannel[ServerExchange] = equipment.sip.open_dialog(dialog.id)
+        self._take: Take | None = None
+        self._waiting: deque[ServerExchange] = deque()
+        equipment.sip.serve_dialog(dialog.id, self._receive)
 
     def close(self) -> None:
-        """Forget the dialog; the media end is left to its owner."""
+        """Forget the dialog, and answer 481 to what nobody took; the media end is left to its owner."""
         self._equipment.sip.close_dialog(self.dialog.id)
+        while self._waiting:
+            exchange = self._waiting.popleft()
+            exchange.respond(make_response(exchange.request, 481))
 
     def establish(self, response: Response | None = None) -> None:
         """The dialog is confirmed: by the peer's 2xx, or (None) by ours."""
@@ -78,6 +86,29 @@ class Side:
         return option in self._supported
 
     # Requests of the peer
+
+    def serve(self, take: Take) -> None:
+        """Give requests that may be served (see `admit`) to `take`, which may refuse them by RemoteError; first what has waited."""
+        self._take = take
+        while self._waiting and self._take is not None:
+            self._receive(self._waiting.popleft())
+
+    def leave_waiting(self, take: Take) -> None:
+        """Let requests wait for somebody else, if it is `take` that they are given to."""
+        if self._take == take:
+            self._take = None
+
+    def _receive(self, exchange: ServerExchange) -> None:
+        if self._take is None:
+            if len(self._waiting) >= DIALOG_QUEUED_MAX:
+                raise trio.WouldBlock
+            self._waiting.append(exchange)
+            return
+        try:
+            self.admit(exchange)
+            self._take(exchange)
+        except RemoteError as error:
+            self.refuse(exchange, error)
 
     def admit(self, exchange: ServerExchange) -> None:
         """Check a request of the peer; RemoteError when it is late (500), from somebody else (403), or asks too much (420)."""

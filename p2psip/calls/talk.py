@@ -3,7 +3,10 @@
 RFC 3261 §15 (BYE), RFC 3326 (Reason). Changes are passed by `p2psip/calls/changes.py`, INFO and MESSAGE by `relaying.py`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
@@ -66,21 +69,18 @@ class Talk:
     async def run(self) -> Ending:
         """Return when the call is over; whoever did not hang up has been told by then."""
         async with trio.open_nursery() as nursery:
-            self._pressing.begin(nursery)
-            for side, other in ((self.caller, self.callee), (self.callee, self.caller)):
-                if side is not None:
-                    nursery.start_soon(self._serve, side, other, nursery)
-                    if side.end.can_be_lost:
-                        nursery.start_soon(self._watch_media, side)
-                    if isinstance(side.end, OverlayEnd):
-                        nursery.start_soon(self._keep_path, side, side.end)
-            with trio.move_on_after(BRIEF_SECONDS):
+            with self._served(nursery):
+                self._pressing.begin(nursery)
+                for side in (self.caller, self.callee):
+                    if side is not None:
+                        self._watch_path(side, nursery)
+                with trio.move_on_after(BRIEF_SECONDS):
+                    await self._over.wait()
+                if not self._over.is_set():
+                    for side in (self.caller, self.callee):
+                        if side is not None:
+                            nursery.start_soon(self._keep_session, side)
                 await self._over.wait()
-            if not self._over.is_set():
-                for each in (self.caller, self.callee):
-                    if each is not None:
-                        nursery.start_soon(self._keep_session, each)
-            await self._over.wait()
             nursery.cancel_scope.cancel()
         assert self.ending is not None
         return self.ending
@@ -142,15 +142,20 @@ class Talk:
         for loan in self.borrowed:
             loan.returned.set()
 
-    async def _serve(self, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
-        async for exchange in side.requests:
-            try:
-                side.admit(exchange)
-                self._dispatch(exchange, side, other, nursery)
-            except RemoteError as error:
-                side.refuse(exchange, error)
+    @contextmanager
+    def _served(self, nursery: trio.Nursery) -> Iterator[None]:
+        """Meanwhile the requests of both sides are served, with tasks in `nursery`."""
+        pairs = ((self.caller, self.callee), (self.callee, self.caller))
+        takes = [(side, partial(self._dispatch, side, other, nursery)) for side, other in pairs if side is not None]
+        try:
+            for side, take in takes:
+                side.serve(take)
+            yield
+        finally:
+            for side, take in takes:
+                side.leave_waiting(take)
 
-    def _dispatch(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
+    def _dispatch(self, side: Side, other: Side | None, nursery: trio.Nursery, exchange: ServerExchange) -> None:
         method = exchange.request.method
         if method == "BYE":
             exchange.respond(make_response(exchange.request, 200))
@@ -174,6 +179,12 @@ class Talk:
             self._equipment.take(exchange)
         else:
             raise RemoteError(f"{method} is not served within a call", status=405)
+
+    def _watch_path(self, side: Side, nursery: trio.Nursery) -> None:
+        if side.end.can_be_lost:
+            nursery.start_soon(self._watch_media, side)
+        if isinstance(side.end, OverlayEnd):
+            nursery.start_soon(self._keep_path, side, side.end)
 
     async def _keep_path(self, side: Side, end: OverlayEnd) -> None:
         await self.confirmed.wait()

@@ -1,6 +1,5 @@
 """The trio shell of SIP: sockets, the timer task, and requests as exchanges that a task can wait for."""
 
-import contextlib
 import logging
 import math
 import ssl
@@ -14,6 +13,7 @@ from p2psip.base.errors import RemoteError
 from p2psip.sip.build import make_response
 from p2psip.sip.connections import Door, StreamTransport
 from p2psip.sip.dialog import DialogId
+from p2psip.sip.dialog_table import DialogTable, Take
 from p2psip.sip.events import (
     AckReceived,
     CancelReceived,
@@ -31,7 +31,6 @@ from p2psip.sip.sockets import UdpTransport
 from p2psip.sip.ways import FLOW_FAILED, Successor, Ways
 
 INCOMING_QUEUED_MAX = 1_024
-DIALOG_QUEUED_MAX = 64
 TCP_INSTEAD_SECONDS_MAX = 1.0
 
 _log = logging.getLogger(__name__)
@@ -40,7 +39,6 @@ OverlaySend = Callable[[str, bytes], bool]
 _Receive = Callable[[bytes, Flow], None]
 MakeUdp = Callable[[trio.Nursery, _Receive], UdpTransport]
 MakeStreams = Callable[[trio.Nursery, _Receive, Callable[[Flow], None]], StreamTransport]
-_DialogChannel = tuple[trio.MemorySendChannel[ServerExchange], trio.MemoryReceiveChannel[ServerExchange]]
 
 
 class SipService:
@@ -68,7 +66,7 @@ class SipService:
         self._clients: dict[str, ClientExchange] = {}
         self._servers: dict[str, ServerExchange] = {}
         self._acks: dict[tuple[str, str, int], ServerExchange] = {}
-        self._dialogs: dict[DialogId, _DialogChannel] = {}
+        self._dialogs = DialogTable()
         self._closed_hooks: list[Callable[[Flow], None]] = []
         self._deadline = math.inf
         self._timer_scope: trio.CancelScope | None = None
@@ -176,20 +174,15 @@ class SipService:
 
         With an empty remote tag: of whoever answers our request, as a NOTIFY that overtakes the answer to SUBSCRIBE.
         """
-        send, receive = trio.open_memory_channel[ServerExchange](DIALOG_QUEUED_MAX)
-        self._dialogs[dialog_id] = send, receive
-        return receive
+        return self._dialogs.open(dialog_id)
+
+    def serve_dialog(self, dialog_id: DialogId, take: Take) -> None:
+        """Give each request of the peer in this dialog to `take`, from now on; close it with `close_dialog`."""
+        self._dialogs.serve(dialog_id, take)
 
     def close_dialog(self, dialog_id: DialogId) -> None:
         """Forget a dialog; requests in it that nobody took, and later ones, get 481."""
-        send, receive = self._dialogs.pop(dialog_id, (None, None))
-        if send is None or receive is None:
-            return
-        send.close()
-        with contextlib.suppress(trio.EndOfChannel, trio.ClosedResourceError):
-            while True:
-                exchange = receive.receive_nowait()
-                exchange.respond(make_response(exchange.request, 481))
+        self._dialogs.close(dialog_id)
 
     def on_flow_closed(self, hook: Callable[[Flow], None]) -> None:
         """Call `hook(flow)` when a connection has ended."""
@@ -319,20 +312,14 @@ class SipService:
         if request.method == "INVITE":
             self._servers[exchange.key] = exchange  # for CANCEL
         tag = request.to.tag
-        channel: trio.MemorySendChannel[ServerExchange] | None = self._incoming_send
         if tag is None and self._at_once is not None and self._at_once(exchange):
             return
-        if tag is not None:
-            dialogs = self._dialogs
-            found = dialogs.get((request.call_id, tag, request.from_.tag or "")) or dialogs.get(
-                (request.call_id, tag, "")
-            )
-            channel = None if found is None else found[0]
-        if channel is None:
+        take = self._incoming_send.send_nowait if tag is None else self._dialogs.taker(request, tag)
+        if take is None:
             exchange.respond(make_response(request, 481))
             return
         try:
-            channel.send_nowait(exchange)
+            take(exchange)
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             exchange.respond(make_response(request, 503, to_tag=self._chance.token(4), headers=[("Retry-After", "5")]))
 

@@ -185,6 +185,7 @@ async def test_reinvites_that_cross_between_nodes_are_both_refused_and_one_goes_
         _a, _b, alice, bob = await two_nodes(w)
         here, there = await connect(alice, bob, "sip:bob@home.example")
         await trio.sleep(1)
+        w.network.seconds = 0.01
         statuses: dict[str, list[int]] = {"alice": [], "bob": []}
 
         async def insist(side: Established, name: str, pause: float) -> None:

@@ -68,12 +68,13 @@ class MemorySip(SipService):
 
 @dataclass
 class Network:
-    """Carries messages in order, a moment later."""
+    """Carries messages in order, a moment later: `seconds` after the one before."""
 
     services: dict[Address, MemorySip] = field(default_factory=dict)
     nodes: dict[str, MemorySip] = field(default_factory=dict)
     dead: set[object] = field(default_factory=set)
     outside_of: dict[Address, Address] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self._send, self._receive = trio.open_memory_channel[tuple[MemorySip, bytes, Flow]](10_000)
@@ -97,6 +98,8 @@ class Network:
 
     async def run(self) -> None:
         async for target, data, flow in self._receive:
+            if self.seconds:
+                await trio.sleep(self.seconds)
             target._receive(data, flow)
 
 

@@ -13,6 +13,7 @@ from p2psip.sip import service as service_module
 from p2psip.sip import sockets
 from p2psip.sip.build import make_response
 from p2psip.sip.dialog import Dialog
+from p2psip.sip.dialog_table import DIALOG_QUEUED_MAX
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request, Response
 from p2psip.sip.parser import parse_message
@@ -254,7 +255,7 @@ async def test_one_request_more_than_may_wait_in_a_dialog_is_answered_503(autoju
     async with service() as (sip, bound):
         sip.open_dialog(("one", "b", "a"))
         with plain_socket() as phone:
-            for number in range(service_module.DIALOG_QUEUED_MAX + 1):
+            for number in range(DIALOG_QUEUED_MAX + 1):
                 phone.sendto(within(number), bound)
             assert await statuses(phone) == [503]
 
