@@ -107,6 +107,7 @@ class Call:
             self.decided.set()
             self._close_dialogs()
             self._free()
+            self._let_go()
 
     @property
     def has_gone_out(self) -> bool:
@@ -371,8 +372,16 @@ class Call:
         self.patch.join(EndWatch(self._leg.name, self._end.leg, self._end, clock), EndWatch(name, leg, end, clock))
 
     def _close_dialogs(self) -> None:
-        self._forking.close_dialogs()
+        self._forking.leave()
         self._leg.close()
+
+    def _let_go(self) -> None:
+        """Forget the parts that call back into this object, so that all is freed now and not by a collection of garbage, which
+        took a tenth of the time of a call.
+        """
+        self._searches.clear()
+        for part in ("_forking", "_hearing", "_early"):
+            vars(self).pop(part, None)
 
     def _free(self) -> None:
         self.patch.part()

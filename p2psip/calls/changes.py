@@ -29,6 +29,10 @@ _SENDS = ("sendrecv", "sendonly")
 _RECEIVES = ("sendrecv", "recvonly")
 
 
+def _end_nothing(_error: RemoteError) -> None:
+    """For a call that is over."""
+
+
 class Changes:
     """Serves re-INVITE and UPDATE of both sides. `end` is told when the call cannot go on, `note` after each change."""
 
@@ -36,6 +40,10 @@ class Changes:
         self._negotiation = negotiation
         self._end = end
         self._note = note
+
+    def close(self) -> None:
+        """The call is over, and with it this object: without a way back to the call both are freed at once."""
+        self._end = _end_nothing
 
     def begin(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
         """Serve a re-INVITE, UPDATE or PRACK of `side`; during another change it is refused with 491 or 500."""

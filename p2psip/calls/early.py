@@ -63,6 +63,7 @@ class EarlyRequests:
         self._is_closed = True
         for side, take in self._serving.items():
             side.leave_waiting(take)
+        self._serving.clear()
 
     def _dispatch(self, side: Side, exchange: ServerExchange) -> None:
         method, has_body = exchange.request.method, bool(exchange.request.body)

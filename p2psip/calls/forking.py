@@ -99,6 +99,7 @@ class Forking:
         self._nursery = nursery
         self._record = record
         self._on_dialog = on_dialog
+        self.on_redirect: Callable[[Branch, Response], Failure | None] = _follow_nothing
         self._send, self.events = trio.open_memory_channel[Progress](EVENTS_MAX)
         self._settled = trio.Event()
         self._winning_tag: str | None = None
@@ -108,7 +109,6 @@ class Forking:
         self.is_closed = False
         self.is_searched = False
         self.pending = 0  # redirections that are being followed
-        self.on_redirect: Callable[[Branch, Response], Failure | None] = lambda _branch, _response: None
 
     @property
     def is_hopeless(self) -> bool:
@@ -190,6 +190,11 @@ class Forking:
             for each in branch.dialogs.values():
                 if each.side is not but:
                     each.side.close()
+
+    def leave(self) -> None:
+        """All is over: follow no redirection, and forget all dialogs."""
+        self.on_redirect = _follow_nothing
+        self.close_dialogs()
 
     def dismiss(self, branch: Branch, response: Response, status: int, words: str) -> None:
         """ACK and BYE for a 2xx that nobody wants (any more)."""
@@ -329,6 +334,10 @@ def acknowledge(side: Side, rack: RAck, body: bytes = b"") -> None:
     """PRACK, with the answer to an offer."""
     content_type = "application/sdp" if body else None
     side.send("PRACK", headers=[("RAck", str(rack))], body=body, content_type=content_type).close()
+
+
+def _follow_nothing(_branch: Branch, _response: Response) -> Failure | None:
+    return None
 
 
 def _failure(branch: Branch, response: Response) -> Failure:

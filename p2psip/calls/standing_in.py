@@ -105,6 +105,9 @@ class _Nobody:
     def repeat(self, exchange: ClientExchange, request: Request) -> None:
         """See exchange.Sender."""
 
+    def forget(self, exchange: ClientExchange) -> None:
+        """See exchange.Sender."""
+
     def send_ack(self, ack: Request, flow: Flow) -> bytes:
         """See exchange.Sender."""
         return b""

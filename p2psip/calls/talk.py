@@ -138,7 +138,8 @@ class Talk:
         return True
 
     def give_back(self) -> None:
-        """Tell the calls that lent sides to this one that they are free again."""
+        """All is over: tell the calls that lent sides to this one that they are free again."""
+        self._changes.close()
         for loan in self.borrowed:
             loan.returned.set()
 

@@ -31,6 +31,9 @@ class Sender(Protocol):
     def repeat(self, exchange: "ClientExchange", request: Request) -> None:
         """Send `request`, over the exchange's flow, in the place of the one before."""
 
+    def forget(self, exchange: "ClientExchange") -> None:
+        """Drop the responses that are still to come."""
+
     def send_ack(self, ack: Request, flow: Flow) -> bytes:
         """Send the ACK of a 2xx; its bytes."""
 
@@ -104,12 +107,11 @@ class ClientExchange:
     The service may send it over another `flow` when one has failed; `tried` are those, `fallback` is one to try first.
     """
 
-    def __init__(self, request: Request, flow: Flow, sender: Sender, forget: Callable[[], None]) -> None:
+    def __init__(self, request: Request, flow: Flow, sender: Sender) -> None:
         self.key = ""
         self.request = request
         self.flow = flow
         self._sender = sender
-        self._forget = forget
         self.tried: list[Flow] = []
         self.fallback: Flow | None = None
         self.is_cancelled = False
@@ -173,4 +175,4 @@ class ClientExchange:
 
     def close(self) -> None:
         """Stop listening; late responses are dropped."""
-        self._forget()
+        self._sender.forget(self)

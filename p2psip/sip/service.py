@@ -162,7 +162,7 @@ class SipService:
 
     def start(self, request: Request, flow: Flow) -> ClientExchange:
         """Send `request` (a Via is added); its responses come from the exchange."""
-        exchange = ClientExchange(request, flow, self, lambda: self._forget_client(exchange))
+        exchange = ClientExchange(request, flow, self)
         if self._nursery is not None and self.ways.wants_tcp(request, flow, self._now()):
             self._nursery.start_soon(self._start_over_tcp, exchange)
         else:
@@ -223,6 +223,10 @@ class SipService:
         exchange.key = self._layer.request(request, exchange.flow, self._now())
         self._clients[exchange.key] = exchange
         self._pump()
+
+    def forget(self, exchange: ClientExchange) -> None:
+        """Drop the responses that are still to come."""
+        self._clients.pop(exchange.key, None)
 
     def send_ack(self, ack: Request, flow: Flow) -> bytes:
         """Send the ACK of a 2xx."""
@@ -354,9 +358,6 @@ class SipService:
             exchange.fail(487)
         else:
             self.repeat(exchange, exchange.request)
-
-    def _forget_client(self, exchange: ClientExchange) -> None:
-        self._clients.pop(exchange.key, None)
 
     async def _serve_timers(self) -> None:
         while True:

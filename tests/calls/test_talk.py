@@ -1,5 +1,7 @@
 """Calls that stand: changes, digits, and every way to end."""
 
+import gc
+import weakref
 from functools import partial
 
 import trio
@@ -247,3 +249,19 @@ async def test_what_is_open_when_the_call_ends_is_answered(autojump_clock: MockC
             await trio.sleep(0.1)
             assert (await there.ask("BYE")).status == 200
         assert answers == {"INFO": 487, "INVITE": 487}
+
+
+async def test_a_call_that_is_over_is_freed_without_a_collection_of_garbage(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        a, _b, alice, bob = await two_nodes(w)
+        here, there = await connect(alice, bob, "sip:bob@home.example")
+        await trio.sleep(1)
+        gc.collect()
+        gc.disable()
+        try:
+            standing = [weakref.ref(each) for each in (*a.server.standing, next(iter(a.server.standing)).talk)]
+            await both(partial(here.ask, "BYE"), partial(there.expect, "BYE"))
+            await trio.sleep(100)
+            assert [each() for each in standing] == [None, None]
+        finally:
+            gc.enable()

@@ -212,7 +212,7 @@ def _exchange(answer: Authorisation) -> tuple[ClientExchange, _Sender]:
     flow = Flow("udp", ("127.0.0.1", 5060), ("127.0.0.1", 5070))
     request = _request("INVITE")
     request.authorise = answer
-    return ClientExchange(request, flow, sender, lambda: None), sender  # type: ignore[arg-type]
+    return ClientExchange(request, flow, sender), sender  # type: ignore[arg-type]
 
 
 async def test_an_exchange_answers_and_gives_only_what_came_of_it(answer: Authorisation) -> None:

@@ -32,6 +32,9 @@ class Notes:
     def cancel(self, key: str) -> None:
         self.cancelled.append(key)
 
+    def forget(self, _exchange: ClientExchange) -> None:
+        self.cancelled.append("forgotten")
+
     def send_ack(self, ack: Request, flow: Flow) -> bytes:
         self.acks.append(ack)
         return b"ack %d" % len(self.acks)
@@ -51,7 +54,7 @@ def incoming(notes: Notes, data: bytes = b"") -> ServerExchange:
 
 
 def outgoing(notes: Notes) -> ClientExchange:
-    exchange = ClientExchange(make_outgoing("INVITE"), flow_of(), notes, lambda: notes.cancelled.append("forgotten"))
+    exchange = ClientExchange(make_outgoing("INVITE"), flow_of(), notes)
     exchange.key = "key"
     return exchange
 
