@@ -86,7 +86,7 @@ def show_status(printer: Printer, status: Mapping[str, Any]) -> None:
             trunk_rows(printer, status["trunks"])
         phones = [(p["address"], p["contact"], p["flow"], f"{p['expires_seconds']:.0f} s") for p in status["phones"]]
         printer.rows("Registered phones", ("person", "contact", "over", "expires in"), phones)
-        calls = [(c["caller"], c["callee"], c["state"], f"{c['seconds']:.0f} s") for c in status["calls"]]
+        calls = [(_caller(c), c["callee"], c["state"], f"{c['seconds']:.0f} s") for c in status["calls"]]
         printer.rows("Calls", ("from", "to", "state", "for"), calls)
         _show_refused(printer, status["refused"]["recent"])
 
@@ -202,7 +202,7 @@ def show_calls(printer: Printer, calls: Sequence[Mapping[str, Any]]) -> None:
             began = time.strftime("%H:%M:%S", time.localtime(each["started"]))
             state = each["state"] if each["status"] is None else f"{each['state']} ({each['status']})"
             why = f": {each['cause']}" if each["cause"] else ""
-            line = f"{began} {each['caller']} to {each['callee']}: {state}, {each['seconds']:.0f} s{why}"
+            line = f"{began} {_caller(each)} to {each['callee']}: {state}, {each['seconds']:.0f} s{why}"
             printer.text(f"[bold]{each['number']:>4}[/] {literal(line)}")
             if each["audio"]:
                 printer.text(f"     {literal(each['audio'])}")
@@ -218,11 +218,17 @@ def show_call_record(printer: Printer, record: Mapping[str, Any]) -> None:
     def for_a_person() -> None:
         names = ("caller", "callee", "state", "status", "cause", "post_dial_delay_ms", "first_audio_ms", "lookup_ms")
         facts = {name.replace("_", " "): _short(record[name]) for name in names if record[name] not in (None, "")}
+        facts["caller"] = _caller(record)
         printer.facts(f"Call {record['number']}", {**facts, "seconds": _short(record["seconds"])})
         show_ladder(printer, record["ladder"])
         show_media(printer, record["media"])
 
     printer.answer(record, for_a_person)
+
+
+def _caller(record: Mapping[str, Any]) -> str:
+    """Who called; of strangers what they claim to be."""
+    return str(record["caller"]) + ("" if record["verified"] else " (not verified)")
 
 
 def show_media(printer: Printer, media: Mapping[str, Any]) -> None:

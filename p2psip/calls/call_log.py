@@ -21,7 +21,7 @@ class Step:
 
 @dataclass(slots=True)
 class CallRecord:
-    """One call. Times are unix seconds; None for what has not happened."""
+    """One call. Times are unix seconds; None for what has not happened. `is_verified`: somebody vouches for the caller's name."""
 
     number: int
     caller: str
@@ -36,6 +36,7 @@ class CallRecord:
     hops: int = 0
     lookup_milliseconds: float = 0.0
     first_audio_milliseconds: float | None = None
+    is_verified: bool = True
     steps: list[Step] = field(default_factory=list)
     media: dict[str, Any] = field(default_factory=dict)
     changed: Callable[["CallRecord"], None] | None = field(default=None, repr=False, compare=False)
@@ -81,6 +82,7 @@ class CallRecord:
         return {
             "number": self.number,
             "caller": self.caller,
+            "verified": self.is_verified,
             "callee": self.callee,
             "state": self.state,
             "started": self.started,

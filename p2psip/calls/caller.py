@@ -23,6 +23,7 @@ class CallerLeg:
     ) -> None:
         self._equipment = equipment
         self._record = record
+        record.is_verified = caller.kind != "stranger"
         self._caller = caller
         self._contact = equipment.contact(address, caller.flow, caller.line)
         self._tag = equipment.tag()

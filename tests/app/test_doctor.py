@@ -321,6 +321,7 @@ RECORD: dict[str, Any] = {
     "number": 7,
     "started": 1_800_000_000.0,
     "caller": "alice@home.example",
+    "verified": True,
     "callee": "bob@home.example",
     "state": "ended",
     "status": 200,
@@ -352,6 +353,8 @@ def test_calls_are_listed_and_one_is_shown_with_all_that_is_known(capsys: pytest
     printer = Printer(as_json=False)
     show_calls(printer, [RECORD])
     assert "ended (200)" in capsys.readouterr().out
+    show_calls(printer, [{**RECORD, "verified": False}])
+    assert "alice@home.example (not verified) to" in capsys.readouterr().out
     show_calls(printer, [])
     assert "no calls yet" in capsys.readouterr().out
     for show in (show_call_record, show_call_media):

@@ -62,7 +62,9 @@ async def test_a_stranger_reaches_who_is_at_another_node_and_is_shown_as_not_ver
         at_a, at_b = a.server.call_facts(1), b.server.call_facts(1)
         assert at_a is not None
         assert at_b is not None
-        assert at_b["caller"] == "mallory@elsewhere.example"
+        assert [(each["caller"], each["verified"]) for each in (at_a, at_b)] == [
+            ("mallory@elsewhere.example", False)
+        ] * 2
         assert at_a["ladder"][0]["source"] == "stranger 198.51.100.7"
         assert at_b["ladder"][0]["source"] == f"node {a.sip.node_id[:8]} for a stranger"
 
