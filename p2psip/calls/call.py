@@ -105,8 +105,6 @@ class Call:
                 nursery.cancel_scope.cancel()
         finally:
             self.decided.set()
-            self._close_dialogs()
-            self._free()
             self._let_go()
 
     @property
@@ -164,7 +162,7 @@ class Call:
         if self._leg.provisionals.possible:
             nursery.start_soon(self._send_provisionals)
         self._begin_search(offer, nursery)
-        nursery.start_soon(self._watch_cancel)
+        self.exchange.when_cancelled(self._take_cancel)
         answered = await self._ring(offer)
         if answered is not None:
             await self._connect(answered, offer, nursery)
@@ -221,8 +219,7 @@ class Call:
         except RemoteError as error:
             self.stop(Failure.of_error(error))
 
-    async def _watch_cancel(self) -> None:
-        await self.exchange.cancelled.wait()
+    def _take_cancel(self) -> None:
         self._leg.note_heard("CANCEL")
         self.stop(Failure(487, "the caller gave up"))
 
@@ -376,9 +373,10 @@ class Call:
         self._leg.close()
 
     def _let_go(self) -> None:
-        """Forget the parts that call back into this object, so that all is freed now and not by a collection of garbage, which
-        took a tenth of the time of a call.
-        """
+        """All is over. What calls back into this object is forgotten, so that no collection of garbage must find it."""
+        self._close_dialogs()
+        self._free()
+        self.exchange.when_cancelled(None)
         self._searches.clear()
         for part in ("_forking", "_hearing", "_early"):
             vars(self).pop(part, None)

@@ -199,7 +199,7 @@ class Transfer:
         """Ring no longer once whoever is transferred has hung up."""
         await self._talk.wait_over()
         if attempt.outcome is None:
-            stand_in.cancelled.set()
+            stand_in.cancel()
 
     async def _answered(self, stand_in: StandIn, end: QuietEnd, attempt: "_Attempt") -> None:
         """The target has answered: agree on media with who is transferred, then change places."""

@@ -42,7 +42,7 @@ class Sender(Protocol):
 
 
 class ServerExchange:
-    """A request of a peer. Answer it with `respond`, or an INVITE with `accept`; watch `cancelled` meanwhile:
+    """A request of a peer. Answer it with `respond`, or an INVITE with `accept`; watch `cancelled` meanwhile, or `when_cancelled`:
     `cancel_reason` is then the Reason of the CANCEL (RFC 3326).
 
     `screen` may stand before what is sent: it is given each response and gives what goes out in its place, or None for
@@ -56,6 +56,7 @@ class ServerExchange:
         self.cancelled = trio.Event()
         self.cancel_reason: str | None = None
         self.answered = False
+        self._on_cancel: Callable[[], None] | None = None
         self.screen: Callable[[Response], Response | None] | None = None
         self._sender = sender
         self._ack: Request | None = None
@@ -68,6 +69,19 @@ class ServerExchange:
             screened = response if self.screen is None else self.screen(response)
             if screened is not None:
                 self._sender.respond(self.key, screened)
+
+    def when_cancelled(self, hook: Callable[[], None] | None) -> None:
+        """Call `hook` once this is cancelled, which may be now; None: no longer."""
+        self._on_cancel = hook
+        if hook is not None and self.cancelled.is_set():
+            hook()
+
+    def cancel(self, reason: str | None = None) -> None:
+        """The peer has cancelled this INVITE, for `reason`."""
+        self.cancel_reason = reason
+        self.cancelled.set()
+        if self._on_cancel is not None:
+            self._on_cancel()
 
     async def accept(self, response: Response) -> Request:
         """Send a 2xx to an INVITE, again and again until its ACK comes, which is given back (RFC 3261 §13.3.1.4).

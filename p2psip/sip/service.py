@@ -305,8 +305,7 @@ class SipService:
                     waiting.take_ack(request)
             case CancelReceived(key, cancel):
                 if (server := self._servers.get(key)) is not None:
-                    server.cancel_reason = cancel.headers.get("Reason")
-                    server.cancelled.set()
+                    server.cancel(cancel.headers.get("Reason"))
             case TransactionEnded(key):
                 self._clients.pop(key, None)
                 self._servers.pop(key, None)
