@@ -6,6 +6,7 @@ from p2psip.calls.admission import AdmissionLimits
 from p2psip.calls.strangers import DomainDoor, Strangers
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Request, Response
+from tests.calls.fakes import OVERLAY_NAME
 from tests.calls.world import Node, Phone, World
 
 PUBLIC_PORT = 5062
@@ -52,3 +53,16 @@ async def stranger(w: World, node: Node, port: int = 7000, host: str = "198.51.1
     found.flow = Flow("udp", found.sip.address, (node.sip.address[0], PUBLIC_PORT))
     await w.nursery.start(found.sip.run)
     return found
+
+
+async def ask_over_the_overlay(
+    w: World, source: Node, target: Node, from_: str, method: str = "INVITE", user: str = "bob"
+) -> Response:
+    """What `target` answers to a request that the node `source` makes up."""
+    phone = await w.phone(source, "alice", 6900, registered=False)
+    request = phone.invitation(f"sip:{user}@{OVERLAY_NAME}", b"")
+    request.method = method
+    request.headers.set("CSeq", f"1 {method}")
+    request.headers.set("From", f"{from_};tag=x")
+    flow = source.sip.overlay_flow(target.sip.node_id)
+    return await source.sip.start(request, flow).final_response()

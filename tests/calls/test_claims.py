@@ -11,13 +11,12 @@ from p2psip.calls.strangers import REFUSAL_SECONDS
 from p2psip.sip.errors import SipSyntaxError
 from p2psip.sip.flow import Flow
 from p2psip.sip.headers import NameAddr
-from p2psip.sip.message import Response
 from p2psip.sip.uri import SipUri
-from tests.calls.elsewhere import DOMAIN, open_door
+from tests.calls.elsewhere import DOMAIN, ask_over_the_overlay, open_door
 from tests.calls.elsewhere import stranger as somebody
 from tests.calls.fakes import OVERLAY_NAME
 from tests.calls.steps import both, two_nodes
-from tests.calls.world import Node, World, world
+from tests.calls.world import world
 
 FLOW = Flow("udp", ("192.0.2.1", 5062), ("198.51.100.7", 5060))
 BOB = {"bob": f"bob@{OVERLAY_NAME}", "alice": f"alice@{OVERLAY_NAME}"}
@@ -26,17 +25,6 @@ BOB = {"bob": f"bob@{OVERLAY_NAME}", "alice": f"alice@{OVERLAY_NAME}"}
 def shown(text: str) -> str | None:
     """The display of who writes `text` into From, at the node where the stranger comes in."""
     return stranger(NameAddr.parse(text), FLOW).display
-
-
-async def ask_over_the_overlay(w: World, source: Node, target: Node, from_: str, method: str = "INVITE") -> Response:
-    """What `target` answers to a request that the node `source` makes up."""
-    phone = await w.phone(source, "alice", 6900, registered=False)
-    request = phone.invitation(f"sip:bob@{OVERLAY_NAME}", b"")
-    request.method = method
-    request.headers.set("CSeq", f"1 {method}")
-    request.headers.set("From", f"{from_};tag=x")
-    flow = source.sip.overlay_flow(target.sip.node_id)
-    return await source.sip.start(request, flow).final_response()
 
 
 async def test_a_stranger_reaches_who_is_at_another_node_and_is_shown_as_not_verified_there(

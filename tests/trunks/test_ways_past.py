@@ -10,6 +10,8 @@ from trio.testing import MockClock
 from p2psip.naming.routing import Hop, Route, Step
 from p2psip.sip.uri import SipUri, unescape
 from p2psip.trunks.outside import LOOK_UP_SECONDS_MAX
+from p2psip.trunks.trunk import Offer
+from tests.calls.elsewhere import ask_over_the_overlay
 from tests.calls.world import Node, Phone
 from tests.trunks.provider import Country, Plan, country, over, static
 
@@ -105,3 +107,21 @@ async def test_of_a_redirection_the_name_of_its_host_counts_and_no_parameter(
         outgoing = await phone.call("sip:+4989@home.example")
         await (outgoing.established() if followed else outgoing.response(503))
         assert [str(each.uri) for each in second.seen] == ["sip:+4989@gw2.example"] * followed
+
+
+@pytest.mark.parametrize(
+    ("from_", "status"), [("<sip:mallory@elsewhere.example>", 404), ("<sip:alice@home.example>", 200)]
+)
+async def test_a_stranger_whom_a_node_leads_on_uses_no_trunk_that_is_offered_to_that_node(
+    autojump_clock: MockClock, from_: str, status: int
+) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.asks = False
+        a, b = await c.world.node("alice", "1001"), await c.world.node("bob", "1002")
+        offer = Offer(frozenset({"alice@home.example"}))
+        outside = await c.connect(b, Plan({"+4989": over("static")}), static(offer=offer))
+        answer = await ask_over_the_overlay(c.world, a, b, from_, user="+4989")
+        assert answer.status == status, answer.warning
+        assert provider.count("INVITE") == (status == 200)
+        assert outside.status()[0]["calls"] == (status == 200)
