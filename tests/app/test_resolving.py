@@ -105,9 +105,12 @@ async def test_emergency_calls_go_to_their_trunk_alone() -> None:
     for target in ("sip:112@home.example", "urn:service:sos.police", "tel:112"):
         step, after = await steps(ZoneDns(), target, plan)
         assert after.stage == "refused"
+        assert step.is_emergency
+        assert after.is_emergency
         assert (step.stage, step.found[0].trunk, step.found[0].is_emergency) == ("trunk", "gold", True)
     (refused,) = await steps(ZoneDns(), "sip:112@192.0.2.1")
-    assert (refused.stage, refused.status) == ("refused", 503)
+    assert (refused.stage, refused.status, refused.is_emergency) == ("refused", 503, True)
+    assert not any(step.is_emergency for step in await steps(ZoneDns(), "tel:+49-900-123456"))
 
 
 @pytest.mark.parametrize(

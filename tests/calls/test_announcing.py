@@ -191,6 +191,21 @@ async def test_it_begins_reliably_where_the_phone_wants_that(autojump_clock: Moc
         assert len(heard(node)) == pytest.approx(SECONDS / 0.02, abs=2)
 
 
+async def test_a_phone_may_change_its_media_while_it_listens(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        node, alice = await one_phone(w)
+        outgoing = await calls(alice, HELP, ("Supported", "100rel"))
+        early = await outgoing.response(183)
+        caller = EarlyCaller(outgoing, early)
+        await caller.acknowledge(early)
+        changed = await caller.dialog.ask("UPDATE", body=sdp(6021), content_type="application/sdp")
+        assert changed.status == 200
+        assert node.media.legs[0].remotes[-1] == ("127.0.0.1", 6021)
+        assert (await caller.dialog.ask("INFO", body=b"1", content_type="text/plain")).status == 480
+        await outgoing.response(503)
+        assert len(heard(node)) == pytest.approx(SECONDS / 0.02, abs=2)
+
+
 async def test_a_phone_that_acknowledges_nothing_is_told_the_same_in_the_end(autojump_clock: MockClock) -> None:
     async with world() as w:
         _node, alice = await one_phone(w, announcement(tone(300.0, 18.0)))
