@@ -1,4 +1,7 @@
-"""One iterative lookup: asks the next candidate the moment any answer arrives, ALPHA at a time, never in rounds.
+"""One iterative lookup: asks the next candidate the moment any answer arrives, never in rounds, and ALPHA at once.
+
+Who is farther from the target than the next candidate does not count: what the first answer names is asked though the others of
+our own table have not answered, BUSY_MAX in all.
 
 It ends when the WIDTH closest candidates that are alive have all answered, or, for records, when enough of them agree. Who
 takes longer than usual holds up nobody, unless without it no record, or too few of the closest, were found.
@@ -21,20 +24,22 @@ from overlay.region import CELLS, CELLS_IN_TURN, Region
 from p2psip.base.core import Address
 
 ALPHA = 4
+ALPHA_RECORDS = 6
+"""Somebody waits for records; so more are asked."""
 ALPHA_REGION = 8
+BUSY_MAX = 6
+RECORDS_BUSY_MAX = 12
 WIDTH = 8
 CANDIDATES_MAX = 256
 PATHS = 4
 ADDRESSES_EACH_MAX = 3
 NAMERS_MAX = 4
-MISLEADING_MAX = 2
+MISLEADING_MAX = 4
 DOUBTFUL_ASKED_MAX = 8
 QUESTIONS_PER_CELL = 2
 TELL_CLOSEST = 2
 CHOICE = 4
 SIMILAR = 2
-SURGE = 2
-CLOSER = 3
 USUAL_SECONDS = 0.1
 SILENT_SECONDS_MAX = 3_600.0
 GONE_COST = 1e-4
@@ -115,7 +120,7 @@ class Lookup:
 
     def next_to_ask(self) -> Contact | None:
         """The next candidate, marked as asked; None when ALPHA are under way, or none is left that could matter."""
-        if self.finished or len(self._busy) >= (ALPHA_REGION if self.is_thorough else self._at_once()):
+        if self.finished or len(self._busy) >= self._busy_max():
             return None
         candidate = None
         if self.messages < MESSAGES_MAX:
@@ -173,19 +178,18 @@ class Lookup:
         """The closest that have answered, closest first."""
         return [candidate.contact for candidate in self._order if candidate.answered][:count]
 
-    def _at_once(self) -> int:
-        """ALPHA, and SURGE more while fewer than CLOSER of those under way are closer than who could be asked next."""
-        if len(self._busy) < ALPHA or len(self._busy) >= ALPHA + SURGE:
-            return ALPHA
+    def _busy_max(self) -> int:
+        return ALPHA_REGION if self.is_thorough else RECORDS_BUSY_MAX if self.wants_records else BUSY_MAX
+
+    def _waits_for_closer(self, candidate: _Candidate) -> bool:
+        """Whether as many are under way that are closer as are asked at once: those who are far hold up nobody."""
         closer = 0
-        for candidate in self._order:
-            if candidate.asked and not (candidate.answered or candidate.late or candidate.failed):
-                closer += 1
-                if closer >= CLOSER:
-                    return ALPHA
-            elif not candidate.asked and not self._is_doubtful(candidate):
-                return ALPHA + SURGE
-        return ALPHA
+        enough = ALPHA_RECORDS if self.wants_records else ALPHA
+        for other in self._order:
+            if other.distance > candidate.distance or closer == enough:
+                break
+            closer += other.asked and not (other.answered or other.late or other.failed)
+        return closer >= enough
 
     def _candidate(self, contact: Contact) -> _Candidate | None:
         known = self._candidates.get((contact.node_key, contact.address))
@@ -251,6 +255,8 @@ class Lookup:
                 alive += 1
         if choice:
             chosen = min(choice, key=self._delay)
+            if self._waits_for_closer(chosen):
+                return None
             self.point = self._point_for(chosen)
             return chosen
         if not self._busy and self._is_sparse():

@@ -78,13 +78,13 @@ def test_without_regions_they_hide_it() -> None:
     assert sum(found) <= 2
 
 
-def test_without_an_attack_a_lookup_costs_ten_messages_and_two_round_trips() -> None:
+def test_without_an_attack_a_lookup_costs_twenty_messages_and_less_than_two_round_trips() -> None:
     ring = Ring(5, 1_500)
     middle, found = ring.median_round_trip, []
     for place in range(60):
         key = ring.chance.bytes(20)
         ring.searcher(place % 20).store(record_of(ring, key))
         found.append(ring.searcher(20 + place % 20).look_up(key))
-    assert sum(done.messages for done in found) / len(found) < 12
-    assert sorted(done.seconds for done in found)[30] < 2.1 * middle
-    assert sorted(done.seconds for done in found)[57] < 4 * middle
+    assert sum(done.messages for done in found) / len(found) < 20
+    assert sorted(done.seconds for done in found)[30] < 1.6 * middle
+    assert sorted(done.seconds for done in found)[57] < 3 * middle

@@ -7,13 +7,15 @@ from overlay.contact import Contact
 from overlay.lookup import (
     ADDRESSES_EACH_MAX,
     ALPHA,
+    ALPHA_RECORDS,
+    BUSY_MAX,
     CANDIDATES_MAX,
     CHOICE,
     DOUBTFUL_ASKED_MAX,
     MESSAGES_MAX,
     MISLEADING_MAX,
     NAMERS_MAX,
-    SURGE,
+    RECORDS_BUSY_MAX,
     WIDTH,
     Lookup,
 )
@@ -219,14 +221,14 @@ def test_a_contact_that_moves_while_it_is_asked_still_ends_the_lookup(is_answere
 
 
 def test_of_what_one_answer_names_few_are_asked_until_one_of_them_answers() -> None:
-    lookup, (far, *others) = Lookup(0, False), contacts(1 + 2, first=5_000)
+    lookup, (far, *others) = Lookup(0, True), contacts(1 + 2, first=5_000)
     lookup.add([far, *others])
     ask_all(lookup)
     named = contacts(8)
     lookup.answered(far, named, [])
     assert ask_all(lookup) == named[:MISLEADING_MAX]
     lookup.answered(named[0], [], [])
-    assert len(ask_all(lookup)) == 2
+    assert ask_all(lookup) == named[MISLEADING_MAX : MISLEADING_MAX + 3]
 
 
 def test_invented_contacts_do_not_push_true_ones_out() -> None:
@@ -246,7 +248,7 @@ def test_invented_contacts_do_not_push_true_ones_out() -> None:
             lookup.answered(contact, [], [])
     assert lookup.finished
     assert lookup.closest(WIDTH) == honest[:WIDTH]
-    assert lookup.messages <= 2 * WIDTH + MISLEADING_MAX + DOUBTFUL_ASKED_MAX + SURGE
+    assert lookup.messages <= 2 * WIDTH + MISLEADING_MAX + DOUBTFUL_ASKED_MAX + RECORDS_BUSY_MAX - ALPHA_RECORDS
 
 
 def test_a_node_named_at_a_false_address_is_asked_at_its_true_one() -> None:
@@ -295,13 +297,23 @@ def test_who_was_not_heard_of_for_long_comes_later() -> None:
     assert ask_all(lookup) == [peers[1], peers[0]]
 
 
-def test_those_closer_need_not_wait_for_the_far_ones_and_no_more_than_a_surge_goes_out() -> None:
-    lookup, far = Lookup(0, False), contacts(ALPHA + 20, first=5_000)
+@pytest.mark.parametrize(
+    ("records", "at_once", "busy_max"), [(False, ALPHA, BUSY_MAX), (True, ALPHA_RECORDS, RECORDS_BUSY_MAX)]
+)
+def test_those_closer_need_not_wait_for_the_far_ones_and_no_more_than_the_bound_are_busy(
+    records: bool, at_once: int, busy_max: int
+) -> None:
+    lookup, far = Lookup(0, records), contacts(at_once + 20, first=5_000)
     lookup.add(far)
     asked = ask_all(lookup)
-    lookup.answered(asked[0], contacts(2), [])
-    lookup.add(contacts(10, first=10))
-    assert len(ask_all(lookup)) == 1 + SURGE
+    assert len(asked) == at_once
+    lookup.answered(asked[0], [], [])
+    lookup.add(contacts(20, first=10))
+    assert len(ask_all(lookup)) == min(at_once, busy_max - (at_once - 1))
+    lookup.add(contacts(20, first=1_000))
+    assert ask_all(lookup) == []
+    lookup.add(contacts(10))
+    assert len(ask_all(lookup)) == busy_max - (at_once - 1) - min(at_once, busy_max - (at_once - 1))
 
 
 def numbered(distances: list[int], host: str = "192.0.2.1") -> list[Contact]:

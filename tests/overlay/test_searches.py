@@ -70,7 +70,7 @@ def found(play: Play) -> list[int]:
 def test_a_lookup_asks_for_the_key_and_ends_with_what_was_found() -> None:
     play = Play()
     number = play.searches.look_up(KEY, 5.0, records=True)
-    assert [(method, arguments) for _contact, method, arguments, _callback in play.asked] == [(FIND, [KEY, True])] * 4
+    assert [(method, arguments) for _contact, method, arguments, _callback in play.asked] == [(FIND, [KEY, True])] * 5
     play.searches.now = 5.25
     play.answer_all([[], [encode_record(ALICE.record(3))]])
     (done,) = play.ended
