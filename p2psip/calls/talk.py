@@ -86,8 +86,12 @@ class Talk:
         return self.ending
 
     async def say_goodbye(self, ending: Ending) -> None:
-        """BYE to every side that did not hang up itself."""
-        header = ending.header or reason_header(ending.status, ending.words)
+        """BYE to every side that did not hang up itself. Nobody is told the account of a phone, with which it logs in."""
+        words = ending.words
+        names = [side.name for side in (self.caller, self.callee) if side is not None and side.name.startswith("phone")]
+        for name in sorted(names, key=len, reverse=True):  # one may begin with another
+            words = words.replace(name, "the other side")
+        header = ending.header or reason_header(ending.status, words)
         gone = (None, ending.by, ending.lent and ending.lent.side, self.leaver if self.left.is_set() else None)
         sides = [side for side in (self.caller, self.callee) if side is not None and side not in gone]
         if len(sides) == 1:

@@ -144,6 +144,20 @@ async def test_hanging_up_passes_the_reason(autojump_clock: MockClock) -> None:
         assert seen == [reason]
 
 
+async def test_who_is_hung_up_on_is_not_told_the_account_of_the_phone(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        _a, _b, alice, bob = await two_nodes(w)
+        here, there = await connect(alice, bob, "sip:bob@home.example")
+        seen: list[str | None] = []
+
+        async def expect_bye() -> None:
+            seen.append((await there.expect("BYE")).headers.get("Reason"))
+
+        await both(lambda: here.ask("BYE"), expect_bye)
+        assert len(seen) == 1
+        assert "alice" not in (seen[0] or "")
+
+
 async def test_requests_in_a_call_of_somebody_else_are_refused(autojump_clock: MockClock) -> None:
     async with world() as w:
         _a, b, alice, bob = await two_nodes(w)
