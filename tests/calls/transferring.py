@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from p2psip.sip.build import make_response
 from p2psip.sip.flow import Flow
 from p2psip.sip.message import Message, Response
 from p2psip.sip.parser import parse_message
@@ -119,6 +120,13 @@ async def refer(side: Established, target: str, *more: tuple[str, str]) -> Respo
 async def hear(side: Established, method: str, status: int = 200, body: bytes = b"") -> str:
     """The next request of a side, answered; its body."""
     return (await side.expect(method, status, body)).body.decode().strip()
+
+
+async def hear_in_any_order(side: Established, heard: set[str]) -> None:
+    """All further requests of a side, answered; their methods."""
+    async for exchange in side.requests:
+        heard.add(exchange.request.method)
+        exchange.respond(make_response(exchange.request, 200))
 
 
 def replaces(side: Established) -> str:
