@@ -84,13 +84,14 @@ def sybil(
     peers: int = 500,
     identities: int = 60,
     victims: int = 3,
+    paths: bool = True,
     regions: bool = True,
     minutes: float = 10.0,
     least: float = 0.99,
 ) -> None:
     """Identities ground out next to a person's key hide nobody's registration."""
     demand(victims > 0, "victims", "more than 0")
-    swarm = run.swarm(network=internet(run, nats=False), policy=policy(paths=True, regions=regions))
+    swarm = run.swarm(network=internet(run, nats=False), policy=policy(paths=paths, regions=regions))
     nodes = settled(run, swarm, peers)
     targets = nodes[:: max(1, len(nodes) // victims)][:victims]
     for number, victim in enumerate(targets):
