@@ -228,7 +228,7 @@ class TransactionLayer:
     def _complete_invite(self, transaction: ServerTransaction, now: float) -> None:
         assert transaction.response is not None
         if transaction.response.status < 300:
-            transaction.state = State.ACCEPTED
+            transaction.accept()
             self._linger(transaction, TRANSACTION_SECONDS, now)
             return
         transaction.state = State.COMPLETED

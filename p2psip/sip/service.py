@@ -204,6 +204,8 @@ class SipService:
         """Send a response in its transaction."""
         response.headers.set("Server", self.user_agent)
         self._layer.respond(key, response, self._now())
+        if response.status >= 200:
+            self._servers.pop(key, None)  # too late for a CANCEL
         self._pump()
 
     def send_again(self, wire: bytes, flow: Flow) -> None:

@@ -83,6 +83,11 @@ class ServerTransaction:
         """Whether this is the INVITE machine."""
         return self.request.method == "INVITE"
 
+    def accept(self) -> None:
+        """An INVITE was answered with 2xx: for half a minute the answer is kept, but not the request."""
+        self.state = State.ACCEPTED
+        self.request = Request("INVITE", self.request.uri)
+
     def complete(self) -> None:
         """A request other than INVITE was answered: for half a minute only the bytes of the answer are kept, and no header."""
         self.state = State.COMPLETED
