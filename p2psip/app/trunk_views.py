@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from p2psip.app.show import Printer
+from p2psip.app.show import Printer, literal
 
 _TITLES = ("trunk", "server", "state", "health", "calls", "last error")
 _MEMBER_TITLES = ("trunk", "offered to", "calls", "minutes left today")
@@ -16,7 +16,7 @@ def show_trunks(printer: Printer, trunks: Sequence[Mapping[str, Any]]) -> None:
         if trunks:
             trunk_rows(printer, trunks)
         else:
-            printer.text("no trunks: [[trunk]] in p2psip.toml names a provider")
+            printer.text(literal("no trunks: [[trunk]] in p2psip.toml names a provider"))
 
     printer.answer(trunks, for_a_person)
 
