@@ -218,11 +218,11 @@ class Searching:
                     self._forking.failures.append(Failure.of_error(found))
                     status = found.status
                     continue
+                if found.line is not None and found.line not in self.lines:
+                    self.lines.append(found.line)  # from now on it is given back here, asked or not
                 if self._asked >= OUTSIDE_TARGETS_MAX:
                     return status
                 self._asked += 1
-                if found.line is not None and found.line not in self.lines:
-                    self.lines.append(found.line)
                 status = await self._try(found, may_redirect)
                 if status not in _NEXT_SERVER:
                     return status

@@ -410,6 +410,20 @@ async def test_a_call_asks_so_many_servers_and_no_more(autojump_clock: MockClock
         assert sum(len(_invites(each)) for each in providers) == OUTSIDE_TARGETS_MAX
 
 
+async def test_a_trunk_that_a_call_no_longer_asks_is_free_again(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        dead = [await c.provider(f"p{number}.example", number + 10) for number in range(OUTSIDE_TARGETS_MAX)]
+        for each in dead:
+            each.refuse = lambda _request: (503, [])
+        await c.provider()
+        hops = tuple(Hop("udp", each.address, "") for each in dead)
+        domain = Step("domain", "", "", (Route("domain", "sip:carol@p.example", hops),))
+        _node, phone, outside = await _alice(c, static(), plan=Plan({"+4989": [domain, *over("static")]}))
+        await (await phone.call(GERMANY)).response(503)
+        await trio.sleep(1.0)
+        assert outside.status()[0]["calls"] == 0
+
+
 async def test_a_call_that_is_given_up_is_cancelled_at_the_provider(autojump_clock: MockClock) -> None:
     async with country() as c:
         provider = await c.provider()
