@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 class RenewedCertificate:
     """The chain and key of two PEM files for `name`. OSError (ssl.SSLError) when they cannot be used at the start.
 
-    `context` is for listeners. At each handshake it looks at the times and sizes of the files, and reads them if these changed.
+    `context` is for listeners. At each handshake it looks at the times and sizes of the files, and reads them if these changed;
+    who may read a file is a change, too.
     """
 
     def __init__(self, certificate: Path, key: Path, name: str, clock: ClockPort) -> None:
@@ -55,7 +56,7 @@ class RenewedCertificate:
         self._current = found
         _log.info("callers over TLS are shown a new certificate of %s", self._name)
 
-    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
+    def _look(self) -> tuple[tuple[int, ...] | None, ...]:
         return _state(self._certificate), _state(self._key)
 
     def _fault(self) -> str:
@@ -71,9 +72,9 @@ class RenewedCertificate:
         return ""
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
+def _state(path: Path) -> tuple[int, ...] | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino

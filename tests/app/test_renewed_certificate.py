@@ -1,5 +1,6 @@
 """A certificate that is renewed under a running node: new connections see the new one, and a bad one changes nothing."""
 
+import errno
 import logging
 import os
 import ssl
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from p2psip.app import renewed_certificate
 from p2psip.app.renewed_certificate import RenewedCertificate
 from p2psip.base.phone_certificates import Issued, issue_server, new_authority
 
@@ -89,6 +91,10 @@ def shown(certificate: RenewedCertificate, asked_for: str | None = DOMAIN) -> st
     return ssl.DER_cert_to_PEM_cert(client.getpeercert(binary_form=True) or b"").strip()
 
 
+def not_readable(_certificate: Path, key: Path) -> ssl.SSLContext:
+    raise PermissionError(errno.EACCES, "Permission denied", str(key))
+
+
 def is_shown(certificate: RenewedCertificate, expected: Issued) -> bool:
     return shown(certificate) == expected.certificate_pem.decode().split("\n-----BEGIN", 1)[0].strip()
 
@@ -111,6 +117,20 @@ def test_a_pair_that_is_half_written_waits_for_the_other_half(files: Files, capl
     assert shown(certificate) == before
     assert "old certificate" in caplog.text
     files.write(files.key, new.key_pem)
+    assert is_shown(certificate, new)
+
+
+def test_a_key_that_may_be_read_later_is_taken_then(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ACME client writes keys for root only; whoever lets the node read one changes no time and no size."""
+    certificate = opened(files)
+    before, new = shown(certificate), issued()
+    with monkeypatch.context() as closed:
+        closed.setattr(renewed_certificate, "listening_context", not_readable)
+        files.put(new)
+        assert shown(certificate) == before
+    changed = files.key.stat().st_ctime_ns
+    while files.key.stat().st_ctime_ns == changed:  # the clock of the file system ticks a few hundred times a second
+        files.key.chmod(0o640)
     assert is_shown(certificate, new)
 
 
