@@ -112,7 +112,9 @@ class Talk:
             self.ending.lent.recall(ending.status, ending.words)
 
     async def settle(self, *, tell_caller: bool, tell_callee: bool) -> None:
-        """The sides are agreed: tell them what they were not told before the answer."""
+        """The sides are agreed: tell them what they were not told before the answer, unless one has hung up by now."""
+        if self.ending is not None:
+            return
         self._pressing.review()
         chance = self._equipment.chance
         if tell_callee and self.callee is not None:

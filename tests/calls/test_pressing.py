@@ -210,6 +210,35 @@ async def test_two_phones_of_one_node_and_the_callers_side_too(autojump_clock: M
         assert Press.parse(await here.expect("INFO")) == Press("9", 0.1)
 
 
+async def test_an_answer_that_comes_after_the_bye_begins_nothing(autojump_clock: MockClock) -> None:
+    """The ACK of a call without an offer has the answer, and may be overtaken by the BYE."""
+    async with world() as w:
+        a = await w.node("alice", "1001")
+        alice, bob = await w.phone(a, "alice", 6000), await w.phone(a, "alice-2", 6100)
+        request = alice.invitation("sip:1001@home.example", b"")
+        request.headers.add("Allow", ALLOW)
+        alice.invitation = lambda *_more, **_others: request.copy()  # type: ignore[method-assign]
+        outgoing = await alice.call("sip:1001@home.example")
+        invite = await bob.invited()
+        ok = make_response(
+            invite.request, 200, to_tag="bob", headers=[("Contact", bob.contact)], body=sdp(6101),
+            content_type="application/sdp",
+        )  # fmt: skip
+        there = Established(bob, Dialog.of_server(invite.request, ok, bob.contact))
+        w.nursery.start_soon(invite.accept, ok)
+        response = await outgoing.response(200)
+        dialog = Dialog.of_client(outgoing.request, response, alice.contact)
+        here = Established(alice, dialog)
+        assert (await here.ask("BYE")).status == 200
+        ack = dialog.acknowledge(outgoing.request.cseq.number, body=sdp(6001, "0"), content_type="application/sdp")
+        outgoing.exchange.acknowledge(response, ack)
+        await trio.sleep(1)
+        await there.expect("BYE")
+        await trio.sleep(1)
+        assert a.server.failures == 0
+        assert not list(a.server.standing)
+
+
 @pytest.mark.parametrize(
     ("said", "types"),
     [
