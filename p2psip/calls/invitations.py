@@ -68,11 +68,11 @@ class Invitations:
         """Referred-By (RFC 3892) where it names the caller, whom this node or theirs has proved: anybody can write another name.
 
         So it goes with a transfer by a person of the overlay, and never with what strangers and providers say, nor with who
-        does not want to be shown. Its tokens (§5) are not passed on.
+        does not want to be shown, nor to providers, who know no name of the overlay. Its tokens (§5) are not passed on.
         """
         claimed = self._invite.headers.get("Referred-By")
         is_hidden = self._private and target.flow.transport != OVERLAY
-        if claimed is None or is_hidden or self._caller.kind not in ("phone", "node"):
+        if claimed is None or is_hidden or target.line is not None or self._caller.kind not in ("phone", "node"):
             return []
         try:
             uri = NameAddr.parse(claimed).uri

@@ -7,7 +7,7 @@ from p2psip.sip.flow import Flow
 from tests.calls.elsewhere import DOMAIN, open_door, stranger
 from tests.calls.steps import two_nodes
 from tests.calls.world import Phone, world
-from tests.trunks.provider import TRUNK_PORT, Plan, country
+from tests.trunks.provider import TRUNK_PORT, Plan, country, over, static
 from tests.trunks.values import invite, trunk
 
 PROVED = "<sip:alice@home.example>"
@@ -88,3 +88,18 @@ async def test_nor_what_a_provider_says(autojump_clock: MockClock) -> None:
         request = invite(f"sip:4930123@{socket[0]}:{socket[1]}", ("Referred-By", "<sip:alice@home.example>"))
         provider.sip.start(request, Flow("udp", provider.address, socket))
         assert "Referred-By" not in (await phone.invited()).request.headers
+
+
+async def test_nobody_outside_learns_what_the_caller_is_called_in_the_overlay(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        provider = await c.provider()
+        provider.asks = False
+        node = await c.world.node("alice", "1001")
+        phone = await c.world.phone(node, "alice", 6000)
+        await c.connect(node, Plan({"+4989": over("static")}), static())
+        request = phone.invitation("sip:+4989@home.example")
+        request.headers.add("Referred-By", PROVED)
+        phone.invitation = lambda *_more, **_others: request.copy()  # type: ignore[method-assign]
+        await (await phone.call("sip:+4989@home.example")).established()
+        (invitation,) = [each for each in provider.seen if each.method == "INVITE"]
+        assert "alice" not in invitation.to_bytes().decode()
