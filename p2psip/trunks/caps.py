@@ -52,12 +52,15 @@ class Caps:
         """A call is over."""
         self.calls -= 1
 
-    def take(self, unix: float) -> float | None:
-        """The seconds that a call may talk now, at most TAKEN_SECONDS_MAX and to the end of the day; None for any number."""
+    def take(self, unix: float, talked: float = 0.0) -> float | None:
+        """The seconds that a call may talk now, at most TAKEN_SECONDS_MAX and to the end of the day; None for any number.
+
+        `talked` are seconds for which it had taken nothing, and which it has talked while the machine was busy: it pays them, too.
+        """
         left = self.seconds_left(unix)
         if left is None:
             return None
-        taken = min(left, TAKEN_SECONDS_MAX, DAY_SECONDS - unix % DAY_SECONDS)
+        taken = min(left, talked + min(TAKEN_SECONDS_MAX, DAY_SECONDS - unix % DAY_SECONDS))
         self._seconds += taken
         return taken
 

@@ -97,7 +97,7 @@ class PlacedCall:
             return None
         now = self.line.clock.now()
         if self._ends <= now:
-            self._take()
+            self._take(now - self._ends)
             self._ends += self._taken or 0.0
         return max(0.0, self._ends - now)
 
@@ -113,7 +113,7 @@ class PlacedCall:
         unused = self._taken if self._ends is None else max(0.0, self._ends - self.line.clock.now())
         self._minutes.give_back(min(unused, self._taken), self._taken_unix, self.line.clock.unix())
 
-    def _take(self) -> None:
+    def _take(self, talked: float = 0.0) -> None:
         if self._minutes is not None:
             self._taken_unix = self.line.clock.unix()
-            self._taken = self._minutes.take(self._taken_unix)
+            self._taken = self._minutes.take(self._taken_unix, talked)

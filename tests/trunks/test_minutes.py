@@ -115,3 +115,45 @@ async def test_a_server_that_did_not_answer_takes_nothing_more(autojump_clock: M
         placed.note_answered()
         assert placed.more_seconds() is None
         assert line.members[ALICE].seconds_left(line.clock.unix()) == 60.0
+
+
+class LateClock(TrioClock):
+    """A machine that was busy: `late` seconds have passed that nobody has slept."""
+
+    late = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.late
+
+    def unix(self) -> float:
+        return super().unix() + self.late
+
+
+@pytest.mark.parametrize(("late", "goes_on"), [(0.005, True), (TAKEN_SECONDS_MAX + 5.0, True), (60.0, False)])
+async def test_a_busy_machine_takes_what_has_passed_and_cuts_no_call_that_has_minutes(
+    autojump_clock: MockClock, late: float, goes_on: bool
+) -> None:
+    async with country() as c:
+        _, outside = await lent(c, 1)
+        line = outside.lines["static"]
+        member, line.clock = line.members[ALICE], (clock := LateClock())
+        placed = PlacedCall(line, member)
+        placed.note_answered()
+        clock.late = TAKEN_SECONDS_MAX + late
+        more = placed.more_seconds()
+        assert more is not None
+        assert (more > 0.0) is goes_on
+        placed.close()
+        assert member.seconds_left(clock.unix()) == pytest.approx(max(0.0, 60.0 - clock.late))
+
+
+async def test_a_moment_before_midnight_cuts_no_call(autojump_clock: MockClock) -> None:
+    async with country() as c:
+        _, outside = await lent(c, 1)
+        line = outside.lines["static"]
+        line.clock = ClockBeforeMidnight(TAKEN_SECONDS_MAX + 0.002)
+        placed = PlacedCall(line, line.members[ALICE])
+        placed.note_answered()
+        await trio.sleep(TAKEN_SECONDS_MAX + 0.0015)
+        line.clock = ClockBeforeMidnight(0.001)  # the clock of the day is corrected a little now and then
+        assert placed.more_seconds()
