@@ -192,6 +192,7 @@ class Transfer:
     async def _place(self, stand_in: StandIn, end: QuietEnd, attempt: "_Attempt") -> None:
         try:
             await self._host.place(stand_in, self._sender, end)
+            attempt.settle(Failure(480, "the target hung up before it was connected"))  # unless it was told before
         except RemoteError as error:
             attempt.settle(Failure.of_error(error))
 

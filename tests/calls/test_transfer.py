@@ -288,6 +288,25 @@ async def test_who_stays_refuses_the_change(autojump_clock: MockClock) -> None:
         assert v.open_legs() == 0
 
 
+async def test_a_target_that_hangs_up_before_it_is_connected(autojump_clock: MockClock) -> None:
+    async with village() as v:
+        alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
+        assert (await refer(alice, CAROL)).status == 202
+        await hear(alice, "NOTIFY")
+        carol = await answered(v.carol)
+        change = await bob.requests.receive()
+        assert change.request.method == "INVITE"
+        await trio.sleep(1)  # bob's phone asks him
+        assert (await carol.ask("BYE")).status == 200
+        assert await hear(alice, "NOTIFY") == "SIP/2.0 480 Temporarily Unavailable"
+        assert change.cancelled.is_set()
+        change.respond(make_response(change.request, 487))
+        again = await transferred(v, alice, bob)
+        await hangs_up_both(again, bob)
+        await trio.sleep(60)
+        assert not v.a.server._requests
+
+
 async def test_a_change_at_the_same_time_is_tried_again(autojump_clock: MockClock) -> None:
     async with village() as v:
         alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
