@@ -19,7 +19,7 @@ from p2psip.app.settings import SettingsError, SipSettings
 from p2psip.app.state import StateError
 from p2psip.base.core import Address, address_text
 from p2psip.calls.ports import ClockPort
-from p2psip.net.tls import listening_context
+from p2psip.net.tls import listening_context, why_unusable
 from p2psip.sip.connections import Door
 
 BIND_ATTEMPTS_MAX = 16
@@ -158,11 +158,13 @@ class PhoneDoors:
                 self._context = listening_context(certificate, key)
                 self._context.num_tickets = 0  # sipsak takes the tickets of TLS 1.3 for the end of the connection
             elif changed != self._loaded:
-                listening_context(certificate, key)  # fails for a bad pair, which would leave the one in use without a key
+                listening_context(
+                    certificate, key
+                )  # fails for a bad pair, which would leave the one in use without a key
                 self._context.load_cert_chain(certificate, key, password=lambda: "none")
         except OSError as error:  # ssl.SSLError is one
-            words = f"[sip] certificate {certificate} and key {key or certificate} cannot be used: {error.strerror or error}"
-            raise SettingsError(words) from error
+            words = f"[sip] certificate {certificate} and key {key or certificate} cannot be used"
+            raise SettingsError(f"{words}: {why_unusable(certificate, key)}") from error
         self._loaded = changed
         return self._context
 

@@ -8,6 +8,7 @@ from p2psip.app.settings_domain import DomainSettings
 from p2psip.base.core import address_text
 from p2psip.calls.ports import ClockPort
 from p2psip.calls.strangers import Strangers
+from p2psip.net.tls import why_unusable
 from p2psip.sip.connections import Door
 from p2psip.sip.service import SipService
 
@@ -44,7 +45,8 @@ class PublicDoor:
             except OSError as error:
                 where = address_text((host, port))
                 raise SettingsError(
-                    f"[domain] the public door cannot open at {where}: {error.strerror or error}; it needs ports of its own"
+                    f"[domain] the public door cannot open at {where}: {error.strerror or error}; "
+                    "it needs ports of its own, and addresses of this machine"
                 ) from error
             self.opened += [("udp", host, port), ("tcp", host, port)]
             self.opened += [("tls", host, tls_port)] if tls_port else []
@@ -57,7 +59,8 @@ class PublicDoor:
             return RenewedCertificate(settings.certificate, settings.key, settings.name, self._clock)
         except OSError as error:  # ssl.SSLError is one
             files = f"certificate {settings.certificate} and key {settings.key}"
-            raise SettingsError(f"[domain] {files} cannot be used: {error.strerror or error}") from error
+            why = why_unusable(settings.certificate, settings.key)
+            raise SettingsError(f"[domain] {files} cannot be used: {why}") from error
 
     def as_json(self) -> dict[str, Any] | None:
         """`name`, `doors` (as of phones), `calls` under way and `dropped` messages; None when closed."""

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from p2psip.base.errors import RemoteError
 from p2psip.calls.ports import ClockPort
-from p2psip.net.tls import listening_context
+from p2psip.net.tls import listening_context, why_unusable
 from p2psip.sip.certificate_names import check_name
 
 _log = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ class RenewedCertificate:
         self._seen = seen  # of a pair that is half written the other half will change this again
         try:
             found, fault = listening_context(self._certificate, self._key), self._fault()
-        except OSError as error:  # ssl.SSLError is one
-            fault = f"{self._certificate} and {self._key} cannot be used: {error.strerror or error}"
+        except OSError:  # ssl.SSLError is one
+            fault = f"{self._certificate} and {self._key} cannot be used: {why_unusable(self._certificate, self._key)}"
         if fault:
             _log.error("callers over TLS are shown the old certificate: %s", fault)
             return

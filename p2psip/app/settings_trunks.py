@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from p2psip.app.settings_section import Section
 from p2psip.base.errors import RemoteError
+from p2psip.net.tls import why_unusable
 from p2psip.sip.tls import trusting_context
 from p2psip.sip.uri import SipUri, parse_uri
 from p2psip.trunks.numbering import is_number
@@ -164,7 +165,8 @@ class TrunkSettings(Section):
         try:
             return trusting_context(authority, certificate=certificate, key=key)
         except OSError as error:
-            raise ValueError(f"trunk {self.name}: its certificates cannot be used: {error}") from error
+            why = why_unusable(authority, certificate, key)
+            raise ValueError(f"trunk {self.name}: its certificates cannot be used: {why}") from error
 
     def _caller_ids(self, overlay: str) -> dict[str, tuple[str, ...]]:
         """By account and by full address: a phone's own numbers go before those of its person."""

@@ -25,7 +25,7 @@ from p2psip.base.grants import Grant, TurnServer, make_grant
 from p2psip.net.clock import Clock
 from p2psip.net.port import NodePort
 from p2psip.net.streams import StreamLinks
-from p2psip.net.tls import listening_context
+from p2psip.net.tls import listening_context, why_unusable
 
 SECRET_BYTES = 32
 GRANT_SECONDS = 1_800
@@ -182,17 +182,12 @@ def _operators_context(settings: RelaySettings) -> ssl.SSLContext | None:
     """What `[relay] certificate` and `key` name; None without them, SettingsError when they cannot be used."""
     if settings.certificate is None or settings.key is None:
         return None
-    for name, path in (("certificate", settings.certificate), ("key", settings.key)):
-        try:
-            path.read_bytes()
-        except OSError as error:
-            raise SettingsError(f"[relay] {name} {path} cannot be read: {error.strerror}") from error
     try:
         return listening_context(settings.certificate, settings.key)
     except OSError as error:
         raise SettingsError(
-            f"[relay] certificate {settings.certificate} and key {settings.key} cannot be used: they must be PEM files, "
-            "the key without a password, and belong to one another"
+            f"[relay] certificate {settings.certificate} and key {settings.key} cannot be used: "
+            f"{why_unusable(settings.certificate, settings.key)}"
         ) from error
 
 

@@ -31,6 +31,17 @@ def listening_context(certificate: Path, key: Path | None = None) -> ssl.SSLCont
     return context
 
 
+def why_unusable(*paths: Path | None) -> str:
+    """What to change about files of certificates and keys that were refused; OpenSSL's own words say it to nobody."""
+    for path in paths:
+        try:
+            if path is not None:
+                path.read_bytes()
+        except OSError as error:
+            return f"{path} cannot be read ({error.strerror}): correct its name or its rights"
+    return "they must be PEM files, a key without a password, and a certificate and its key belong to one another"
+
+
 def self_signed_context(unix: float) -> ssl.SSLContext:
     """With a fresh key (ECDSA P-256, which every client knows) and a certificate that nobody can verify."""
     with tempfile.TemporaryDirectory(prefix="p2psip-") as folder:  # mode 0700; OpenSSL takes keys from files only

@@ -98,7 +98,9 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     found = _load(tmp_path, TRUNK + 'password_file = "nowhere"\ncertificate_authority = "none.pem"\n').trunk[0]
     with pytest.raises(ValueError, match=r"trunk provider: the password file .*nowhere cannot be read"):
         found.trunk(tmp_path, "home.example")
-    with pytest.raises(ValueError, match="trunk provider: its certificates cannot be used"):
+    with pytest.raises(
+        ValueError, match=r"trunk provider: its certificates cannot be used: .*none\.pem cannot be read"
+    ):
         found.context(tmp_path)
 
 

@@ -173,11 +173,11 @@ def test_a_discharging_battery_counts_only_without_mains(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("certificate", "key", "words"),
     [
-        ("missing.pem", "junk.pem", "certificate .*missing.pem cannot be read: No such file"),
-        ("junk.pem", "missing.pem", "key .*missing.pem cannot be read: No such file"),
-        (".", "junk.pem", "certificate .* cannot be read: Is a directory"),
+        ("missing.pem", "junk.pem", "missing.pem cannot be read .No such file"),
+        ("junk.pem", "missing.pem", "missing.pem cannot be read .No such file"),
+        (".", "junk.pem", "cannot be read .Is a directory"),
         ("junk.pem", "junk.pem", "must be PEM files"),
-        ("good.pem", "locked.pem", "the key without a password"),
+        ("good.pem", "locked.pem", "a key without a password"),
     ],
 )
 async def test_files_that_are_no_certificate_are_named(
