@@ -204,7 +204,7 @@ def load_settings(home: Path, changes: dict[str, dict[str, Any]] | None = None) 
     try:
         return Settings.model_validate(table, context={"home": home})
     except ValidationError as error:
-        first = error.errors()[0]
+        first = _most_telling(error.errors())
         names = [str(part) for part in first["loc"]]
         source = "on the command line" if ".".join(names[:2]) in chosen else f"in {path}"
         raise SettingsError(
@@ -227,14 +227,25 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} is not valid TOML: {error}; correct that place or remove the file") from error
 
 
+def _most_telling(errors: list[Any]) -> Any:
+    """A name that does not exist goes before one that is missing: it may be the same, mistyped."""
+    return next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+
+
 def _plain(error: Any, names: list[str]) -> str:
     if error["type"] == "extra_forbidden":
         return f"there is no such setting; there {_known(names[:-1])}"
     if error["type"] == "model_type":
         return f"this must be a section, [{names[-1]}] on a line of its own"
     if error["type"] == "tuple_type" and isinstance(error["input"], dict):
-        return f"there may be several of these: write [[{names[-1]}]], with two brackets on each side"
-    words = str(error["msg"]).removeprefix("Value error, ")
+        return f"there may be several of these: write [[{'.'.join(names)}]], with two brackets on each side"
+    if error["type"] == "tuple_type":
+        return "this must be a list: write [ and ] around it"
+    if error["type"] == "missing":
+        return f"this setting is needed here: add a line {names[-1]} = …"
+    if error["type"] in ("bool_parsing", "bool_type"):
+        return "write true or false, without quotation marks"
+    words = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "it must be", 1)
     may_be_secret = isinstance(error["input"], dict) or "password" in names
     return words if may_be_secret else f"{words} (it is {error['input']!r})"
 

@@ -52,6 +52,10 @@ class DomainSettings(Section):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "DomainSettings":
+        if self.model_fields_set and "name" not in self.model_fields_set:
+            raise ValueError(
+                'name is needed, as in alice@NAME: without it the door stays closed (name = "" keeps it so)'
+            )
         if self.tls_port and (self.certificate is None or self.key is None):
             raise ValueError("tls_port needs certificate and key, two files in PEM, of a certificate for this domain")
         if self.tls_port and self.tls_port == self.port:

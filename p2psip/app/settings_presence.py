@@ -2,14 +2,23 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from p2psip.app.settings_section import Section
 from p2psip.presence.ports import Permissions
 
 PEOPLE_MAX = 1_000
 
-People = Literal["overlay", "nobody"] | Annotated[tuple[str, ...], Field(max_length=PEOPLE_MAX)]
+
+def _choice(value: object) -> object:
+    if value not in ("overlay", "nobody") and not isinstance(value, list | tuple):
+        raise ValueError('take "overlay", "nobody", or a list of people such as ["bob"]')
+    return value
+
+
+People = Annotated[
+    Literal["overlay", "nobody"] | Annotated[tuple[str, ...], Field(max_length=PEOPLE_MAX)], BeforeValidator(_choice)
+]
 
 
 class PresenceSettings(Section):

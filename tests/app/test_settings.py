@@ -50,6 +50,14 @@ WRONG: list[tuple[str | bytes, tuple[str, ...]]] = [
     ('[sip]\nalgorithms = ["SHA-1"]\n', ("sip.algorithms.0", "'MD5' or 'SHA-256'")),
     ('[log]\nlevel = "loud"\n', ("log.level", "'debug', 'info', 'warning' or 'error'")),
     ("sip = 5\n", ("sip", "[sip]")),
+    ('[sip]\nalgorithms = "MD5"\n', ("sip.algorithms", "must be a list")),
+    ('[network]\nport_mapping = "perhaps"\n', ("network.port_mapping", "true or false")),
+    ('[[trunk]]\nname = "x"\n', ("trunk.0.server", "add a line server = …")),
+    ('[[trunk]]\nname = "x"\nsrever = "sip:p.example"\n', ("trunk.0.srever", "no such setting")),
+    ('[dial_plan]\ncountry = "DE"\n[dial_plan.rules]\nmatch = "+1."\n', ("[[dial_plan.rules]]",)),
+    ('[presence]\nvisible_to = "everybody"\n', ("presence.visible_to: take", "'everybody'")),
+    ("[domain]\nport = 5062\n", ("domain: name is needed",)),
+    ("[presence]\nbusy_to = 5\n", ("presence.busy_to: take",)),
     ("[media]\nfirst_port = 200\nlast_port = 200\n", ("media", "greater than first_port")),
     ("[relay]\nfirst_port = 50000\nlast_port = 50000\n", ("relay", "greater than first_port")),
     ('[relay]\ncertificate = "a.pem"\n', ("relay", "belong together")),
@@ -111,6 +119,7 @@ def test_the_folder_is_the_chosen_one_or_the_platforms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("section", ["sip", "relay", "domain"])
 def test_files_are_looked_for_in_the_folder_of_the_node(section: str, tmp_path: Path) -> None:
-    (tmp_path / "p2psip.toml").write_text(f'[{section}]\ncertificate = "a/x.pem"\nkey = "/etc/x.key"\n')
+    name = 'name = "example.org"' if section == "domain" else ""
+    (tmp_path / "p2psip.toml").write_text(f'[{section}]\n{name}\ncertificate = "a/x.pem"\nkey = "/etc/x.key"\n')
     found = getattr(load_settings(tmp_path), section)
     assert (found.certificate, found.key) == (tmp_path / "a" / "x.pem", Path("/etc/x.key"))
