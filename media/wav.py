@@ -27,7 +27,13 @@ def read_wav(path: Path) -> "array[int]":
         ValueError,
         RuntimeError,
     ) as error:  # `wave` says RuntimeError of odd lengths
-        raise RemoteError(f"{path} cannot be read as a WAV file: {str(error) or 'it is cut off'}") from error
+        raise RemoteError(f"{path} cannot be read as a WAV file: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror is not None:
+        return error.strerror
+    return str(error) or "it is cut off"
 
 
 def write_wav(path: Path, samples: "array[int]") -> None:

@@ -19,7 +19,9 @@ def announcement_of(settings: CallsSettings, home: Path | None) -> "array[int] |
     try:
         return announcement(read_speech((home or Path()) / settings.announcement))
     except RemoteError as error:
-        raise SettingsError(f"[calls] announcement is no WAV file of 16-bit mono speech at 8 kHz: {error}") from error
+        raise SettingsError(
+            f"[calls] announcement must name a WAV file of 16-bit mono speech at 8 kHz: {error}"
+        ) from error
 
 
 @cache

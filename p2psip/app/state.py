@@ -78,7 +78,7 @@ class State:
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise StateError(f"the state file {path} cannot be used: {error}") from error
+            raise StateError(f"the state file {path} cannot be used: {_words(error)}") from error
         self.path = path
 
     def close(self) -> None:
@@ -174,13 +174,22 @@ class State:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise StateError(f"the state file {self.path} cannot be read: {error}") from error
+            raise StateError(f"the state file {self.path} cannot be read: {_words(error)}") from error
 
     def _write(self, statement: str, values: tuple[object, ...]) -> int:
         try:
             return self._database.execute(statement, values).rowcount
         except sqlite3.Error as error:
-            raise StateError(f"the state file {self.path} cannot be written: {error}") from error
+            raise StateError(f"the state file {self.path} cannot be written: {_words(error)}") from error
+
+
+def _words(error: OSError | sqlite3.Error) -> str:
+    """What is wrong and what to do about it, as far as that is known."""
+    if isinstance(error, OSError):
+        return f"{error.strerror}; it must be a folder where this user may write: change that, or choose another with --home"
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return f"{error}; make room there and try again"
+    return str(error)
 
 
 @contextmanager
@@ -190,7 +199,7 @@ def only_process(home: Path) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(home / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateError(f"the folder {home} cannot be used: {error}") from error
+        raise StateError(f"the folder {home} cannot be used: {_words(error)}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

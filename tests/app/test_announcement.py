@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_bytes(b"no sound")
     for name in ("bad.wav", "missing.wav"):
         with pytest.raises(
-            SettingsError, match=rf"^\[calls\] announcement is no WAV .*{name} cannot be read as a WAV file: .+$"
+            SettingsError, match=rf"^\[calls\] announcement must name a WAV .*{name} cannot be read as a WAV file: .+$"
         ):
             announcement_of(chosen(tmp_path, f'announcement = "{name}"'), tmp_path)
 
