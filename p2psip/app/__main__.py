@@ -32,6 +32,10 @@ def _words(error: BaseException) -> str:
         return str(error)
     if error.errno == errno.EADDRINUSE:
         return f"{error.strerror}: stop the program that has it, or choose another port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{error.strerror}: this machine does not have that address; name one that it has"
+    if error.errno == errno.EACCES and error.strerror.startswith("cannot use "):
+        return f"{error.strerror}: ports below 1024 need a right of their own; choose a higher one"
     return error.strerror
 
 

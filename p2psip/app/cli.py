@@ -45,6 +45,8 @@ from p2psip.app.views import (
 from p2psip.base.chance import Chance
 from p2psip.net.clock import Clock
 
+INVITE_HOURS_MAX = 8_760
+
 app = typer.Typer(
     name="p2psip",
     help="Telephony without a registrar: ordinary SIP phones, a peer-to-peer directory, encrypted calls.",
@@ -112,6 +114,8 @@ def invite(
 ) -> None:
     """Print an invite link and its QR code (in the folder of the bootstrap server)."""
     shared = _context(context)
+    if not 0 < hours <= INVITE_HOURS_MAX:
+        raise typer.BadParameter(f"--hours takes more than 0 and at most {INVITE_HOURS_MAX} hours")
     link = make_invite_link(shared.home, None if no_token else hours * 3600, int(time.time()))
     shared.printer.answer({"link": link}, lambda: print(link))
     shared.printer.qr(link)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from media.tones import energy_share, tone
 from media.wav import read_wav, write_wav
-from p2psip.app.cli import app
+from p2psip.app.cli import INVITE_HOURS_MAX, app
 from p2psip.app.handset import open_handset
 from p2psip.app.local_network import LocalNetwork, NodeProcess, PhoneAccount, ProcessFailed
 from p2psip.app.settings import SETTINGS_FILE
@@ -143,6 +143,13 @@ def test_without_a_running_node_the_way_out_is_said(tmp_path: Path, arguments: l
 )
 def test_each_mistake_is_one_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
     assert_one_sentence(run(tmp_path, *arguments), words)
+
+
+@pytest.mark.parametrize("hours", ["0", "-5", "nan", str(INVITE_HOURS_MAX + 1)])
+def test_an_invite_that_nobody_could_use_or_that_never_ends_is_not_made(tmp_path: Path, hours: str) -> None:
+    done = CliRunner().invoke(app, ["--home", str(tmp_path), "invite", "--hours", hours])
+    assert done.exit_code == 2
+    assert "--hours takes more than 0" in done.output
 
 
 # With a network of processes
