@@ -335,7 +335,7 @@ class Softphone:
     def _uri(self, target: str) -> SipUri:
         typed = as_typed(target)
         if not _DIALABLE.fullmatch(typed):
-            raise RemoteError(f"{target!r} cannot be dialled")
+            raise RemoteError(f"{target!r} cannot be dialled: give a name, a number or sip:name@domain")
         if typed.lower().startswith(("sip:", "sips:")):
             return SipUri.parse(typed if "@" in typed else f"{typed}@{self._domain}")
         text = number_of_tel(typed).replace("#", "%23")
