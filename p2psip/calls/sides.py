@@ -188,7 +188,7 @@ class Side:
             try:
                 response = await self.final_response(exchange)
             except trio.Cancelled:
-                self.cancel_change()
+                self._leave_change(exchange)
                 raise
             finally:
                 self._changing = None
@@ -207,6 +207,12 @@ class Side:
         if self._changing is not None and self._changing.request.method == "INVITE":
             self.note_said("CANCEL")
             self._changing.cancel()
+
+    def _leave_change(self, exchange: ClientExchange) -> None:
+        """Nobody waits for the answer: who agrees all the same must be told so, or would end the call (RFC 3261 §13.3.1.4)."""
+        if exchange.request.method == "INVITE":
+            self.note_said("CANCEL")
+            exchange.leave(lambda response: self.acknowledge(exchange, response))
 
     def acknowledge(self, exchange: ClientExchange, response: Response, body: bytes = b"") -> None:
         """The ACK of a 2xx to INVITE; nothing for that of an UPDATE."""

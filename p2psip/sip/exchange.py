@@ -1,5 +1,6 @@
 """One request and its responses as somebody in a trio task sees them. The service makes and feeds these."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Protocol
@@ -133,6 +134,7 @@ class ClientExchange:
         self._send, self._receive = trio.open_memory_channel[Response | RemoteError](math.inf)
         self._acks: dict[str, bytes] = {}
         self._has_final = False
+        self._on_late: Callable[[Response], None] | None = None
 
     async def next_response(self) -> Response:
         """The next response; RemoteError(408) when none comes in time, 503 when the transport failed."""
@@ -151,6 +153,16 @@ class ClientExchange:
         """CANCEL an INVITE that has no final response yet."""
         self.is_cancelled = True
         self._sender.cancel(self.key)
+
+    def leave(self, acknowledge: Callable[[Response], None]) -> None:
+        """CANCEL an INVITE whose answer nobody waits for. A 2xx that comes all the same is given to `acknowledge` (§13.2.2.4)."""
+        self._on_late = acknowledge
+        with contextlib.suppress(trio.WouldBlock):
+            while True:
+                waiting = self._receive.receive_nowait()
+                if isinstance(waiting, Response):
+                    self._take_late(waiting)
+        self.cancel()
 
     def acknowledge(self, response: Response, ack: Request) -> None:
         """Send the ACK of a 2xx; the service repeats it for each repeated 2xx of the same branch.
@@ -178,10 +190,17 @@ class ClientExchange:
         if wire is not None and response.status >= 200:
             self._sender.send_again(wire, self.flow)
             return
+        if self._on_late is not None:
+            self._take_late(response)
+            return
         is_first_final = response.status >= 200 and not self._has_final
         self._has_final = self._has_final or is_first_final
         if is_first_final or self._send.statistics().current_buffer_used < RESPONSES_QUEUED_MAX:
             self._send.send_nowait(response)
+
+    def _take_late(self, response: Response) -> None:
+        if self._on_late is not None and 200 <= response.status < 300:
+            self._on_late(response)
 
     def fail(self, status: int) -> None:
         """The service reports that no response will come."""

@@ -307,6 +307,24 @@ async def test_a_target_that_hangs_up_before_it_is_connected(autojump_clock: Moc
         assert not v.a.server._requests
 
 
+async def test_a_change_that_nobody_waits_for_any_more_is_acknowledged(autojump_clock: MockClock) -> None:
+    """Else the phone that has agreed to it would end the call after half a minute (RFC 3261 §13.3.1.4)."""
+    async with village() as v:
+        alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")
+        assert (await refer(alice, CAROL)).status == 202
+        await hear(alice, "NOTIFY")
+        carol = await answered(v.carol)
+        change = await bob.requests.receive()
+        assert (await carol.ask("BYE")).status == 200
+        assert await hear(alice, "NOTIFY") == "SIP/2.0 480 Temporarily Unavailable"
+        body, contact = answer_of(v.bob), [("Contact", v.bob.contact)]
+        ok = make_response(change.request, 200, headers=contact, body=body, content_type="application/sdp")
+        await change.accept(ok)
+        await trio.sleep(40)
+        assert bob.requests.statistics().current_buffer_used == 0
+        await hangs_up_both(alice, bob)
+
+
 async def test_a_change_at_the_same_time_is_tried_again(autojump_clock: MockClock) -> None:
     async with village() as v:
         alice, bob = await talk(v.alice, v.bob, "sip:bob@home.example")

@@ -196,3 +196,18 @@ def test_cancel_and_close_go_to_the_service() -> None:
     exchange.cancel()
     exchange.close()
     assert notes.cancelled == ["key", "forgotten"]
+
+
+@pytest.mark.parametrize("before", [[], [180], [180, 200]])
+def test_a_2xx_to_an_invite_that_was_left_is_acknowledged_whenever_it_comes(before: list[int]) -> None:
+    notes = Notes()
+    exchange = outgoing(notes)
+    for status in before:
+        exchange.feed(answer(status))
+    taken: list[Response] = []
+    exchange.leave(taken.append)
+    for status in (183, 200) if 200 not in before else ():
+        exchange.feed(answer(status))
+    exchange.feed(answer(487, "c"))
+    assert notes.cancelled == ["key"]
+    assert [response.status for response in taken] == [200]
