@@ -43,16 +43,25 @@ class Timekeeper:
         self._started = clock.unix() - clock.boot()
 
     async def run(self, overlay: Overlay, ask: Callable[[], Awaitable[float]]) -> None:
-        """Look every LOOK_SECONDS until cancelled. Where all refuse what we store, `ask` the server how late we are."""
-        asked = -ASK_SECONDS_MIN
+        """Look every LOOK_SECONDS until cancelled. Where all refuse what we store, `ask` the server how late we are.
+
+        Who stores nothing, for no phone is registered, hears of no refusal and yet takes live registrations for dead ones: it
+        asks, too, and an answer that does not come is no news there.
+        """
+        asked = wondered = -ASK_SECONDS_MIN
         while True:
             await trio.sleep(LOOK_SECONDS)
             self.look()
             overlay.clock_changed()
             if overlay.is_refused and trio.current_time() - asked >= ASK_SECONDS_MIN:
-                asked = trio.current_time()
+                asked = wondered = trio.current_time()
                 await self.ask(ask)
-                overlay.clock_changed()
+            elif not overlay.is_accepted and trio.current_time() - wondered >= ASK_SECONDS_MIN:
+                wondered = trio.current_time()
+                await self.ask(ask, in_vain=logging.INFO)
+            else:
+                continue
+            overlay.clock_changed()
 
     def take(self, late: float, overlay: Overlay) -> None:
         """Learn from an answer to something else. RemoteError when all others agree with us: the server's clock is wrong."""
@@ -62,12 +71,12 @@ class Timekeeper:
         if self.learn(late):
             overlay.clock_changed()
 
-    async def ask(self, ask: Callable[[], Awaitable[float]]) -> None:
-        """Learn from the bootstrap server; without one all stays as it is."""
+    async def ask(self, ask: Callable[[], Awaitable[float]], *, in_vain: int = logging.WARNING) -> None:
+        """Learn from the bootstrap server; without one all stays as it is, which is logged at the level `in_vain`."""
         try:
             self.learn(await ask())
         except RemoteError as error:
-            _log.warning("whether this machine's clock is right could not be asked: %s", error)
+            _log.log(in_vain, "whether this machine's clock is right could not be asked: %s", error)
 
     def learn(self, late: float) -> bool:
         """The server says that we are this many seconds behind, as corrected so far; whether that changes anything."""

@@ -156,6 +156,16 @@ class RefusedOverlay:
         """Stored, as soon as the clock is right."""
         self.changes += 1
         self.is_refused = not self.clock.correction
+        self.is_accepted = not self.is_refused
+
+
+class SilentOverlay:
+    """Nothing is stored in it, so nothing is refused."""
+
+    is_accepted = is_refused = False
+
+    def clock_changed(self) -> None:
+        """Nothing to do."""
 
 
 def test_a_server_whose_clock_contradicts_the_overlay_is_not_followed(state: State) -> None:
@@ -189,6 +199,27 @@ async def test_who_is_refused_by_all_asks_at_once_and_then_rarely(
     assert len(asked) == 2
     assert asked[1] - asked[0] >= ASK_SECONDS_MIN
     assert (clock.correction, overlay.is_refused) == (2 * DAY, False)
+
+
+async def test_who_stores_nothing_asks_now_and_then_and_takes_silence_for_no_news(
+    state: State, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, asked = SetClock(), 0
+
+    async def ask() -> float:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RemoteError("it cannot be reached", status=503)
+        return -2 * DAY
+
+    with trio.move_on_after(2 * LOOK_SECONDS):
+        await Timekeeper(clock, state).run(SilentOverlay(), ask)
+    assert (asked, clock.correction) == (1, 0)
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+    with trio.move_on_after(2 * LOOK_SECONDS):
+        await Timekeeper(clock, state).run(SilentOverlay(), ask)
+    assert (asked, clock.correction) == (2, -2 * DAY)
 
 
 class Home:
