@@ -300,7 +300,7 @@ class Call:
         is_described = self._leg.provisionals.answered
         audio = answered.audio if offer is None else with_events(answered.audio, offer, callee)
         body = b"" if is_described else self._end.write(audio, is_offer=offer is None)
-        self._early.tell_caller |= is_described and offer is not None and self._hearing.told != answered.audio
+        self._early.tell_caller |= is_described and offer is not None and self._hearing.told != audio
         self._join(callee.name, branch.end.leg, branch.end)
         talk = self._talk = Talk(self._equipment, caller, callee)
         talk.awaits_answer = late is not None

@@ -13,6 +13,7 @@ from p2psip.calls.changes import fitting
 from p2psip.calls.descriptions import Audio
 from p2psip.calls.ends import MediaEnd
 from p2psip.calls.forking import Branch, Forking, Progress, acknowledge
+from p2psip.calls.pressing import with_events
 from p2psip.calls.sides import SDP, Side
 from p2psip.sip.extensions import RAck
 from p2psip.sip.flow import OVERLAY
@@ -125,8 +126,9 @@ class Hearing:
         if self._leg.provisionals.described:  # the caller's offer has its one answer
             self._leg.progress(status, reason)
             return
-        self.told = audio
-        self._leg.progress(status, reason, self._end.write(audio, is_offer=False))
+        dialog = branch.dialogs.get(branch.early_tag or "")
+        self.told = audio if dialog is None or self._offer is None else with_events(audio, self._offer, dialog.side)
+        self._leg.progress(status, reason, self._end.write(self.told, is_offer=False))
 
     def _replace_the_lost(self) -> None:
         if self.branch is None or not self.branch.is_over or self.branch is self._forking.winner:

@@ -210,6 +210,24 @@ async def test_two_phones_of_one_node_and_the_callers_side_too(autojump_clock: M
         assert Press.parse(await here.expect("INFO")) == Press("9", 0.1)
 
 
+async def test_what_is_told_before_the_answer_has_the_events_too(autojump_clock: MockClock) -> None:
+    """A caller takes the first description for the answer, and passes over that of the 200 (RFC 3261 §13.2.1)."""
+    async with world() as w:
+        _a, _b, alice, bob = await two_nodes(w)
+        outgoing = await alice.call("sip:bob@home.example")
+        invite = await bob.invited()
+        invite.respond(
+            make_response(
+                invite.request, 183, to_tag="bob", headers=[("Contact", bob.contact), ("Allow", ALLOW)],
+                body=sdp(6101, "0"), content_type="application/sdp",
+            )
+        )  # fmt: skip
+        early = await outgoing.response(183)
+        assert formats(early.body) == ("0", "101")
+        await both(outgoing.established, lambda: answer_with(bob, invite, sdp(6101, "0")))
+        assert formats(outgoing.answer) == ("0", "101")
+
+
 async def test_an_answer_that_comes_after_the_bye_begins_nothing(autojump_clock: MockClock) -> None:
     """The ACK of a call without an offer has the answer, and may be overtaken by the BYE."""
     async with world() as w:
