@@ -22,8 +22,8 @@ HELD_PER_SECOND = 500
 HELD_SECONDS = 60
 STEP_SECONDS = 4
 LATE_SECONDS_MAX = 1.0
-REGISTER_STEPS = (500, 750, 1_000, 1_250, 1_500, 2_000, 3_000)
-CALL_STEPS = (50, 75, 100, 125, 150, 175, 200, 250, 300, 350, 400, 500)
+REGISTER_STEPS = (500, 1_000, 1_500, 2_000, 3_000)
+CALL_STEPS = (100, 150, 200, 250, 300, 400, 500)
 CALLS_FAILED_SHARE_MAX = 0.01
 
 Attempt = Callable[[int, int], Awaitable[Outcome]]
@@ -101,11 +101,12 @@ async def _most(attempt: Attempt, steps: tuple[int, ...], failed_share_max: floa
     """The last of `steps` that was taken for STEP_SECONDS; 0 for none."""
     taken = 0
     for rate in steps:
-        begun = trio.current_time()
-        outcome = await attempt(rate, rate * STEP_SECONDS)
-        seconds = trio.current_time() - begun
-        if outcome.share_failed > failed_share_max or seconds > STEP_SECONDS + LATE_SECONDS_MAX:
-            print(f"{rate} a second: {outcome.failed} failed, {seconds:.1f} s {outcome.words}", file=sys.stderr)
+        outcome: Outcome | None = None
+        with trio.move_on_after(STEP_SECONDS + LATE_SECONDS_MAX):
+            outcome = await attempt(rate, rate * STEP_SECONDS)
+        if outcome is None or outcome.share_failed > failed_share_max:
+            why = "not done in time" if outcome is None else f"{outcome.failed} failed"
+            print(f"{rate} a second are too many: {why}", file=sys.stderr)
             break
         taken = rate
         await trio.sleep(0.5)
