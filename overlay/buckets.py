@@ -10,10 +10,11 @@ from overlay.contact import Contact, network_of
 from p2psip.base.core import Address
 
 BITS = 160
-BUCKET_CONTACTS_MAX = 20
+BUCKET_CONTACTS_MAX = 40
 TABLE_CONTACTS_MAX = 2_000
 NETWORK_CONTACTS_MAX = 10
 FAILURES_MAX = 2
+LACK_MIN = 4
 FAR_BUCKETS = 2
 FAR_CONTACTS = 4
 
@@ -151,10 +152,22 @@ class RoutingTable:
             for contact in sorted(bucket, key=lambda contact: contact.number ^ target)[:FAR_CONTACTS]
         ]
 
-    def oldest_bucket_target(self, draw: int) -> int:
-        """A number inside one of the buckets in use, chosen by `draw`, to refresh it with a lookup."""
-        used = sorted(self._buckets) or [BITS - 1]
-        index = used[draw % len(used)]
+    def bucket_that_lacks(self, nodes: float) -> int | None:
+        """The bucket that lacks the most contacts in a network of so many nodes; None when none lacks LACK_MIN."""
+        lacks: list[tuple[int, int]] = []
+        for index in range(BITS - 1, -1, -1):
+            nodes /= 2
+            if nodes < LACK_MIN:
+                break
+            lacks.append((min(BUCKET_CONTACTS_MAX, int(nodes)) - len(self._buckets.get(index, ())), index))
+        lack, index = max(lacks, default=(0, 0))
+        return index if lack >= LACK_MIN else None
+
+    def target_in(self, index: int | None, draw: int) -> int:
+        """A number inside a bucket, to refresh it with a lookup; None: one of those in use. Chosen by `draw`."""
+        if index is None:
+            used = sorted(self._buckets) or [BITS - 1]
+            index = used[draw % len(used)]
         return self.own ^ (1 << index) ^ (draw & (1 << index) - 1)
 
     def _network_has_room(self, address: Address) -> bool:

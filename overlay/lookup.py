@@ -1,7 +1,7 @@
 """One iterative lookup: asks the next candidate the moment any answer arrives, never in rounds, and ALPHA at once.
 
-Who is farther from the target than the next candidate does not count: what the first answer names is asked though the others of
-our own table have not answered, BUSY_MAX in all.
+Who is much farther from the target than the next candidate does not count: what the first answer names is asked though the
+others of our own table have not answered, BUSY_MAX in all.
 
 It ends when the WIDTH closest candidates that are alive have all answered, or, for records, when enough of them agree. Who
 takes longer than usual holds up nobody, unless without it no record, or too few of the closest, were found.
@@ -40,6 +40,7 @@ QUESTIONS_PER_CELL = 2
 TELL_CLOSEST = 2
 CHOICE = 4
 SIMILAR = 2
+MUCH_FARTHER = 8
 USUAL_SECONDS = 0.1
 SILENT_SECONDS_MAX = 3_600.0
 GONE_COST = 1e-4
@@ -182,11 +183,11 @@ class Lookup:
         return ALPHA_REGION if self.is_thorough else RECORDS_BUSY_MAX if self.wants_records else BUSY_MAX
 
     def _waits_for_closer(self, candidate: _Candidate) -> bool:
-        """Whether as many are under way that are closer as are asked at once: those who are far hold up nobody."""
+        """Whether as many are under way that are about as close as are asked at once: those who are far hold up nobody."""
         closer = 0
         enough = ALPHA_RECORDS if self.wants_records else ALPHA
         for other in self._order:
-            if other.distance > candidate.distance or closer == enough:
+            if other.distance > MUCH_FARTHER * candidate.distance or closer == enough:
                 break
             closer += other.asked and not (other.answered or other.late or other.failed)
         return closer >= enough
@@ -254,8 +255,9 @@ class Lookup:
                     break
                 alive += 1
         if choice:
-            chosen = min(choice, key=self._delay)
-            if self._waits_for_closer(chosen):
+            quickest = min(choice, key=self._delay)
+            chosen = next((each for each in (quickest, choice[0]) if not self._waits_for_closer(each)), None)
+            if chosen is None:
                 return None
             self.point = self._point_for(chosen)
             return chosen

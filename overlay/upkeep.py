@@ -18,6 +18,8 @@ from p2psip.base.chance import Chance
 from p2psip.base.timers import Timers
 
 REFRESH_SECONDS = 300.0
+GROWING_SECONDS = 75.0
+GROWTH_MIN = 3
 PING_SECONDS = 10.0
 WARM_SECONDS = 12.0
 """A request at least every two checks, 24 s: NATs forget after 30 s and more (RFC 4787 §4.3 wants two minutes)."""
@@ -47,8 +49,8 @@ class Upkeep:
     `is_mapped`: whether we are behind a NAT and others count on what it maps us to."""
 
     __slots__ = (
-        "_ask", "_chance", "_gone", "_greet", "_is_mapped", "_oldest", "_own", "_searches", "_store", "_strangers",
-        "_table", "_warmed_at", "_watched", "_watched_at", "timers"
+        "_ask", "_chance", "_gone", "_greet", "_is_mapped", "_oldest", "_own", "_searches", "_size_then", "_store",
+        "_strangers", "_table", "_warmed_at", "_watched", "_watched_at", "timers"
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +77,7 @@ class Upkeep:
         self._strangers: dict[str, Contact] = {}
         self._watched, self._gone = PRIOR_CONTACTS * USUAL_SECONDS, PRIOR_CONTACTS - table.gone
         self._watched_at = now
+        self._size_then = 0
         self.timers: Timers[str] = Timers()
         self.timers.set("refresh", now + chance.uniform(0.5, 1.0) * REFRESH_SECONDS)
         self.timers.set("ping", now + chance.uniform(0.5, 1.0) * PING_SECONDS)
@@ -121,13 +124,21 @@ class Upkeep:
         return self.timers.next()
 
     def _refresh(self, now: float) -> None:
-        """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper)."""
-        self.timers.set("refresh", now + self._chance.uniform(0.8, 1.2) * REFRESH_SECONDS)
+        """Look up a random place in one bucket, and expire what is over (§2.3 of the Kademlia paper).
+
+        In the bucket that lacks the most, and soon again while that makes the table grow: each contact that it lacks may cost a
+        lookup a round trip, here and at others.
+        """
+        lacking = self._table.bucket_that_lacks(self._searches.size.nodes or 0.0)
+        grows = lacking is not None and len(self._table) >= self._size_then + GROWTH_MIN
+        self._size_then = len(self._table)
+        seconds = GROWING_SECONDS if grows else REFRESH_SECONDS
+        self.timers.set("refresh", now + self._chance.uniform(0.8, 1.2) * seconds)
         self._store.expire(now + self._searches.unix_offset)
         self._searches.count_near()
         self._let_go()
         if len(self._table):
-            self._searches.refresh(self._table.oldest_bucket_target(self._chance.integer(160)), now)
+            self._searches.refresh(self._table.target_in(lacking, self._chance.integer(160)), now)
 
     def _let_go(self) -> None:
         """Names live for a month: who took them in while the network was small would hold them long after it has grown."""

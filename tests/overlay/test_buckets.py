@@ -10,6 +10,7 @@ from overlay.buckets import (
     BUCKET_CONTACTS_MAX,
     FAR_BUCKETS,
     FAR_CONTACTS,
+    LACK_MIN,
     NETWORK_CONTACTS_MAX,
     TABLE_CONTACTS_MAX,
     RoutingTable,
@@ -137,10 +138,29 @@ def test_the_table_takes_its_bound_and_not_one_more() -> None:
 @given(NUMBERS, NUMBERS)
 def test_a_place_to_refresh_is_in_a_bucket_that_is_used(own: int, draw: int) -> None:
     table = RoutingTable(own)
-    assert (table.oldest_bucket_target(draw) ^ own).bit_length() == BITS
+    assert (table.target_in(None, draw) ^ own).bit_length() == BITS
     for bit in (7, 60, 159):
         table.add(contact(bit, node_id=own ^ 1 << bit))
-    assert (table.oldest_bucket_target(draw) ^ own).bit_length() - 1 in (7, 60, 159)
+    assert (table.target_in(None, draw) ^ own).bit_length() - 1 in (7, 60, 159)
+
+
+def test_the_bucket_that_lacks_the_most_is_the_one_to_fill() -> None:
+    table = RoutingTable(0)
+    assert table.bucket_that_lacks(2 * LACK_MIN - 1) is None
+    assert table.bucket_that_lacks(1_000.0) == BITS - 1
+    for index in range(BUCKET_CONTACTS_MAX):
+        table.add(contact(index, node_id=FAR + index))
+    assert table.bucket_that_lacks(1_000.0) == BITS - 2
+    assert table.bucket_that_lacks(BUCKET_CONTACTS_MAX / 2) == BITS - 2
+    for index in range(BUCKET_CONTACTS_MAX - LACK_MIN + 1):
+        table.add(contact(100 + index, node_id=FAR // 2 + index))
+    assert table.bucket_that_lacks(4.0 * BUCKET_CONTACTS_MAX) == BITS - 3
+    assert table.bucket_that_lacks(2.0 * LACK_MIN) is None
+
+
+@given(NUMBERS, st.integers(0, BITS - 1), NUMBERS)
+def test_a_place_in_a_bucket_is_inside(own: int, index: int, draw: int) -> None:
+    assert (RoutingTable(own).target_in(index, draw) ^ own).bit_length() - 1 == index
 
 
 def test_the_address_of_a_peer_that_is_met_again_is_the_new_one() -> None:

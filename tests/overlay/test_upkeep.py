@@ -16,7 +16,10 @@ from overlay.upkeep import (
     GREET_SECONDS,
     GREETED_AT_ONCE_BELOW,
     GREETED_LATER_MAX,
+    GROWING_SECONDS,
+    GROWTH_MIN,
     PING_SECONDS,
+    REFRESH_SECONDS,
     SILENT_EACH_SECONDS,
     SILENT_SECONDS,
     SILENT_SECONDS_MAX,
@@ -33,6 +36,15 @@ TOWN = Town()
 NEAR, FAR = 1 << 100, 1 << BITS - 1
 
 
+class Refreshing(Searches):
+    """Searches that note when which place was to be refreshed."""
+
+    refreshed: list[tuple[float, int]]
+
+    def refresh(self, target: int, now: float) -> None:
+        self.refreshed.append((now, target))
+
+
 class Desk:
     """The upkeep of a node with id 0 and its `table`; contacts live as long as they are not in `dead`."""
 
@@ -43,7 +55,10 @@ class Desk:
         self.pinged: list[tuple[float, Contact]] = []
         self.greeted: list[Contact] = []
         self.dead: list[Contact] = []
-        searches = Searches(bytes(32), self.table, RecordVerifier(TOWN.membership()), self._ask, print)
+        searches = self.searches = Refreshing(
+            bytes(32), self.table, RecordVerifier(TOWN.membership()), self._ask, print
+        )
+        searches.refreshed = []
         self.upkeep = Upkeep(
             self.table,
             searches,
@@ -208,3 +223,24 @@ def test_behind_a_nat_somebody_is_asked_before_the_mapping_is_forgotten() -> Non
     desk.run(600)
     times = [when for when, _contact in desk.pinged]
     assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 25
+
+
+def test_the_bucket_that_lacks_the_most_is_filled_and_soon_again_while_that_makes_the_table_grow() -> None:
+    desk = Desk()
+    desk.searches.size.observe(5, [5 ^ place * (1 << BITS) // 1_001 for place in (1, 2, 3, 4)])
+    assert desk.searches.size.nodes == pytest.approx(1_000, rel=0.01)
+    desk.upkeep.timers.stop("ping")
+    waits = []
+    for growth in (GROWTH_MIN, GROWTH_MIN, GROWTH_MIN - 1, GROWTH_MIN):
+        for _ in range(growth):
+            desk.know(FAR + len(desk.table))
+        desk.upkeep.timers.set("refresh", desk.now)
+        desk.upkeep.handle_timeout(desk.now)
+        due = desk.upkeep.poll_timeout()
+        assert due is not None
+        waits.append(due - desk.now)
+        desk.now = due
+    targets = [target for _when, target in desk.searches.refreshed]
+    assert all(target.bit_length() == BITS - 1 for target in targets)
+    assert [round(wait / GROWING_SECONDS) for wait in waits if wait < 2 * GROWING_SECONDS] == [1, 1, 1]
+    assert 0.8 * REFRESH_SECONDS <= waits[2] <= 1.2 * REFRESH_SECONDS
