@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from overlay.events import LookupDone, StoreDone
 from overlay.found import read_found
+from overlay.own_records import NAME_SECONDS, OwnRecords
 from overlay.peer import Peer
-from overlay.records import NAME, REGISTRATION, RELAY, Record, make_record, name_key, registration_key
+from overlay.records import NAME, REGISTRATION, RELAY, name_key, registration_key
 from overlay.registration import Registration, Rendezvous, encode_registration
 from overlay.relay_record import Announcement, announcement_keys, encode_announcement
 from p2psip.base.certificates import DeviceCertificate
@@ -28,10 +29,8 @@ from p2psip.base.timers import Timers
 REGISTRATION_SECONDS = 600
 REFRESH_SECONDS = REGISTRATION_SECONDS / 2
 REFRESH_SPREAD = 0.1
-NAME_SECONDS = 29 * 86_400
 NAME_REFRESH_SECONDS = 900.0
 """Only holders that leave make names rare; while their person is away, the holders hand them on."""
-NAME_SIGNED_SECONDS = 86_400
 CANARY_SECONDS = 900.0
 RETRY_SECONDS = 60.0
 LOOK_SECONDS = 20.0
@@ -77,7 +76,7 @@ class _Batch:
 
 
 class Publishing:
-    """The records of one node. `certificate` may be renewed; the deadlines in `timers` with names of this file are ours.
+    """The records of one node. The deadlines in `timers` with names of this file are ours.
 
     `where()` says how this node is reached. `done(number, holders, refusal)` is called at the end of each store of
     registrations, with the least number of holders of one of them (number 0: nobody asked for it), and
@@ -86,9 +85,8 @@ class Publishing:
 
     __slots__ = (
         "_batch", "_canary", "_canary_at", "_canary_hook", "_capabilities", "_chance", "_done", "_is_doubted",
-        "_is_held", "_is_started", "_last_sequence", "_names", "_peer", "_read_back", "_said", "_said_at",
-        "_signing_key", "_stores", "_timers", "_told", "_told_all", "_volunteers", "_where", "_wishes", "certificate",
-        "last_canary", "published"
+        "_is_held", "_is_started", "_own", "_peer", "_read_back", "_said", "_said_at", "_stores", "_timers", "_told",
+        "_told_all", "_volunteers", "_where", "_wishes", "last_canary", "published"
     )  # fmt: skip
 
     def __init__(
@@ -104,13 +102,12 @@ class Publishing:
         done: Callable[[int, int, str | None], None],
         canary: Callable[[str, bool], None],
     ) -> None:
-        self.certificate = certificate
         self.published: tuple[str, ...] = ()
         self.last_canary = "not tried yet"
         self._peer = peer
         self._timers = timers
         self._chance = chance
-        self._signing_key = signing_key
+        self._own = OwnRecords(certificate, signing_key)
         self._volunteers = volunteers
         self._where = where
         self._done = done
@@ -125,13 +122,20 @@ class Publishing:
         self._canary: int | None = None
         self._canary_at = float("-inf")
         self._is_doubted = False
-        self._names: dict[bytes, Record] = {}
         self._read_back = ""
         self._said: tuple[Any, ...] | None = None
         self._said_at = 0.0
-        self._last_sequence = 0
 
     # Commands
+
+    @property
+    def certificate(self) -> DeviceCertificate:
+        """Ours; a renewed one signs from then on."""
+        return self._own.certificate
+
+    @certificate.setter
+    def certificate(self, certificate: DeviceCertificate) -> None:
+        self._own.certificate = certificate
 
     def publish(self, number: int, addresses: Sequence[str], capabilities: Sequence[str], now: float) -> None:
         """Register this node at `addresses` until `withdraw`. LocalError when WISHES_MAX wait.
@@ -212,13 +216,16 @@ class Publishing:
         if event.number != self._canary:
             return False
         self._canary = None
+        is_behind = self._own.catch_up(event.records)
         if self._read_back not in self.published or self._batch is not None:
             return True  # withdrawn meanwhile, or just being stored anew
         own = self.certificate.node_id
         is_found = any(entry.node_id == own for entry in read_found(event).registrations)
         self.last_canary = "found again" if is_found else "NOT found again: nobody can call this node"
         self._is_doubted = not is_found
-        if not is_found:
+        if is_behind:
+            self._timers.set(REFRESH, now)
+        elif not is_found:
             self._timers.set(REFRESH, now + self._chance.uniform(0.5, 1.0) * RETRY_SECONDS)
         self._canary_hook(self._read_back, is_found)
         return True
@@ -325,8 +332,8 @@ class Publishing:
         for key in keys:
             try:
                 author = self._peer.membership.check(self.certificate.der, unix)
-                record = self._record(batch.kind, key, body, int(unix) + seconds, unix)
-                beside = [self._name(key, unix)] if batch.kind == REGISTRATION and body is not None else []
+                record = self._own.make(batch.kind, key, body, int(unix) + seconds, unix)
+                beside = [self._own.name(key, unix)] if batch.kind == REGISTRATION and body is not None else []
                 number = self._peer.store_record(record, now, beside, anew=batch.is_anew or self._is_doubted)
             except (LocalError, RemoteError) as error:
                 batch.note(0, str(error))
@@ -338,26 +345,6 @@ class Publishing:
             self._stores[number] = batch
         if not batch.left:
             self._end(batch, now)
-
-    def _name(self, key: bytes, unix: float) -> Record:
-        """The name record at a key, signed once a day."""
-        name, own = self._names.get(key), self.certificate.der
-        if name is None or name.certificate != own or name.expiry - unix < NAME_SECONDS - NAME_SIGNED_SECONDS:
-            name = self._names[key] = self._record(NAME, key, b"", int(unix) + NAME_SECONDS, unix)
-        return name
-
-    def _record(self, kind: str, key: bytes, body: bytes | None, expiry: int, unix: float) -> Record:
-        """A signed record of this node, its sequence higher than that of all before."""
-        self._last_sequence = max(int(unix * 1000), self._last_sequence + 1)
-        return make_record(
-            kind,
-            key,
-            body,
-            certificate=self.certificate,
-            signing_key=self._signing_key,
-            sequence=self._last_sequence,
-            expiry=expiry,
-        )
 
     def _end(self, batch: _Batch, now: float) -> None:
         """All of a batch are stored as well as they could be: what is next."""
@@ -379,7 +366,9 @@ class Publishing:
             self._told_all = self._told
         if self.published:
             self._timers.set(REFRESH, now + self._spread(REFRESH_SECONDS))
-            if holders:
+            if batch.refusal is not None and not holders:
+                self._try_canary(now)
+            elif holders:
                 if not batch.is_renewal or now - self._canary_at >= CANARY_SECONDS:
                     self._try_canary(now)
                 self._moved(now)

@@ -126,6 +126,22 @@ def test_a_registration_that_is_not_found_again_is_stored_anew_soon() -> None:
     assert count_found(village, person(node)) == [1] * 12
 
 
+def test_who_starts_anew_with_a_clock_that_was_ahead_before_goes_on_from_what_holders_have() -> None:
+    village = Village(seed=16)
+    village.settle(10)
+    node = village.nodes[3]
+    node.peer.unix_offset += 280
+    assert village.publish(node).holders >= 5
+    again = village.replace(node)
+    assert village.enter(again, village.nodes[0]) > 0
+    refused = village.publish(again)
+    assert (refused.holders, "sequence" in str(refused.refusal)) == (0, True)
+    village.run(RETRY_SECONDS)
+    assert village.withdraw(again).holders >= 5
+    village.run(5)
+    assert count_found(village, person(again)) == [0] * 10
+
+
 def test_a_revoked_node_is_told_so_and_publishes_nothing() -> None:
     village = Village(seed=18)
     village.settle(4)
