@@ -94,7 +94,7 @@ async def baresip(
     In a network namespace it is started by the command `prefix`, and `new_socket` makes a TCP socket there.
     """
     folder.mkdir(parents=True)
-    control_port = free_port(socket.SOCK_STREAM)
+    control_port = free_port()
     _write_configuration(folder, account, speaks, control_port, encryption, modules, settings)
     line = _account_line(account, transport, answer, encryption, parameters)
     line = line if registers else f"<sip:{account.address}>;regint=0;answermode={answer};audio_codecs=PCMU{parameters}"

@@ -1,6 +1,5 @@
 """Real DNS servers on loopback for one test: Knot with zones that the test writes, and Unbound that validates them."""
 
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from p2psip.base.core import Address
-from tests.interop.programs import program
+from tests.interop.programs import free_port, program
 
 SECONDS_MAX = 20.0
 HEAD = """$ORIGIN {zone}.
@@ -33,18 +32,6 @@ class Servers:
 
     knot: Address
     unbound: Address
-
-
-def free_port() -> int:
-    """A port of loopback that is free for UDP and TCP at this moment."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
-            try:
-                tcp.bind(udp.getsockname())
-            except OSError:
-                continue
-            return int(udp.getsockname()[1])
 
 
 @asynccontextmanager

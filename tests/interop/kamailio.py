@@ -1,7 +1,6 @@
 """A real kamailio as a provider, configured by the test: registrar, authentication, and what goes wrong on demand."""
 
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -94,7 +93,7 @@ class Provider:
     numbers: str = ""
     tls: tuple[Path, Path] | None = None
     port: int = field(default_factory=free_port)
-    tls_port: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
+    tls_port: int = field(default_factory=free_port)
 
     @property
     def log(self) -> str:

@@ -21,8 +21,8 @@ from p2psip.naming.locating import Destination, Located, Reach, locate
 from p2psip.naming.questions import Answer, Kind, Question
 from p2psip.net.clock import Clock
 from p2psip.net.dns import DnsClient
-from tests.interop.dns_servers import Servers, dns_servers, free_port
-from tests.interop.programs import program
+from tests.interop.dns_servers import Servers, dns_servers
+from tests.interop.programs import free_port, program
 
 pytestmark = pytest.mark.interop
 

@@ -38,8 +38,9 @@ from p2psip.sip.service import SipService
 from p2psip.sip.tls import trusting_context
 from p2psip.softphone.phone import CallReport, Credentials, Softphone
 from tests.interop.baresip import Baresip, baresip
-from tests.interop.dns_servers import dns_servers, free_port
+from tests.interop.dns_servers import dns_servers
 from tests.interop.kamailio import Provider, kamailio
+from tests.interop.programs import free_port
 from tests.interop.sipp import SCENARIOS, run_sipp
 
 pytestmark = pytest.mark.interop

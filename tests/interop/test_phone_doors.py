@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,7 +68,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     try:
         await network.start_bootstrap()
         home = await network.join("alice")
-        tls, ws, wss = (free_port(socket.SOCK_STREAM) for _ in range(3))
+        tls, ws, wss = (free_port() for _ in range(3))
         (home / "p2psip.toml").write_text(SETTINGS.format(tls=tls, ws=ws, wss=wss))
         node = await network.up(home)
         accounts = [await network.add_phone(node) for _ in range(2)]

@@ -19,8 +19,9 @@ from p2psip.app.local_network import LocalNetwork, NodeProcess, PhoneAccount
 from p2psip.base.errors import RemoteError
 from p2psip.base.phone_certificates import issue_server, new_authority
 from tests.interop.baresip import Baresip, baresip
-from tests.interop.dns_servers import dns_servers, free_port
+from tests.interop.dns_servers import dns_servers
 from tests.interop.kamailio import Provider, kamailio
+from tests.interop.programs import free_port
 
 pytestmark = pytest.mark.interop
 
