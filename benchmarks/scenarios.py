@@ -6,6 +6,7 @@ Networks of thousands take up to hours; they are run only if P2PSIP_BENCH_LARGE 
 import os
 from typing import Any
 
+import simulations.scenarios  # noqa: F401  (registers the scenarios of the project)
 from simulations.run import run_scenario
 
 SEED = 1
