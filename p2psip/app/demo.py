@@ -95,7 +95,10 @@ def _clear(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).write_text("Left by `p2psip demo`, which empties this folder when it runs again.\n")
     except OSError as error:
-        raise DemoError(f"the folder {folder} cannot be used: {error}") from error
+        words = "a file is in its place" if folder.is_file() else error.strerror or str(error)
+        raise DemoError(
+            f"the folder {folder} cannot be used ({words}): say with --folder where recordings and logs may be left"
+        ) from error
 
 
 async def _one_call(

@@ -29,7 +29,7 @@ def test_what_a_demo_left_is_emptied(tmp_path: Path) -> None:
 
 def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "output").write_text("")
-    with pytest.raises(DemoError, match="cannot be used"):
+    with pytest.raises(DemoError, match=r"a file is in its place.*--folder"):
         _clear(tmp_path / "output")
 
 
