@@ -87,9 +87,8 @@ class Changes:
 
     async def _serve(self, exchange: ServerExchange, side: Side, other: Side | None, nursery: trio.Nursery) -> None:
         try:
-            await (
-                trio.lowlevel.checkpoint()
-            )  # the ACK of the change before may have come just now, and ends that one first
+            # The ACK of the change before may have come just now, and ends that one first.
+            await trio.lowlevel.checkpoint()
             self._negotiation.begin(side)
             await self._serve_alone(exchange, side, other, nursery)
         except RemoteError as error:

@@ -17,14 +17,15 @@ from p2psip.calls.digits import RELAY_TYPE, EventFormat, Press, TappedLeg, event
 from p2psip.calls.equipment import Equipment
 from p2psip.calls.sides import Side
 
+_REFUSALS = (405, 415, 501)
+
 
 def with_events(answer: Audio, offer: Audio, callee: Side) -> Audio:
     """The answer of `callee` as the caller gets it: with the telephone events of their offer, where INFO can carry digits on."""
     if not wants_info(callee, answer):
         return answer
-    form = EventFormat.of(
-        Audio((*answer.formats, *offer.formats), offer.attributes)
-    )  # with the clock of what is spoken
+    spoken_first = Audio((*answer.formats, *offer.formats), offer.attributes)
+    form = EventFormat.of(spoken_first)
     if form is None:
         return answer
     number = str(form.payload_type)
@@ -56,9 +57,6 @@ def event_types(said: Audio | None, heard: Audio | None) -> dict[int, int]:
     taken = () if said is None else said.formats
     own = {number: rate for number, rate in event_formats(heard).items() if str(number) not in taken}
     return own | event_formats(said)
-
-
-_REFUSALS = (405, 415, 501)
 
 
 class Pressing:

@@ -153,7 +153,7 @@ class SipService:
         return await self._streams.connect(remote, transport, host=host, context=context)
 
     def is_dialled(self, flow: Flow) -> bool:
-        """Whether `flow` is a connection of `connect`, and no one that came in."""
+        """Whether `flow` is a connection of `connect`, and not one that came in."""
         return self._streams is not None and self._streams.is_dialled(flow)
 
     def instead_of(self, flow: Flow) -> Flow | None:
