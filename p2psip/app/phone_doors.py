@@ -158,9 +158,8 @@ class PhoneDoors:
                 self._context = listening_context(certificate, key)
                 self._context.num_tickets = 0  # sipsak takes the tickets of TLS 1.3 for the end of the connection
             elif changed != self._loaded:
-                listening_context(
-                    certificate, key
-                )  # fails for a bad pair, which would leave the one in use without a key
+                # Fails for a bad pair, which would leave the one in use without a key.
+                listening_context(certificate, key)
                 self._context.load_cert_chain(certificate, key, password=lambda: "none")
         except OSError as error:  # ssl.SSLError is one
             words = f"[sip] certificate {certificate} and key {key or certificate} cannot be used"
