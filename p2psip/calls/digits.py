@@ -4,6 +4,7 @@ The press takes the place of audio in the stream (`media/dtmf.py`): the leg's pa
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -106,28 +107,29 @@ class TappedLeg(Protocol):
 
 
 class Keypad:
-    """The presses of one side, one after the other, in the stream that comes from it."""
+    """The presses of one side, in the stream that comes from it: one after the other, in the order in which they were begun."""
 
     def __init__(self, chance: Chance) -> None:
         self._ssrc = chance.integer(32)
-        self._lock = trio.Lock()
+        self._waiting: deque[tuple[Press, TappedLeg, Sink, EventFormat]] = deque()
         self._made = (b"", b"")  # the packet of the stream that we went on from, and the last of ours
-        self.waiting = 0
 
-    def admit(self) -> None:
-        """Before `play`: RemoteError(503) when WAITING_MAX presses wait."""
-        if self.waiting >= WAITING_MAX:
+    def begin(self, press: Press, source: TappedLeg, send: Sink, form: EventFormat, nursery: trio.Nursery) -> None:
+        """Say a press to `send`, in the place of what comes from `source`; RemoteError(503) when WAITING_MAX wait.
+
+        One task says them all: trio starts tasks of one moment in any order.
+        """
+        if len(self._waiting) >= WAITING_MAX:
             raise RemoteError("too many digits at once", status=503)
-        self.waiting += 1
+        self._waiting.append((press, source, send, form))
+        if len(self._waiting) == 1:
+            nursery.start_soon(self._play_all)
 
-    async def play(self, press: Press, source: TappedLeg, send: Sink, form: EventFormat) -> None:
-        """Say one press to `send`, in the place of what comes from `source`; returns after the pause that follows."""
-        try:
-            async with self._lock:
-                await self._play(press, source, send, form)
-                await trio.sleep(PAUSE_SECONDS)
-        finally:
-            self.waiting -= 1
+    async def _play_all(self) -> None:
+        while self._waiting:
+            await self._play(*self._waiting[0])
+            await trio.sleep(PAUSE_SECONDS)
+            self._waiting.popleft()
 
     async def _play(self, press: Press, source: TappedLeg, send: Sink, form: EventFormat) -> None:
         insertion = DigitInsertion(

@@ -10,7 +10,7 @@ from p2psip.calls.digits import EventFormat, Keypad, Press, TappedLeg
 from p2psip.calls.equipment import Equipment
 from p2psip.calls.sides import Side
 from p2psip.sip.build import make_response
-from p2psip.sip.exchange import ServerExchange
+from p2psip.sip.exchange import ClientExchange, ServerExchange
 
 RELAYED_METHODS = ("INFO", "MESSAGE")
 RELAYED_AT_ONCE_MAX = 16
@@ -38,8 +38,11 @@ class Relaying:
             return
         if exchange.request.method == "INFO" and self._say_digit(exchange, side, other, nursery):
             return
+        request = exchange.request
+        passed = [(name, value) for name, value in request.headers if name in _PASSED]
+        sent = other.send(request.method, headers=passed, body=request.body)  # here: in the order in which they came
         self._under_way += 1
-        nursery.start_soon(self._pass, exchange, side, other)
+        nursery.start_soon(self._bring_answer, exchange, sent, side, other)
 
     def _say_digit(self, exchange: ServerExchange, side: Side, other: Side, nursery: trio.Nursery) -> bool:
         """Whether the INFO says a digit that goes on in the audio."""
@@ -48,18 +51,15 @@ class Relaying:
         if press is None or form is None or not isinstance(source, TappedLeg):
             return False
         keypad = self._keypads.setdefault(side, Keypad(self._equipment.chance))
-        keypad.admit()
+        keypad.begin(press, source, target.send, form, nursery)
         exchange.respond(make_response(exchange.request, 200))
         side.note_said("200 OK")
-        nursery.start_soon(keypad.play, press, source, target.send, form)
         return True
 
-    async def _pass(self, exchange: ServerExchange, side: Side, other: Side) -> None:
-        request = exchange.request
-        passed = [(name, value) for name, value in request.headers if name in _PASSED]
+    async def _bring_answer(self, exchange: ServerExchange, sent: ClientExchange, side: Side, other: Side) -> None:
         try:
-            response = await other.final_response(other.send(request.method, headers=passed, body=request.body))
-            exchange.respond(make_response(request, response.status, response.reason))
+            response = await other.final_response(sent)
+            exchange.respond(make_response(exchange.request, response.status, response.reason))
             side.note_said(f"{response.status} {response.reason}")
         except RemoteError as error:
             side.refuse(exchange, error)

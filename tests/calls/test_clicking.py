@@ -26,9 +26,12 @@ async def clicked(v: Village, target: str = CAROL) -> Established:
     assert challenge.status == 401
     again = program.authorised(request, challenge)
     program.name = "alice-2"
+    requests = program.sip.open_dialog(
+        (again.call_id, again.from_.tag or "", "")
+    )  # a NOTIFY may come with the response
     response = await program.sip.start(again, program.flow).final_response()
     assert response.status == 202
-    return Established(program, Dialog.of_client(again, response, program.contact))
+    return Established(program, Dialog.of_client(again, response, program.contact), requests)
 
 
 async def test_a_click_rings_the_persons_phone_and_then_the_target(autojump_clock: MockClock) -> None:

@@ -119,17 +119,15 @@ async def test_presses_take_the_place_of_audio_one_after_the_other(autojump_cloc
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(speak)
-        for digit in "12":
-            keypad.admit()
-            nursery.start_soon(keypad.play, Press(digit, 0.1), leg, heard.append, FORM)
-        await trio.sleep(1.0)
+        for digit in "123456":
+            keypad.begin(Press(digit, 0.1), leg, heard.append, FORM, nursery)
+        await trio.sleep(2.0)
         nursery.cancel_scope.cancel()
     packets = [RtpPacket.parse(each) for each in heard]
     assert [each.sequence for each in packets] == list(range(1, len(packets) + 1)), "no number is missing or said twice"
     found = events(heard)
-    assert [each.digit for each in found if each.end] in (list("111222"), list("222111"))
+    assert [each.digit for each in found if each.end] == list("111222333444555666")
     assert all(each.duration == 800 for each in found if each.end)
-    assert keypad.waiting == 0
     assert leg.sink == heard.append
 
 
@@ -137,8 +135,8 @@ async def test_a_silent_stream_gets_packets_of_its_own(autojump_clock: MockClock
     leg, keypad, heard = Leg(), Keypad(Chance.seeded(1)), []
     for _ in range(3):
         leg.say()
-    keypad.admit()
-    await keypad.play(Press("9", 0.1), leg, heard.append, FORM)
+    async with trio.open_nursery() as nursery:
+        keypad.begin(Press("9", 0.1), leg, heard.append, FORM, nursery)
     packets = [RtpPacket.parse(each) for each in heard]
     assert [each.sequence for each in packets] == list(range(4, 4 + len(packets)))
     assert {(each.ssrc, each.timestamp) for each in packets} == {(7, 640)}
@@ -148,8 +146,8 @@ async def test_a_silent_stream_gets_packets_of_its_own(autojump_clock: MockClock
 async def test_two_presses_in_silence_repeat_no_number(autojump_clock: MockClock) -> None:
     leg, keypad, heard = Leg(), Keypad(Chance.seeded(1)), []
     for digit in "5#":
-        keypad.admit()
-        await keypad.play(Press(digit, 0.1), leg, heard.append, FORM)
+        async with trio.open_nursery() as nursery:
+            keypad.begin(Press(digit, 0.1), leg, heard.append, FORM, nursery)
     packets = [RtpPacket.parse(each) for each in heard]
     assert [each.sequence for each in packets] == list(range(1, len(packets) + 1))
     assert len({each.ssrc for each in packets}) == 1
@@ -160,19 +158,23 @@ async def test_two_presses_in_silence_repeat_no_number(autojump_clock: MockClock
 async def test_a_bridge_that_is_made_anew_meanwhile_stays(autojump_clock: MockClock) -> None:
     leg, keypad, heard, other = Leg(), Keypad(Chance.seeded(1)), [], []
     async with trio.open_nursery() as nursery:
-        keypad.admit()
-        nursery.start_soon(keypad.play, Press("9", 0.1), leg, heard.append, FORM)
+        keypad.begin(Press("9", 0.1), leg, heard.append, FORM, nursery)
         await trio.sleep(0.01)
         leg.connect(other.append)
     assert leg.sink == other.append
 
 
-def test_only_so_many_presses_wait() -> None:
-    keypad = Keypad(Chance.seeded(1))
-    for _ in range(WAITING_MAX):
-        keypad.admit()
-    with pytest.raises(RemoteError):
-        keypad.admit()
+async def test_only_so_many_presses_wait(autojump_clock: MockClock) -> None:
+    leg, keypad, heard = Leg(), Keypad(Chance.seeded(1)), []
+    async with trio.open_nursery() as nursery:
+        for _ in range(WAITING_MAX):
+            keypad.begin(Press("9", 0.1), leg, heard.append, FORM, nursery)
+        with pytest.raises(RemoteError):
+            keypad.begin(Press("9", 0.1), leg, heard.append, FORM, nursery)
+    assert len([each for each in events(heard) if each.end]) == 3 * WAITING_MAX
+    async with trio.open_nursery() as nursery:
+        keypad.begin(Press("8", 0.1), leg, heard.append, FORM, nursery)
+    assert events(heard)[-1].digit == "8", "it goes on"
 
 
 async def test_info_becomes_events_for_a_phone_that_takes_them(autojump_clock: MockClock) -> None:
@@ -203,3 +205,26 @@ async def test_info_passes_to_a_phone_that_takes_none(autojump_clock: MockClock)
             return (await here.ask("INFO", body=b"Signal=5\r\nDuration=100", content_type=RELAY_TYPE)).status
 
         assert await both(ask, answer) == 200
+
+
+async def test_infos_said_at_once_pass_in_the_order_in_which_they_were_said(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        _a, _b, alice, bob = await two_nodes(w)
+        outgoing = await alice.call("sip:bob@home.example")
+        invite = await bob.invited()
+        digits = "1234567890"
+        heard: list[bytes] = []
+
+        async def answer() -> None:
+            there = await bob.answer(invite, body=sdp(6101, "0"))
+            heard.extend([(await there.expect("INFO")).body for _ in digits])
+
+        async def ask() -> None:
+            here = await outgoing.established()
+            asked = [here.dialog.request("INFO", body=each.encode(), content_type=PLAIN_TYPE) for each in digits]
+            exchanges = [alice.sip.start(request, alice.flow) for request in asked]
+            for exchange in exchanges:
+                assert (await exchange.final_response()).status == 200
+
+        await both(ask, answer)
+        assert heard == [each.encode() for each in digits]

@@ -68,7 +68,7 @@ class MemorySip(SipService):
 
 @dataclass
 class Network:
-    """Carries messages in order, a moment later: `seconds` after the one before."""
+    """Carries messages in order, a moment later: `seconds` after the one before, or in bursts, as they are read from a socket."""
 
     services: dict[Address, MemorySip] = field(default_factory=dict)
     nodes: dict[str, MemorySip] = field(default_factory=dict)
@@ -97,10 +97,13 @@ class Network:
         self.outside_of[inside] = outside
 
     async def run(self) -> None:
-        async for target, data, flow in self._receive:
-            if self.seconds:
-                await trio.sleep(self.seconds)
-            target._receive(data, flow)
+        async for first in self._receive:
+            await trio.sleep(self.seconds)
+            arrived = [first]
+            while not self.seconds and self._receive.statistics().current_buffer_used:
+                arrived.append(self._receive.receive_nowait())
+            for target, data, flow in arrived:
+                target._receive(data, flow)
 
 
 @dataclass
@@ -226,10 +229,12 @@ class Phone:
 class Established:
     """A dialog of a phone."""
 
-    def __init__(self, phone: Phone, dialog: Dialog) -> None:
+    def __init__(
+        self, phone: Phone, dialog: Dialog, requests: trio.MemoryReceiveChannel[ServerExchange] | None = None
+    ) -> None:
         self.phone = phone
         self.dialog = dialog
-        self.requests = phone.sip.open_dialog(dialog.id)
+        self.requests = requests or phone.sip.open_dialog(dialog.id)
         self.ack: Request | None = None
 
     async def ask(self, method: str, **more: object) -> Response:

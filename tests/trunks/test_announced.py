@@ -1,7 +1,7 @@
 """An emergency call over the trunk that is named for it, which fails: announced, also after what the provider let hear."""
 
 import pytest
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from media.announcement import announcement
 from media.rtp import RtpPacket
@@ -46,6 +46,7 @@ async def test_a_trunk_that_fails_is_announced(autojump_clock: MockClock, early:
         outside = await c.connect(node, Plan({"112": PLAN}), static())
         outgoing = await alice.call(HELP, sdp(6001, "8 18 0 101"))
         await outgoing.response(183)
+        await wait_all_tasks_blocked()
         assert outside.status()[0]["calls"] == 0, "the line is free while the caller listens"
         assert provider.count("INVITE") == 1
         await outgoing.response(status)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2psip.base.errors import RemoteError
 from p2psip.calls.searching import OUTSIDE_TARGETS_MAX
@@ -519,6 +519,7 @@ async def test_an_offer_of_fax_goes_on_to_the_phone_and_its_refusal_back(autojum
         provider.asks = False
         _node, phone, outside = await _alice(c, static())
         there = await (await phone.call(GERMANY)).established()
+        await wait_all_tasks_blocked()
         _exchange, dialog = provider.calls[0]
         request = dialog.request("INVITE", body=T38, content_type="application/sdp")
         exchange = provider.sip.start(request, _flow(provider))
