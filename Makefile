@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check lint bench lock peers clean
+.PHONY: help demo test check lint bench compiled lock peers clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make check  the quick tests only"
 	@echo "make lint   ruff, mypy --strict and the floor rules"
 	@echo "make bench  every figure of the README, side by side with its peer"
+	@echo "make compiled  a copy in build/compiled whose cores are machine code, for long simulations (a C compiler is needed)"
 	@echo "make lock   renew requirements/*.txt from pyproject.toml"
 
 $(VENV)/runtime: requirements/build.txt requirements/runtime.txt pyproject.toml
@@ -41,6 +42,9 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks
+
+compiled: $(VENV)/dev
+	$(BIN)/python -m simulations.compiled build/compiled
 
 peers:
 	bash tests/install_peers

@@ -20,12 +20,12 @@ NEW_CERTIFICATES_PER_SECOND_MAX = 1_000
 class Membership:
     """The overlay's authority, and in `configuration` its newest one. It begins with a signed form."""
 
-    __slots__ = ("_budget", "_signed", "_signed_by_authority", "ca_der", "configuration")
+    __slots__ = ("_budget", "_in_use", "_signed_by_authority", "ca_der", "configuration")
 
     def __init__(self, ca_der: bytes, configuration: bytes) -> None:
         self.ca_der = ca_der
         self.configuration = verify_configuration(configuration, ca_der)
-        self._signed = configuration
+        self._in_use = configuration
         self._budget = Budget(NEW_CERTIFICATES_PER_SECOND_MAX)
         self._signed_by_authority = verified_certificates(ca_der)
 
@@ -41,7 +41,7 @@ class Membership:
     @property
     def signed_configuration(self) -> bytes:
         """The newest configuration in the form that the authority signed, to be handed to others."""
-        return self._signed
+        return self._in_use
 
     def check(self, der: bytes, unix: float) -> DeviceCertificate:
         """The certificate if of this overlay, valid at `unix` and neither revoked nor banned; else RemoteError(403)."""
@@ -75,13 +75,13 @@ class Membership:
 
     def update(self, configuration: bytes) -> bool:
         """Take a signed configuration if newer; say whether it was. RemoteError if the authority did not sign."""
-        if configuration == self._signed:
+        if configuration == self._in_use:
             return False
         newer = verify_configuration(configuration, self.ca_der)
         if newer.sequence <= self.configuration.sequence:
             return False
         self.configuration = newer
-        self._signed = configuration
+        self._in_use = configuration
         return True
 
     def _verify(self, der: bytes, unix: float) -> DeviceCertificate:

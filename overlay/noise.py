@@ -55,7 +55,7 @@ class Initiator:
         self._static = static
         self._remote = remote
         self._ephemeral = ephemeral
-        self._state = _Symmetric(prologue, remote)
+        self._state = _Symmetric.begin(prologue, remote)
 
     def write_first(self, payload: bytes) -> bytes:
         """-> e, es, s, ss and the payload."""
@@ -87,7 +87,7 @@ class Responder:
         self._static = static
         self._ephemeral = ephemeral
         self._remote_ephemeral = b""
-        self._state = _Symmetric(prologue, static.public)
+        self._state = _Symmetric.begin(prologue, static.public)
         self.remote = b""
 
     def read_first(self, message: bytes) -> bytes:
@@ -125,18 +125,22 @@ class _Symmetric:
 
     __slots__ = ("chaining_key", "cipher", "hash", "number")
 
-    def __init__(self, prologue: bytes, responder: bytes) -> None:
-        self.chaining_key = PROTOCOL_NAME  # exactly the length of a hash, so that it stands for itself (§5.2)
-        self.hash = PROTOCOL_NAME
-        self.cipher: ChaCha20Poly1305 | None = None
-        self.number = 0
-        self.mix_hash(prologue)
-        self.mix_hash(responder)
+    def __init__(self, chaining_key: bytes, digest: bytes, cipher: ChaCha20Poly1305 | None, number: int) -> None:
+        self.chaining_key = chaining_key
+        self.hash = digest
+        self.cipher = cipher
+        self.number = number
+
+    @classmethod
+    def begin(cls, prologue: bytes, responder: bytes) -> "_Symmetric":
+        """Before the first message. The name has exactly the length of a hash, so it stands for itself (§5.2)."""
+        state = cls(PROTOCOL_NAME, PROTOCOL_NAME, None, 0)
+        state.mix_hash(prologue)
+        state.mix_hash(responder)
+        return state
 
     def copy(self) -> "_Symmetric":
-        twin = object.__new__(_Symmetric)
-        twin.chaining_key, twin.hash, twin.cipher, twin.number = self.chaining_key, self.hash, self.cipher, self.number
-        return twin
+        return _Symmetric(self.chaining_key, self.hash, self.cipher, self.number)
 
     def mix_hash(self, data: bytes) -> None:
         self.hash = hashlib.sha256(self.hash + data).digest()

@@ -46,8 +46,8 @@ class Peer:
     """The core of one node. `unix_offset` is unix time minus steady time; set it anew when the wall clock was corrected."""
 
     __slots__ = (
-        "_acquaintance", "_box", "_clockwork", "_correspondence", "_handover", "_heard", "_holder", "_may_cause", "_members",
-        "_outputs", "_requests", "_searches", "_upkeep", "crossing", "dialback", "malformed", "membership",
+        "_acquaintance", "_answer", "_box", "_clockwork", "_correspondence", "_handover", "_heard", "_holder", "_may_cause",
+        "_members", "_outputs", "_requests", "_searches", "_upkeep", "crossing", "dialback", "malformed", "membership",
         "node_key", "number", "reach", "seen", "stores", "table"
     )  # fmt: skip
 
@@ -68,10 +68,10 @@ class Peer:
         self.number = int.from_bytes(node_key.node_id, "big")
         self.membership = membership
         self.table = RoutingTable(self.number)
-        self.malformed = 0
-        self.seen = AddressVotes()
+        self.malformed, self.seen = 0, AddressVotes()
         self._box = FrameBox(node_key, chance.child("frames"), now + unix_offset, sealing)
         self._holder = Holder(self.table, membership, certificate, chance.child("tokens"))
+        self._answer = self._holder.answer
         self._requests = PendingRequests(chance.child("requests"), self._send, self._box.peer)
         self._searches = Searches(node_key.public, self.table, self._holder.verifier, self._ask, self._emit, policy)
         self._searches.now, self._searches.unix_offset = now, unix_offset
@@ -320,7 +320,7 @@ class Peer:
             return
         self.dialback.take_request(source, now)
         self._holder.is_client = self.reach.is_client
-        served = self._holder.answer(sender, payload, source, now, now + self._searches.unix_offset)
+        served = self._answer(sender, payload, source, now, now + self._searches.unix_offset)
         request = served.request
         self._send(sender, source, served.payload)
         held = self.table.find(sender)

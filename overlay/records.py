@@ -141,9 +141,9 @@ def _decoded(data: bytes) -> Record:
             bytes() as certificate,
             int() as sequence,
             int() as expiry,
-            bytes() | None as body,
+            body,
             bytes() as signature,
-        ] if type(sequence) is int and type(expiry) is int:
+        ] if type(sequence) is int and type(expiry) is int and (body is None or isinstance(body, bytes)):
             record = Record(kind, _shared(key), _shared(certificate), sequence, expiry, body, signature)
         case _:
             raise RemoteError("a record of an unknown form")

@@ -243,7 +243,8 @@ class RendezvousKeeper:
         may_go = (
             flow.since is not None
             and others >= SPARE_OTHERS_MIN
-            and flow.contact.node_key not in (*self._pinned, self.needed)
+            and flow.contact.node_key not in self._pinned
+            and flow.contact.node_key != self.needed
         )
         flow.is_spare = may_go and not is_spare
         return [others, flow.is_spare]

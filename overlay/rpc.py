@@ -239,11 +239,11 @@ def _parse_answer(payload: bytes) -> tuple[int, Answer]:
             int() as status,
             [packed, int() as port],
             bytes() as token,
-            bytes() | None as certificate,
+            certificate,
             int() as sequence,
             result,
             int() as flags,
-        ] if 0 < port < 65_536:
+        ] if 0 < port < 65_536 and (certificate is None or isinstance(certificate, bytes)):
             seen, is_client = _shared(unpack_host(packed), port), bool(flags & IS_CLIENT)
             return number, Answer(status, seen, token, certificate, sequence, result, is_client)
         case _:

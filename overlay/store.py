@@ -114,16 +114,14 @@ class RecordStore:
     def let_go(self, kind: str, own: int, distance_max: int) -> int:
         """Drop the records of a kind whose keys are farther from `own` (a Node-ID) than that; how many. Their sequences are
         forgotten: only for kinds whose author never says anything else."""
-        far = {
-            entry
-            for key, entries in self._places.items()
-            if int.from_bytes(key, "big") ^ own > distance_max
-            for entry in entries
-            if entry.record.kind == kind
-        }
-        self._expiries = [entry for entry in self._expiries if entry not in far]
-        heapq.heapify(self._expiries)
-        for entry in far:  # in any order: nothing is left of them
+        far: list[_Entry] = []
+        kept: list[_Entry] = []
+        for entry in self._expiries:
+            is_far = int.from_bytes(entry.record.key, "big") ^ own > distance_max
+            (far if is_far and entry.record.kind == kind else kept).append(entry)
+        self._expiries = kept
+        heapq.heapify(kept)
+        for entry in far:
             self._remove(entry)
         return len(far)
 

@@ -75,7 +75,7 @@ class SuperNodes:
 
     __slots__ = (
         "_again", "_ask", "_chance", "_enough", "_find", "_found", "_known", "_left", "_looked_at", "_measuring", "_own_key",
-        "_places", "_time", "_under_way", "_unix", "families", "has_gateway"
+        "_places", "_time", "_under_way", "_unix_now", "families", "has_gateway"
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +99,7 @@ class SuperNodes:
         self._chance = chance
         self._found = found
         self._time = time
-        self._unix = unix
+        self._unix_now = unix
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._left: list[bytes] = []
         self._under_way = 0
@@ -221,7 +221,7 @@ class SuperNodes:
     def _ended(self, done: LookupDone) -> None:
         self._under_way -= 1
         if done.records:
-            self.take(done, self._time(), self._unix())
+            self.take(done, self._time(), self._unix_now())
         self._go_on(self._time())
         if not done.closest:
             self._looked_at, self._again = None, LOOK_AGAIN_SECONDS / 2  # nobody to ask yet: that was no search

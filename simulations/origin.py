@@ -22,6 +22,9 @@ def version() -> str:
 @lru_cache(maxsize=1)
 def commit() -> str:
     """The short commit, with "+" after it if files that count were changed; the version where there is no checkout."""
+    compiled = _ROOT / "COMMIT"  # beside it stands a copy (`simulations.compiled`)
+    if compiled.exists():
+        return compiled.read_text()
     if not (_ROOT / ".git").exists():
         return version()
     head = _git("rev-parse", "--short", "HEAD")

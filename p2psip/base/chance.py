@@ -3,7 +3,7 @@
 import hashlib
 import random
 import secrets
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import MutableSequence, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -62,10 +62,9 @@ class Chance:
         drawn = hashlib.shake_128((self._seed or b"") + number.to_bytes(4, "big")).digest(count)
         return int.from_bytes(drawn, "big") >> 8 * count - bits
 
-    @property
-    def real(self) -> Callable[[], float]:
-        """A function that draws a real number in [0, 1): bind it once where many are drawn."""
-        return self._generator().random
+    def real(self) -> float:
+        """A real number in [0, 1), from the generator: for streams that many are drawn from."""
+        return self._generator().random()
 
     def uniform(self, low: float, high: float) -> float:
         """A real number in [low, high]."""

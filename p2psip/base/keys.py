@@ -4,7 +4,7 @@ Sources: RFC 7748 (X25519), RFC 8032 (Ed25519). Node-ID = first 160 bits of SHA-
 """
 
 import hashlib
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -73,12 +73,13 @@ class NodeKey:
 
 
 class SigningKey:
-    """The Ed25519 key pair of a device, or of an overlay's certificate authority."""
+    """The Ed25519 key pair of a device, or of an overlay's certificate authority. `cryptography_key` is it for X.509 builders."""
 
     def __init__(self, private: bytes) -> None:
         if len(private) != KEY_BYTES:
             raise LocalError(f"a signing key has {KEY_BYTES} bytes, not {len(private)}")
         self.private = private
+        self.cryptography_key = Ed25519PrivateKey.from_private_bytes(private)
         self.public: bytes = self.cryptography_key.public_key().public_bytes_raw()
 
     @classmethod
@@ -90,11 +91,6 @@ class SigningKey:
     def from_private(cls, private: bytes) -> "SigningKey":
         """The key pair of these 32 private bytes."""
         return cls(private)
-
-    @cached_property
-    def cryptography_key(self) -> Ed25519PrivateKey:
-        """The same key for the X.509 builders of `cryptography`."""
-        return Ed25519PrivateKey.from_private_bytes(self.private)
 
     def sign(self, data: bytes) -> bytes:
         """The 64-byte signature of `data`."""

@@ -46,7 +46,7 @@ class Timers(Generic[K]):
     def stop(self, name: K) -> None:
         """Forget the deadline of `name`, if there is one."""
         entry = self._deadlines.pop(name, None)
-        if entry is not None and entry is self._heap[0]:
+        if entry is not None and entry[1] == self._heap[0][1]:
             self._settle()
 
     def next(self) -> float | None:
@@ -66,7 +66,10 @@ class Timers(Generic[K]):
     def _settle(self) -> None:
         """Take what was stopped or moved off the top of the heap."""
         heap, deadlines = self._heap, self._deadlines
-        while heap and deadlines.get(heap[0][2]) is not heap[0]:
+        while heap:
+            entry = deadlines.get(heap[0][2])
+            if entry is not None and entry[1] == heap[0][1]:
+                break
             heapq.heappop(heap)
         self.at = heap[0][0] if heap else NEVER
 

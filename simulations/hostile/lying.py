@@ -5,14 +5,17 @@ production; only status and result of the answer are replaced (its form: `overla
 accord needs no seam: that is done through the public commands of its core.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from overlay.holder import Holder, Served
+from overlay.holder import Served
 from overlay.rpc import ANSWER, PING, REQUEST, STORE, parse_request
 from p2psip.base.codec import pack, unpack
 from p2psip.base.core import Address
 from p2psip.base.errors import RemoteError
+
+Answer = Callable[[bytes, bytes, Address, float, float], Served]
 
 _METHOD, _STATUS, _RESULT = 1, 1, 6
 
@@ -47,21 +50,16 @@ class Liar(Protocol):
         """What to answer instead of the honest answer; None: nothing."""
 
 
-class LyingHolder:
-    """Stands in the place of the real holder of a peer, and is like it in all but the answers."""
+def corrupt(peer: Any, liar: Liar) -> None:
+    """From now on `liar` decides what this peer (`overlay.peer.Peer`) answers."""
+    honestly: Answer = peer._answer
 
-    def __init__(self, real: Holder, liar: Liar) -> None:
-        object.__setattr__(self, "_real", real)
-        object.__setattr__(self, "_liar", liar)
-
-    def answer(self, sender: bytes, payload: bytes, source: Address, now: float, unix: float) -> Served:
-        """Serve one request; RemoteError when nothing is to be answered."""
-        real, liar = self._real, self._liar
+    def answer(sender: bytes, payload: bytes, source: Address, now: float, unix: float) -> Served:
         request = parse_request(payload)
         asked = Asked(sender, source, request.method, request.arguments, now, unix)
         if request.method == STORE and not liar.holds(asked):
             payload = _altered(REQUEST, payload, {_METHOD: PING})
-        served: Served = real.answer(sender, payload, source, now, unix)
+        served = honestly(sender, payload, source, now, unix)
         fields = unpack(served.payload[1:])
         honest = Reply(fields[_STATUS], fields[_RESULT])
         reply = liar.reply(asked, honest)
@@ -72,16 +70,7 @@ class LyingHolder:
             served = replace(served, payload=_altered(ANSWER, served.payload, changes))
         return served
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._real, name, value)
-
-
-def corrupt(peer: Any, liar: Liar) -> None:
-    """From now on `liar` decides what this peer (`overlay.peer.Peer`) answers."""
-    peer._holder = LyingHolder(peer._holder, liar)
+    peer._answer = answer
 
 
 def _altered(kind: int, payload: bytes, changes: dict[int, Any]) -> bytes:

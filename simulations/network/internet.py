@@ -6,7 +6,6 @@ the same datagrams give the same arrivals.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 
 from p2psip.base.chance import Chance
 from p2psip.base.core import Address
@@ -53,9 +52,9 @@ class Internet(Places):
         self.survey = survey
         self._loss, self._jitter, self._bandwidth = loss, jitter, bandwidth
         self._copies, self._odd = copies, copies + late
-        self._real = chance.child("datagrams").real
+        self._draw = chance.child("datagrams").real
 
-    @cached_property
+    @property
     def median_round_trip(self) -> float:
         """Seconds there and back over the median link of this population."""
         return latency.median_round_trip(jitter=self._jitter)
@@ -93,7 +92,7 @@ class Internet(Places):
             return ((now + HOME_SECONDS, source),)
         if self._cuts and self.partitions.apart(now, here, there):
             return ()
-        real = self._real
+        real = self._draw
         if now >= here.turn:
             turn(here, now, real)
         if now >= there.turn:

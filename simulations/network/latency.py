@@ -19,6 +19,7 @@ DNS servers, https://pdos.csail.mit.edu/p2psim/kingdata), the usual input of DHT
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist, median
 
 from p2psip.base.chance import Chance
@@ -152,6 +153,7 @@ def round_trips(pairs: int, *, jitter: float = 1.0) -> list[float]:
     return sorted(found)
 
 
+@lru_cache(maxsize=8)
 def median_round_trip(*, jitter: float = 1.0) -> float:
     """The median of `MEDIAN_PAIRS` round trips."""
     return median(round_trips(MEDIAN_PAIRS, jitter=jitter))
