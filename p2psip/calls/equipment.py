@@ -75,12 +75,9 @@ class Equipment:
     settings: CallSettings
     addresses: Addresses
     log: CallLog
+    announcing: Announcing
     incidents: Incidents = field(default_factory=Incidents)
     take: Callable[[ServerExchange], None] = _take_nothing
-    announcing: Announcing = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "announcing", Announcing(self.settings.announcement, self.clock, self.chance))
 
     def contact(self, address: str, flow: Flow, line: Line | None = None) -> str:
         """Our Contact value towards the other end of `flow`, with the user part of `address`; of a provider on `line`, its own."""

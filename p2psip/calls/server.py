@@ -15,6 +15,7 @@ import trio
 from p2psip.base.chance import Chance
 from p2psip.base.errors import RemoteError
 from p2psip.calls.addresses import Addresses
+from p2psip.calls.announcing import Announcing
 from p2psip.calls.answers import ALLOWED_METHODS, SUPPORTED, Failure, refuse, unsupported_options
 from p2psip.calls.authentication import Authenticator, Refusal
 from p2psip.calls.bindings import BINDINGS_PER_ADDRESS_MAX, Binding, BindingTable
@@ -76,8 +77,9 @@ class CallServer:
         self._directory = directory
         self._clock = clock
         self._chance = chance
+        announcing = Announcing(settings.announcement, clock, chance)
         self._equipment = Equipment(
-            sip, media, clock, chance, settings, addresses, self.log, self.incidents, self._take
+            sip, media, clock, chance, settings, addresses, self.log, announcing, self.incidents, self._take
         )
         self._authenticator = Authenticator(settings.overlay, accounts, settings.default_algorithm, chance)
         self._registrar = Registrar(self.bindings, addresses, chance)
