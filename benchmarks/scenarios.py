@@ -30,7 +30,7 @@ SCENARIOS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("referee", {}),
 )
 LARGE: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("churn", {"peers": 3_000, "minutes": 15.0, **SHORT_SESSIONS}),
+    ("churn", {"peers": 10_000, "minutes": 10.0, **SHORT_SESSIONS}),
     ("churn", {"peers": 10_000}),
 )
 
