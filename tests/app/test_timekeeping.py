@@ -311,7 +311,8 @@ async def test_a_member_whose_clock_went_wrong_meanwhile_starts_by_the_servers_t
             assert await found_after_start(folder, around, late) == [1, 1, 1]
             assert late.correction == pytest.approx(2 * DAY, abs=SECONDS_NEAR)
             right = Clock()  # set right since: the server says so at the next start
-            await trio.sleep(max(late.unix() - right.unix(), 0.0))  # the server names whole seconds: the other was not exact
+            # The server names whole seconds, so the other was not exact.
+            await trio.sleep(max(late.unix() - right.unix(), 0.0))
             assert await found_after_start(folder, around, right) == [1, 1, 1]
             assert right.correction == 0
             with closing(State(folder)) as state:
