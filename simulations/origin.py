@@ -7,6 +7,8 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 GIT_SECONDS_MAX = 5.0
+COMMIT = "COMMIT"
+"""The file in a compiled copy (`simulations.compiled`) that says what `commit` says of the checkout that it was made from."""
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -22,9 +24,8 @@ def version() -> str:
 @lru_cache(maxsize=1)
 def commit() -> str:
     """The short commit, with "+" after it if files that count were changed; the version where there is no checkout."""
-    compiled = _ROOT / "COMMIT"  # beside it stands a copy (`simulations.compiled`)
-    if compiled.exists():
-        return compiled.read_text()
+    if (_ROOT / COMMIT).exists():
+        return (_ROOT / COMMIT).read_text()
     if not (_ROOT / ".git").exists():
         return version()
     head = _git("rev-parse", "--short", "HEAD")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import simulations.scenarios  # noqa: F401 - registers them
+from p2psip.base.errors import LocalError
 from simulations.compiled import copy_compiled, modules
 from simulations.run import run_scenario
 
@@ -30,6 +31,14 @@ def test_what_is_compiled_exists() -> None:
     assert len(names) > 60
     assert all((ROOT / name).is_file() for name in names)
     assert {"overlay/peer.py", "simulations/world.py", "simulations/network/internet.py"} <= set(names)
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("mine")
+    with pytest.raises(LocalError, match="is no compiled copy"):
+        copy_compiled(ROOT, tmp_path)
+    assert kept.read_text() == "mine"
 
 
 @pytest.mark.slow
