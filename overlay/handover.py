@@ -12,7 +12,7 @@ from typing import Any
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact
 from overlay.holder import RECORDS_PER_STORE_MAX, Asking, Holder, Method
-from overlay.records import Record, encode_record, encode_together
+from overlay.records import Record, encode_record
 from overlay.rpc import OFFER, OK, Answer
 from overlay.searches import STORE_WIDTH, Asker, Searches
 from overlay.store import MARK_BYTES
@@ -129,8 +129,8 @@ def _picked(records: Iterable[Record], bits: bytes) -> list[Record]:
     ]
 
 
-def _packed(records: Iterable[Record]) -> Iterator[list[bytes]]:
-    """Encoded records by the message: about STORE_BYTES_MAX, so that it is not cut on its way."""
+def _packed(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Records by the message: about STORE_BYTES_MAX, so that it is not cut on its way."""
     together: list[Record] = []
     size = 0
     for record in records:
@@ -138,12 +138,12 @@ def _packed(records: Iterable[Record]) -> Iterator[list[bytes]]:
         is_beside = bool(together) and record.certificate == together[-1].certificate
         short = added - len(record.certificate) if is_beside else added
         if together and (size + short > STORE_BYTES_MAX or len(together) == RECORDS_PER_STORE_MAX):
-            yield encode_together(together)
+            yield together
             together, size, short = [], 0, added
         together.append(record)
         size += short
     if together:
-        yield encode_together(together)
+        yield together
 
 
 def _ignore(_contact: Contact, _answer: Answer | None) -> None:

@@ -1,7 +1,7 @@
 """The answering side of a node: what it says to those who ask, and what it agrees to hold."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from overlay.records import (
     RELAY,
     Record,
     RecordVerifier,
+    decode_record,
     decode_together,
     encode_record,
 )
@@ -163,12 +164,14 @@ class Holder:
         point, after = _around(more, target)
         room, proved, left = asking.room, asking.is_proved, 0
         if wants_records:
+            before = b""
             for record in self._held(target, after, asking):
-                encoded = encode_record(record)
+                encoded = encode_record(record, before)
                 is_registration = record.kind == REGISTRATION
                 has_room = len(encoded) + 4 <= room and len(records) < RECORDS_PER_ANSWER_MAX
                 if has_room and not (left and is_registration):
                     records.append(encoded)
+                    before = record.certificate
                     room -= len(encoded) + 4
                 elif not proved and len(records) < RECORDS_PER_ANSWER_MAX:
                     raise RemoteError("records that only a proved address may be sent", status=UNAUTHORIZED)
@@ -180,7 +183,8 @@ class Holder:
         return [contacts, records, left] if left else [contacts, records]
 
     def _held(self, key: bytes, after: bytes, asking: Asking) -> list[Record]:
-        """Relay records in random order: more stand at one place than an answer holds, and load is to be shared.
+        """Registrations with the names that have the same certificate, which is sent once. Relay records in random order: more
+        stand at one place than an answer holds, and load is to be shared.
 
         But our own comes first for who asks over IPv6: it may have nothing else, and reach no other super-node yet.
         """
@@ -195,14 +199,14 @@ class Holder:
         self._chance.shuffle(relays)
         if own is not None and ":" in asking.source[0]:
             relays.sort(key=lambda relay: relay is not own)
-        return self.store.get(REGISTRATION, key, unix) + self.store.get(NAME, key, unix) + relays
+        return _beside(self.store.get(REGISTRATION, key, unix), self.store.get(NAME, key, unix)) + relays
 
     def _store(self, encoded: list[Any], asking: Asking) -> None:
         """The answer tells what became of the first record; what stands beside it is held if it can be."""
         unix = asking.unix
         if len(encoded) > RECORDS_PER_STORE_MAX or not all(isinstance(each, bytes) for each in encoded):
             raise RemoteError("a store of an unknown form, or of too many records")
-        first, *others = decode_together(encoded)
+        first, *others = read_store(encoded, self.store, asking.node_key)
         refused: RemoteError | None = None
         for record in (first, *others):
             try:
@@ -215,8 +219,30 @@ class Holder:
             raise refused
 
 
+def read_store(encoded: Sequence[bytes], store: RecordStore, node_key: bytes) -> list[Record]:
+    """The records of a STORE by the node of this key; who renews a record leaves out its certificate, which stands in the one that
+    `store` holds. RemoteError(401) if it holds none: then it is sent whole."""
+    first = decode_record(encoded[0])
+    if first.certificate:
+        return decode_together(encoded)
+    certificate = store.certificate(first.kind, first.key, node_id_of(node_key))
+    if not certificate:
+        raise RemoteError("the renewal of a record that is not held here", status=UNAUTHORIZED)
+    return decode_together(encoded, certificate)
+
+
 def _tell_nobody(_key: bytes, _now: float) -> None:
     """Nobody watches."""
+
+
+def _beside(registrations: list[Record], names: list[Record]) -> list[Record]:
+    """Each registration, and after it the name record of the same certificate; then the other names."""
+    by_certificate = {name.certificate: name for name in names}
+    together: list[Record] = []
+    for registration in registrations:
+        name = by_certificate.pop(registration.certificate, None)
+        together += (registration,) if name is None else (registration, name)
+    return together + list(by_certificate.values())
 
 
 def named(table: RoutingTable, point: int, count: int = CONTACTS_PER_ANSWER) -> list[Contact]:

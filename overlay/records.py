@@ -98,37 +98,37 @@ def own_relay_keys(overlay: str, node_id: bytes) -> tuple[bytes, ...]:
     return tuple(sorted(relay_keys(overlay), key=lambda key: int.from_bytes(key, "big") ^ own)[:RELAY_PLACES_EACH])
 
 
-def encode_record(record: Record) -> bytes:
-    """The record as msgpack."""
-    fields = (record.kind, record.key, record.certificate, record.sequence, record.expiry, record.body)
+def encode_record(record: Record, before: bytes = b"") -> bytes:
+    """The record as msgpack. In a message of several its certificate is left out, for it is most of a record, if it is the same
+    as that of the record `before`."""
+    certificate = b"" if record.certificate == before else record.certificate
+    fields = (record.kind, record.key, certificate, record.sequence, record.expiry, record.body)
     return pack([*fields, record.signature])
 
 
-def encode_together(records: Sequence[Record]) -> list[bytes]:
-    """Records for one message: a certificate that is the same as in the record before is left out, for it is most of a record."""
-    before = [b"", *(record.certificate for record in records)]
-    return [
-        encode_record(replace(record, certificate=b"") if record.certificate == certificate else record)
-        for record, certificate in zip(records, before, strict=False)
-    ]
+def encode_together(records: Sequence[Record], before: bytes = b"") -> list[bytes]:
+    """The records of one message, after a certificate `before` that the other side has already."""
+    certificates = [before, *(record.certificate for record in records)]
+    return [encode_record(record, certificate) for record, certificate in zip(records, certificates, strict=False)]
 
 
-def decode_together(encoded: Sequence[bytes]) -> list[Record]:
+def decode_together(encoded: Sequence[bytes], before: bytes = b"") -> list[Record]:
     """The records of one message; RemoteError as of `decode_record`."""
     records: list[Record] = []
     for data in encoded:
-        record = decode_record(data)
-        if not record.certificate and records:
-            record = completed(record, records[-1].certificate)
-        records.append(record)
+        records.append(decode_record(data, records[-1].certificate if records else before))
     return records
 
 
-def decode_record(data: bytes) -> Record:
-    """The record in `data`, its form and sizes checked but not its truth; RemoteError otherwise."""
+def decode_record(data: bytes, before: bytes = b"") -> Record:
+    """The record in `data`, its form and sizes checked but not its truth; RemoteError otherwise.
+
+    A certificate that was left out is the one `before`.
+    """
     if len(data) > RECORD_BYTES_MAX:
         raise RemoteError(f"a record of more than {RECORD_BYTES_MAX} bytes", status=413)
-    return _decoded(data)
+    record = _decoded(data)
+    return _completed(record, before) if before and not record.certificate else record
 
 
 @lru_cache(maxsize=DECODED_MAX)
@@ -157,7 +157,7 @@ def _shared(data: bytes) -> bytes:
 
 
 @lru_cache(maxsize=DECODED_MAX)
-def completed(record: Record, certificate: bytes) -> Record:
+def _completed(record: Record, certificate: bytes) -> Record:
     """A record whose certificate was left out, for it is that of the record before."""
     return replace(record, certificate=certificate)
 

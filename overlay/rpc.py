@@ -5,10 +5,10 @@
 
 Flags: 1 the asker wants a certificate, 2 the sender is a client (`overlay.reachability`): nobody may send others to it.
 The first byte of a payload tells what it is. While the asker holds no token of the other side, its request carries its own
-certificate and is padded: the other side need not ask for it, and may answer at length. Every answer says where the asker was
-seen from, and carries a write token: shown again, it proves that the asker receives at its address, so that a full answer may
-go there. Without it an answer has three times the size of the request at most. Status 200 is success; else `result` is a
-sentence.
+certificate and is padded: the other side need not ask for it, and may answer with its own, a registration and its name. Every
+answer says where the asker was seen from, and carries a write token: shown again, it proves that the asker receives at its address,
+so that a full answer may go there. Without it an answer has three times the size of the request at most. Status 200 is success;
+else `result` is a sentence.
 
     FIND      [key, wants records]                       result  [contacts, records]
               [key, wants records, [point]]              the contacts wanted are those around another place
@@ -130,6 +130,7 @@ class PendingRequests:
     ) -> None:
         """Send a request, with our `certificate` for a side we have no token of; LocalError over PENDING_MAX or if too large.
 
+        A PING to a node whose certificate we know (not `wants`) is short: it has asked us, and has ours from our answer.
         It is repeated when no answer comes in the usual time, unless it is to be sent `once`.
         """
         if len(self._pending) >= PENDING_MAX:
@@ -137,9 +138,10 @@ class PendingRequests:
         self._next_id = number = (self._next_id + 1) & 0x7FFFFFFF
         known = self._known(contact.node_key)
         token = b"" if known is None else known.token
-        head = [number, method, wants | is_client << 1, token, sequence, b"" if token else certificate]
+        is_short = token or (method == PING and not wants)
+        head = [number, method, wants | is_client << 1, token, sequence, b"" if is_short else certificate]
         payload = _REQUEST + pack([*head, arguments])
-        if not token and len(payload) < PADDED_BYTES:
+        if not is_short and len(payload) < PADDED_BYTES:
             padding = bytes(max(0, PADDED_BYTES - len(payload) - 5))
             payload = _REQUEST + pack([*head, [*arguments, padding]])
         self._send(

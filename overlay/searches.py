@@ -10,7 +10,7 @@ from overlay.contact import Contact, unpack_contact
 from overlay.events import LookupDone, StoreDone
 from overlay.further import Further
 from overlay.lookup import CANDIDATES_MAX, PATHS, WIDTH, Lookup
-from overlay.records import RecordVerifier, decode_record
+from overlay.records import Record, RecordVerifier, decode_record, encode_together
 from overlay.region import HOLDERS_MAX, HOLDERS_MIN, NetworkSize
 from overlay.rpc import FIND, OK, STORE, UNAUTHORIZED, Answer, Callback, Late
 from p2psip.base.errors import LocalError, RemoteError
@@ -267,9 +267,11 @@ class Searches:
                 held = self._table.find(node_key)
                 contacts.append(held if held is not None and not held.failures else unpack_contact(packed))
         records: list[Authored] = []
+        before = b""
         for data in packed_records:
             try:
-                record = decode_record(data)
+                record = decode_record(data, before)
+                before = record.certificate
                 if int.from_bytes(record.key, "big") != lookup.target:
                     continue  # genuine, but of somebody else
                 records.append((record, self._verifier.verify(record, self.now + self.unix_offset)))
@@ -277,13 +279,16 @@ class Searches:
                 continue  # one false or expired record says nothing about the others
         return contacts, records, left
 
-    def store_at(self, contact: Contact, records: list[bytes], callback: Callback) -> None:
-        """Store encoded records at one peer; once more if it takes our write token no longer and sends a new one."""
+    def store_at(self, contact: Contact, records: Sequence[Record], callback: Callback, *, before: bytes = b"") -> None:
+        """Store records at one peer; `before`: the certificate in those that they renew, which is left out.
+
+        Once more, and whole, if it takes our write token no longer, or holds nothing that could be renewed.
+        """
 
         def answered(asked: Contact, answer: Answer | None) -> None:
-            if answer is not None and answer.status == UNAUTHORIZED and answer.token:
-                self._ask(asked, STORE, [records], callback, self.now)
+            if answer is not None and answer.status == UNAUTHORIZED and (answer.token or before):
+                self._ask(asked, STORE, [encode_together(records)], callback, self.now)
             else:
                 callback(asked, answer)
 
-        self._ask(contact, STORE, [records], answered, self.now)
+        self._ask(contact, STORE, [encode_together(records, before)], answered, self.now)

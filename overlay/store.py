@@ -80,6 +80,11 @@ class RecordStore:
         entries = [each for each in self._places.get(key, ()) if each.record.kind == kind and _is_valid(each, unix)]
         return [entry.record for entry in sorted(entries, key=_node_id) if _node_id(entry) > after]
 
+    def certificate(self, kind: str, key: bytes, node_id: bytes) -> bytes:
+        """The certificate of what this author has said there; empty if nothing is held."""
+        held = self._find(kind, key, node_id)
+        return b"" if held is None else held.record.certificate
+
     def records(self, unix: float) -> list[Record]:
         """All valid records."""
         return [entry.record for entries in self._places.values() for entry in entries if _is_valid(entry, unix)]

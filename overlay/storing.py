@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from overlay.contact import Contact
 from overlay.events import StoreDone
-from overlay.records import REGISTRATION, Record, encode_together
+from overlay.records import REGISTRATION, Record
 from overlay.rpc import OK, Answer
 from overlay.searches import Emit, Searches
 from p2psip.base.errors import LocalError
@@ -31,12 +31,14 @@ class _Place:
     """Who holds our record at one key; `wanted`: how many took it after the search at `searched_at` (steady seconds).
 
     `dense`: how dense ids stood then. In a network that has grown since, or shrunk, others are to hold it.
+    `certificate`: that of the record which they took.
     """
 
     holders: dict[bytes, Contact]
     wanted: int
     searched_at: float
     dense: float
+    certificate: bytes
 
     def is_good(self, now: float, dense: float) -> bool:
         """Whether it may still be relied on."""
@@ -123,7 +125,9 @@ class Stores:
             found(())
 
     def _send(self, store: _Store, holders: Sequence[Contact]) -> None:
-        data = encode_together([store.record, *store.companions] if store.is_found else [store.record])
+        records = [store.record, *store.companions] if store.is_found else [store.record]
+        place = self._places.get((store.record.kind, store.record.key))
+        before = b"" if store.is_found or place is None else place.certificate
         store.left += len(holders)
 
         def done(contact: Contact, answer: Answer | None) -> None:
@@ -135,7 +139,7 @@ class Stores:
             self._look_whether_done(store)
 
         for contact in holders:
-            self._searches.store_at(contact, data, done)
+            self._searches.store_at(contact, records, done, before=before)
 
     def _look_whether_done(self, store: _Store) -> None:
         if store.left or store.is_searching or store.is_done:
@@ -155,9 +159,10 @@ class Stores:
             return
         if store.is_found or place is None:
             holders = {node_key: each for node_key, each in store.took.items() if node_key in store.named} or store.took
-            place = _Place(holders, len(holders), self._searches.now, store.dense)
+            place = _Place(holders, len(holders), self._searches.now, store.dense, b"")
         else:
             place.holders = store.took
+        place.certificate = store.record.certificate
         self._places[name] = place
         if len(self._places) > PLACES_MAX:
             del self._places[next(iter(self._places))]

@@ -1,6 +1,7 @@
 """Hostile nodes that keep others from finding what is there: by silence, by denial, by showing what is no more true."""
 
-from overlay.records import Record, decode_record, encode_record
+from overlay.holder import read_store
+from overlay.records import Record, decode_record, decode_together, encode_together
 from overlay.rpc import PING
 from p2psip.base.errors import RemoteError
 from simulations.enrolment import Device
@@ -53,7 +54,7 @@ class Staler(Hostile):
     def holds(self, asked: Asked) -> bool:
         """All is held, and the first of each author is kept."""
         try:
-            record = decode_record(asked.arguments[0][0])
+            record, *_others = read_store(asked.arguments[0], self.core.peer.store, asked.sender)
         except (RemoteError, IndexError, TypeError):
             return True
         place = record.kind, record.key, record.certificate
@@ -68,13 +69,9 @@ class Staler(Hostile):
         """The kept ones, and of the honest answer those whose author said nothing older."""
         old = [kept for kept in self._kept.values() if kept.key == key and kept.expiry > asked.unix]
         authors = {(kept.kind, kept.certificate) for kept in old}
-        shown = [encode_record(kept) for kept in old]
-        for data in honest:
-            record = decode_record(data)
-            if (record.kind, record.certificate) not in authors:
-                shown.append(data)
-        self.did("stale", sum(data not in honest for data in shown))
-        return shown
+        told = decode_together(honest)
+        self.did("stale", sum(kept not in told for kept in old))
+        return encode_together([*old, *(record for record in told if (record.kind, record.certificate) not in authors)])
 
 
 def _key_of(asked: Asked) -> bytes:

@@ -14,7 +14,7 @@ from overlay.contact import Contact
 from overlay.events import LookupDone, StoreDone
 from overlay.holder import CONTACTS_PER_ANSWER, named
 from overlay.records import REGISTRATION, Record, RecordVerifier, decode_record, encode_record
-from overlay.rpc import FIND, OK, Answer, Callback, Late
+from overlay.rpc import FIND, OK, UNAUTHORIZED, Answer, Callback, Late
 from overlay.rtt import RoundTrips
 from overlay.searches import Searches, SearchPolicy
 from overlay.storing import Stores
@@ -251,10 +251,8 @@ class Searcher:
         def come() -> None:
             state["open"] = False
             self.searches.now = ring.now
-            if method == FIND or index not in ring.lies:
-                callback(contact, Answer(OK, SEEN, b"", None, 1, result if method == FIND else None))
-            else:
-                callback(contact, Answer(OK, SEEN, b"", None, 1, None))
+            status = OK if method == FIND else result
+            callback(contact, Answer(status, SEEN, b"", None, 1, result if method == FIND else None))
 
         def tardy() -> None:
             if state["open"] and late is not None:
@@ -277,8 +275,11 @@ class Searcher:
         lie = ring.lies.get(index)
         if method != FIND:
             record = decode_record(arguments[0][0])
-            ring.hold(index, record)
-            return [OK]
+            held = ring.held.get(index, {}).get(record.key)
+            if not record.certificate and held is None:
+                return UNAUTHORIZED
+            ring.hold(index, decode_record(arguments[0][0], decode_record(held).certificate if held else b""))
+            return OK
         target = int.from_bytes(arguments[0], "big")
         point = int.from_bytes(arguments[2][0], "big") if len(arguments) > 2 else target
         if lie is not None:

@@ -11,7 +11,16 @@ from overlay import rpc
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact
 from overlay.holder import ANSWER_BYTES_MAX, CONTACTS_PER_ANSWER, RECORDS_PER_STORE_MAX, Holder, named
-from overlay.records import NAME, REGISTRATION, RELAY, Record, encode_record, encode_together
+from overlay.records import (
+    NAME,
+    REGISTRATION,
+    RELAY,
+    Record,
+    decode_record,
+    decode_together,
+    encode_record,
+    encode_together,
+)
 from overlay.relay_record import announcement_keys
 from overlay.store import TOKEN_WINDOW_SECONDS
 from p2psip.base.chance import Chance
@@ -117,6 +126,31 @@ def test_a_stored_record_is_found(desk: Desk) -> None:
     _status, _token, _certificate, result = desk.ask(rpc.FIND, record.key, True, token=desk.token())
     assert isinstance(result, list)
     assert result[1] == [encode_record(record)]
+
+
+def test_a_registration_and_its_name_fit_the_answer_to_a_stranger_with_both_certificates(desk: Desk) -> None:
+    """Else each stranger that a lookup meets would cost two round trips."""
+    records = [desk.alice.record(), desk.alice.record(kind=NAME, body=b"", expiry=UNIX + 86_400)]
+    for record in records:
+        desk.store(record)
+    pad = rpc.PADDED_BYTES - len(pack([5, rpc.FIND, True, b"", 1, b"", [records[0].key, True, b""]]))
+    status, _token, certificate, result = desk.ask(rpc.FIND, records[0].key, True, bytes(pad), wants=True)
+    assert (status, certificate) == (200, desk.host.certificate.der)
+    assert isinstance(result, list)
+    assert decode_together(result[1]) == records
+
+
+def test_a_certificate_is_sent_once_for_the_registration_and_the_name_of_a_device(desk: Desk) -> None:
+    first, second = sorted((desk.alice, desk.town.device("alice")), key=lambda each: each.certificate.node_id)
+    names = [each.record(kind=NAME, body=b"", expiry=UNIX + 86_400) for each in (second, first)]
+    for record in (first.record(), second.record(), *names):
+        desk.store(record)
+    _status, _token, _certificate, result = desk.ask(rpc.FIND, first.record().key, True, token=desk.token())
+    assert isinstance(result, list)
+    assert result[1] == encode_together([first.record(), names[1], second.record(), names[0]])
+    assert [decode_record(each).certificate for each in result[1]] == [
+        first.certificate.der, b"", second.certificate.der, b""
+    ]  # fmt: skip
 
 
 def test_our_own_announcement_is_told_though_not_held_and_first_to_who_asks_over_ipv6(desk: Desk) -> None:
@@ -262,6 +296,16 @@ def test_records_that_stand_together_are_held_and_one_that_is_false_harms_no_oth
     assert len(together[2]) < len(encode_record(second)) - 200
     assert desk.ask(rpc.STORE, together, token=desk.token())[0] == 200
     assert [len(desk.holder.store.get(kind, first.key, UNIX)) for kind in (REGISTRATION, NAME)] == [1, 1]
+
+
+def test_who_renews_a_record_may_leave_out_the_certificate_that_is_held(desk: Desk) -> None:
+    renewal = encode_record(desk.alice.record(2), desk.alice.certificate.der)
+    assert desk.ask(rpc.STORE, [renewal], token=desk.token())[0] == 401
+    desk.store(desk.alice.record(1))
+    assert desk.ask(rpc.STORE, [renewal], token=desk.token())[0] == 200
+    assert desk.holder.store.get(REGISTRATION, desk.alice.record().key, UNIX) == [desk.alice.record(2)]
+    other = encode_record(replace(desk.town.device("alice").record(3), certificate=b""))
+    assert desk.ask(rpc.STORE, [other], token=desk.token())[0] == 403
 
 
 def test_the_first_of_a_store_decides_the_answer(desk: Desk) -> None:

@@ -43,14 +43,22 @@ class Asker:
             Chance.seeded(1), lambda _node_key, _address, payload: self.sent.append(payload), self.known.get
         )
 
-    def ask(self, contact: Contact, now: float = 0.0, method: int = PING, certificate: bytes = b"certificate") -> None:
+    def ask(
+        self,
+        contact: Contact,
+        now: float = 0.0,
+        method: int = PING,
+        certificate: bytes = b"certificate",
+        *,
+        wants: bool = True,
+    ) -> None:
         """Ask, without arguments."""
         self.table.ask(
             contact,
             method,
             [],
             lambda _contact, answer: self.ended.append(answer),
-            wants=True,
+            wants=wants,
             certificate=certificate,
             sequence=7,
             now=now,
@@ -86,6 +94,14 @@ def test_a_request_says_what_was_asked() -> None:
     assert (request.method, request.wants_certificate, request.token) == (FIND, True, b"")
     assert (request.sequence, request.certificate) == (7, b"certificate")
     assert PADDED_BYTES - 3 <= len(asker.sent[0]) <= PADDED_BYTES
+
+
+def test_who_has_asked_us_is_greeted_without_the_certificate_that_it_got_with_our_answer() -> None:
+    asker = Asker()
+    for method in (PING, FIND):
+        asker.ask(peer(), method=method, wants=False)
+    assert [parse_request(payload).certificate for payload in asker.sent] == [b"", b"certificate"]
+    assert len(asker.sent[0]) < 30
 
 
 def test_a_certificate_that_almost_fills_the_padded_size_is_sent_too() -> None:

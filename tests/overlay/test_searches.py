@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from overlay.buckets import RoutingTable
 from overlay.contact import Contact
 from overlay.events import LookupDone, StoreDone
-from overlay.records import NAME, RecordVerifier, encode_record, registration_key
+from overlay.records import NAME, RecordVerifier, encode_record, encode_together, registration_key
 from overlay.rpc import FIND, Answer, Callback, Late
 from overlay.searches import CONTACTS_READ_MAX, LOOKUPS_MAX, Searches, SearchPolicy
 from p2psip.base.errors import LocalError
@@ -118,6 +118,21 @@ def test_the_name_and_the_registration_are_found_together() -> None:
     name = ALICE.record(9, kind=NAME, body=b"", expiry=UNIX + 86_400)
     play.answer_all([[], [encode_record(name), encode_record(ALICE.record(2))]])
     assert sorted(found(play)) == [2, 9]
+
+
+def test_a_certificate_that_was_left_out_is_that_of_the_record_before() -> None:
+    name = ALICE.record(9, kind=NAME, body=b"", expiry=UNIX + 86_400)
+    together = encode_together([ALICE.record(2), name])
+    for records, expected in (
+        (together, [2, 9]),
+        (together[1:], []),
+        ([b"?", together[1]], []),
+        ([together[0], b"?", together[1]], [2, 9]),
+    ):
+        play = Play()
+        play.searches.look_up(KEY, 0.0, records=True)
+        play.answer_all([[], records])
+        assert sorted(found(play)) == expected
 
 
 def test_we_do_not_ask_ourselves() -> None:

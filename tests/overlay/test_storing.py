@@ -1,10 +1,12 @@
 """Our own records at their holders: found by a search, renewed directly, looked for anew when too many have gone."""
 
+from dataclasses import replace
+
 import pytest
 
 from overlay.contact import Contact
 from overlay.events import LookupDone, StoreDone
-from overlay.records import NAME, Record, decode_together, registration_key
+from overlay.records import NAME, Record, decode_together, encode_record, registration_key
 from overlay.rpc import FIND, STORE
 from overlay.searches import LOOKUPS_MAX, Searches, SearchPolicy
 from overlay.storing import GROWTH_SECONDS_MIN, PLACES_MAX, RENEWED_SECONDS_MAX, Stores
@@ -32,7 +34,8 @@ class Keeping(Play):
     @property
     def sent(self) -> list[list[Record]]:
         """The records of each store under way."""
-        return [decode_together(arguments[0]) for _c, method, arguments, _b in self.asked if method == STORE]  # type: ignore[arg-type]
+        own = ALICE.certificate.der
+        return [decode_together(arguments[0], own) for _c, method, arguments, _b in self.asked if method == STORE]  # type: ignore[arg-type]
 
     @property
     def done(self) -> StoreDone:
@@ -188,6 +191,28 @@ def test_what_stands_beside_a_record_goes_along_after_a_search_only() -> None:
     play.answer_all(None)
     play.stores.store(ALICE.record(2), 1.0, [name])
     assert play.sent == [[ALICE.record(2)]] * 5
+
+
+def test_a_certificate_that_holders_have_is_left_out_and_sent_to_those_who_have_lost_it() -> None:
+    play = Keeping(2).stored()
+    play.stores.store(ALICE.record(2), 1.0)
+    short, whole = [encode_record(ALICE.record(2), ALICE.certificate.der)], [encode_record(ALICE.record(2))]
+    assert [arguments for _c, _m, arguments, _b in play.asked] == [[short]] * 2
+    play.answer(None)
+    play.answer("the renewal of a record that is not held here", status=401)
+    assert [arguments for _c, _m, arguments, _b in play.asked] == [[whole]]
+    play.answer(None)
+    assert play.done == StoreDone(play.done.number, 2, None, is_renewal=True)
+
+
+def test_a_new_certificate_is_sent_once() -> None:
+    play = Keeping(1).stored()
+    renewed = [replace(ALICE.record(sequence), certificate=b"renewed") for sequence in (2, 3)]
+    play.stores.store(renewed[0], 1.0)
+    assert [arguments for _c, _m, arguments, _b in play.asked] == [[[encode_record(renewed[0])]]]
+    play.answer(None)
+    play.stores.store(renewed[1], 2.0)
+    assert [arguments for _c, _m, arguments, _b in play.asked] == [[[encode_record(renewed[1], b"renewed")]]]
 
 
 def test_one_place_over_the_bound_is_forgotten() -> None:

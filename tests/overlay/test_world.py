@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from overlay.contact import Contact
-from overlay.records import CLOCK_SKEW_SECONDS, REGISTRATION, Record, encode_record, registration_key
+from overlay.records import CLOCK_SKEW_SECONDS, REGISTRATION, Record, registration_key
 from overlay.rpc import Answer
 from tests.overlay.devices import Town
 from tests.overlay.nats import Nat
@@ -174,7 +174,7 @@ class Door:
                 said.append(0 if answer is None else answer.status)
 
             self.stranger.peer._searches.now = self.world.now
-            self.stranger.peer._searches.store_at(Contact(node.key, node.address), [encode_record(record)], heard)
+            self.stranger.peer._searches.store_at(Contact(node.key, node.address), [record], heard)
             self.world.pump(self.stranger)
             assert self.world.run_until(partial(bool, said))
             answers.append((said[0], len(node.peer.store)))
