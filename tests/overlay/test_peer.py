@@ -26,9 +26,9 @@ STRANGER = ("10.9.9.9", 5000)
 class Stranger:
     """Somebody with a node key of their own and no certificate, who talks to one node."""
 
-    def __init__(self, world: World, node: Node, seed: int = 1) -> None:
+    def __init__(self, world: World, node: Node, seed: int = 1, *, key: NodeKey | None = None) -> None:
         self.world, self.node = world, node
-        self.key = NodeKey.generate(Chance.seeded(seed))
+        self.key = key or NodeKey.generate(Chance.seeded(seed))
         self.box = FrameBox(self.key, Chance.seeded(seed), world.unix)
 
     def say(self, payload: bytes, *, address: tuple[str, int] = STRANGER) -> list[Transmit]:
@@ -128,6 +128,21 @@ def test_a_stranger_gets_at_most_three_times_what_it_sent_in_all() -> None:
         payload = b"\x01" + pack([1, FIND, True, b"", 0, b"", arguments])
         sent = stranger.say(payload)
         assert 0 < sum(len(transmit.data) for transmit in sent) <= 3 * (len(payload) + 65)
+
+
+def test_a_member_who_forges_its_address_has_little_more_than_three_times_as_much_sent_there() -> None:
+    """The answer, and the question back with which it would be taken in: all that goes to the bystander in a minute."""
+    world = World(7)
+    world.populate(10)
+    member = world.town.device("mallory")
+    liar = Stranger(world, world.nodes[0], key=member.node_key)
+    payload = b"\x01" + pack([1, FIND, True, b"", 1, member.certificate.der, [bytes(20), True]])
+    at_once = [len(transmit.data) for transmit in liar.say(payload)]
+    before = len(world.trace)
+    world.run(60)
+    later = [size for _at, _from, to, size in world.trace[before:] if to == STRANGER]
+    assert len(at_once) + len(later) == 3  # the answer, and a greeting that is repeated once
+    assert sum(at_once) + sum(later) <= 3.4 * (len(payload) + 65)
 
 
 def test_an_address_is_believed_when_two_peers_have_seen_it() -> None:
