@@ -16,7 +16,7 @@ class Printer:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False, soft_wrap=True, emoji=False)
 
     def answer(self, value: Any, for_a_person: Callable[[], None]) -> None:
         """`value` as one JSON line, or whatever `for_a_person` prints."""

@@ -110,7 +110,7 @@ def list_scenarios(
         studies = importlib.import_module("simulations.studies")
         names = studies.load_study(studies.read_study(Path(study)))
         found = [each for each in importlib.import_module("simulations.scenario").scenarios() if each.name in names]
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     for each in found:
         console.print(f"[bold]{literal(each.name)}[/]  {literal(each.summary)}")
         console.print(f"    {literal(', '.join(f'{name}={value}' for name, value in each.defaults.items()))}")
@@ -173,7 +173,7 @@ class _Bar:
     """The progress of a run on standard error, where that is a terminal."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
+        console = Console(stderr=True, emoji=False)
         words = TextColumn("{task.fields[words]}")
         self._progress = Progress(
             BarColumn(), words, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
@@ -259,7 +259,7 @@ def _write(path: Path, function: str, value: Any) -> None:
 
 def _print_result(result: Any) -> None:
     texts = importlib.import_module("simulations.summary")
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     for text, style in texts.summary(result):
         for part in text.split("\n"):
             console.print(literal(part), style=style or None)

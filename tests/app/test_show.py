@@ -49,6 +49,15 @@ def test_facts_and_rows_keep_brackets(capsys: pytest.CaptureFixture[str]) -> Non
     assert "\x1b" not in out
 
 
+def test_addresses_and_fingerprints_become_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    """:b: and :CD: between colons are names of emoji."""
+    printer, text = Printer(as_json=False), "2001:db8:b::1 AB:CD:EF"
+    printer.text(text)
+    printer.facts("Facts", {"address": text})
+    printer.rows("Rows", ("one",), [(text,)])
+    assert capsys.readouterr().out.count(text) == 3
+
+
 def test_a_lookup_of_a_strange_name(capsys: pytest.CaptureFixture[str]) -> None:
     cost = {"hops": 1, "messages": 2, "milliseconds": 3.0}
     for exists in (True, False):
